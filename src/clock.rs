@@ -1,0 +1,63 @@
+//! The only reader of the wall clock. Everything else is told the time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::domain::timestamp::Timestamp;
+
+/// Tells the time: the machine's, or one that is set by hand. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(Option<Arc<AtomicU64>>);
+
+impl Clock {
+    /// The machine's clock.
+    #[must_use]
+    pub const fn system() -> Self {
+        Self(None)
+    }
+
+    /// A clock that stands at `start` until it is advanced: for simulations and tests.
+    #[must_use]
+    pub fn manual(start: Timestamp) -> Self {
+        let millis = u64::try_from(start.unix()).unwrap_or(0) * 1_000;
+        Self(Some(Arc::new(AtomicU64::new(millis))))
+    }
+
+    /// Moves a manual clock, in every place that holds it. The machine's stays as it is.
+    pub fn advance(&self, by: Duration) {
+        if let Some(millis) = &self.0 {
+            let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+            millis.fetch_add(by, Ordering::SeqCst);
+        }
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn unix_millis(&self) -> u64 {
+        match &self.0 {
+            Some(millis) => millis.load(Ordering::SeqCst),
+            None => system_millis(),
+        }
+    }
+
+    /// Now, in whole seconds.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        let seconds = i64::try_from(self.unix_millis() / 1_000).unwrap_or(i64::MAX);
+        Timestamp::from_unix(seconds).unwrap_or(Timestamp::MAX)
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one reader of the wall clock"
+)]
+fn system_millis() -> u64 {
+    // A clock set before 1970 reads as 1970: every key then counts as not yet expired, and
+    // every token as long expired, which somebody notices.
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,108 @@
+//! What an access token says (RFC 9068 §2.2).
+
+use serde::{Deserialize, Serialize};
+
+use super::api_key::ApiKey;
+use super::audience::Audience;
+use super::issuer::{BaseUrl, Issuer};
+use super::network::NetworkSet;
+use super::organization::OrganizationId;
+use super::secret::KeyId;
+use super::timestamp::Timestamp;
+
+/// Longest token issued, in bytes: it must fit beside cookies in the 8 KB of headers that
+/// common servers accept.
+pub const MAX_TOKEN: usize = 6 * 1024;
+
+/// The claims of an access token about to be signed. Borrowed: they live for one signature.
+#[derive(Serialize, Clone, Copy, Debug)]
+pub struct Claims<'a> {
+    /// The issuer's name.
+    pub iss: &'a str,
+    /// The key's id: a client acts for itself.
+    pub sub: KeyId,
+    /// The key's id (RFC 9068 §2.2).
+    pub client_id: KeyId,
+    /// Which resources the token is for.
+    pub aud: &'a Audience,
+    /// When it was issued, Unix seconds.
+    #[serde(with = "numeric_date")]
+    pub iat: Timestamp,
+    /// When it begins to count, Unix seconds.
+    #[serde(with = "numeric_date")]
+    pub nbf: Timestamp,
+    /// When it ends, Unix seconds: never after the key itself.
+    #[serde(with = "numeric_date")]
+    pub exp: Timestamp,
+    /// Unique to the token.
+    pub jti: &'a str,
+    /// Space-separated (RFC 8693 §4.2).
+    pub scope: &'a str,
+    /// The key's organization.
+    pub org: &'a OrganizationId,
+    /// The networks the key may be used from; absent when from anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_ip_cidrs: Option<&'a NetworkSet>,
+}
+
+/// The claims of a token presented to tenmint itself, after its signature was verified.
+///
+/// Unknown claims are ignored, as RFC 7519 §4 asks of every validator.
+#[derive(Deserialize, Clone, Debug)]
+pub struct PresentedClaims {
+    /// The key it was issued to.
+    pub client_id: String,
+    /// Space-separated scopes.
+    pub scope: String,
+    /// Which resources it is for.
+    pub aud: Audience,
+    /// The organization it was issued in.
+    pub org: String,
+    /// When it was issued, Unix seconds.
+    #[serde(with = "numeric_date")]
+    pub iat: Timestamp,
+    /// Unique to the token.
+    pub jti: String,
+}
+
+/// The longest token a key could obtain, in bytes: so that a key whose tokens could not
+/// travel is refused when it is made, not when it is used.
+#[must_use]
+pub fn longest_token(base: &BaseUrl, audience: &Audience, key: &ApiKey) -> usize {
+    /// The header with its kid, the signature of the longest algorithm in use, two dots.
+    const AROUND: usize = 130 + 86 + 2;
+    let issuer = Issuer::Organization(key.organization.clone());
+    let claims = Claims {
+        iss: &issuer.name(base),
+        sub: key.id,
+        client_id: key.id,
+        aud: audience,
+        iat: Timestamp::MAX,
+        nbf: Timestamp::MAX,
+        exp: Timestamp::MAX,
+        jti: "0123456789012345678901",
+        scope: &key.scopes.to_parameter(),
+        org: &key.organization,
+        allowed_ip_cidrs: Some(&key.networks),
+    };
+    let payload = serde_json::to_vec(&claims).expect("claims are JSON").len();
+    payload.div_ceil(3) * 4 + AROUND
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature is serde's"
+)]
+mod numeric_date {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Timestamp;
+
+    pub fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(at.unix())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        Timestamp::from_unix(i64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}

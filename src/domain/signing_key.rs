@@ -1,0 +1,131 @@
+//! Signing keys, as the world sees them: algorithm, public JWK and `kid`.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::organization::OrganizationId;
+use super::timestamp::Timestamp;
+
+/// How a token is signed (RFC 7518 §3.1, RFC 8037 §3.1).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub enum Algorithm {
+    /// ECDSA on P-256 with SHA-256: what nearly every validator knows.
+    #[default]
+    ES256,
+    /// Ed25519, under the name that deployed validators look for.
+    EdDSA,
+}
+
+/// The id of a signing key: the RFC 7638 SHA-256 thumbprint of its public half, base64url.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Kid(Arc<str>);
+
+/// The public half of a signing key (RFC 7517), in the one form tenmint publishes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kty")]
+pub enum PublicJwk {
+    /// An elliptic-curve key (RFC 7518 §6.2).
+    #[serde(rename = "EC")]
+    Ec {
+        /// `P-256`.
+        crv: String,
+        /// The x coordinate, base64url.
+        x: String,
+        /// The y coordinate, base64url.
+        y: String,
+    },
+    /// An Edwards-curve key (RFC 8037 §2).
+    #[serde(rename = "OKP")]
+    Okp {
+        /// `Ed25519`.
+        crv: String,
+        /// The public key, base64url.
+        x: String,
+    },
+}
+
+/// What may be told of a signing key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SigningKey {
+    /// Its id.
+    pub kid: Kid,
+    /// Whose it is.
+    pub organization: OrganizationId,
+    /// What it signs with.
+    pub algorithm: Algorithm,
+    /// Its public half.
+    pub public: PublicJwk,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Not an algorithm that tenmint signs with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write ES256 or EdDSA")]
+pub struct AlgorithmError;
+
+impl Algorithm {
+    /// The `alg` value, in token headers and JWKs alike.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ES256 => "ES256",
+            Self::EdDSA => "EdDSA",
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = AlgorithmError;
+
+    fn from_str(text: &str) -> Result<Self, AlgorithmError> {
+        match text {
+            "ES256" => Ok(Self::ES256),
+            "EdDSA" => Ok(Self::EdDSA),
+            _ => Err(AlgorithmError),
+        }
+    }
+}
+
+impl Kid {
+    /// From a thumbprint already in base64url.
+    #[must_use]
+    pub fn new(thumbprint: &str) -> Self {
+        Self(Arc::from(thumbprint))
+    }
+
+    /// The thumbprint.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Kid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl PublicJwk {
+    /// What RFC 7638 §3.2 hashes: the required members alone, in lexicographic order.
+    #[must_use]
+    pub fn thumbprint_input(&self) -> String {
+        match self {
+            Self::Ec { crv, x, y } => {
+                format!(r#"{{"crv":"{crv}","kty":"EC","x":"{x}","y":"{y}"}}"#)
+            }
+            Self::Okp { crv, x } => format!(r#"{{"crv":"{crv}","kty":"OKP","x":"{x}"}}"#),
+        }
+    }
+}
