@@ -1,0 +1,302 @@
+//! Verifying tokens that tenmint itself is shown, against the keys of one issuer.
+
+use std::collections::HashSet;
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{DecodingKey, Validation};
+use serde::Deserialize;
+
+use crate::domain::audience::Resource;
+use crate::domain::claims::PresentedClaims;
+use crate::domain::signing_key::{Algorithm, Kid, PublicJwk};
+use crate::domain::timestamp::Timestamp;
+
+/// One public key to verify with, ready for use.
+pub struct TrustedKey {
+    kid: Kid,
+    algorithm: Algorithm,
+    key: DecodingKey,
+}
+
+/// What a token must say to count.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// Its `iss`.
+    pub issuer: &'a str,
+    /// Its `aud`, alone.
+    pub audience: &'a Resource,
+    /// The instant at which it must be in force.
+    pub now: Timestamp,
+}
+
+/// Why a token does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Not a JWT that tenmint could have made.
+    #[error("malformed token")]
+    Malformed,
+    /// Signed by no key that is trusted here, or not at all.
+    #[error("untrusted signature")]
+    Signature,
+    /// Of another `iss`.
+    #[error("token of another issuer")]
+    Issuer,
+    /// For another `aud`, or for several.
+    #[error("token for another audience")]
+    Audience,
+    /// Past its `exp`.
+    #[error("expired token")]
+    Expired,
+    /// Before its `nbf`.
+    #[error("token not yet valid")]
+    NotYetValid,
+}
+
+/// Token headers are attacker's text: of all they say, only these count, and `kid` chooses
+/// among keys already held. `jku`, `jwk` and `x5u` are never followed.
+#[derive(Deserialize)]
+struct HeaderView {
+    typ: Option<String>,
+    kid: Option<String>,
+    crit: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    iss: String,
+    exp: i64,
+    nbf: Option<i64>,
+    #[serde(flatten)]
+    claims: PresentedClaims,
+}
+
+impl TrustedKey {
+    /// A public key to trust under this `kid`.
+    ///
+    /// # Errors
+    /// [`TokenError::Malformed`] when the JWK is not of its algorithm.
+    pub fn new(kid: Kid, algorithm: Algorithm, public: &PublicJwk) -> Result<Self, TokenError> {
+        let key = match (algorithm, public) {
+            (Algorithm::ES256, PublicJwk::Ec { x, y, .. }) => DecodingKey::from_ec_components(x, y),
+            (Algorithm::EdDSA, PublicJwk::Okp { x, .. }) => DecodingKey::from_ed_components(x),
+            _ => return Err(TokenError::Malformed),
+        }
+        .map_err(|_| TokenError::Malformed)?;
+        Ok(Self {
+            kid,
+            algorithm,
+            key,
+        })
+    }
+}
+
+/// Verifies a token: form, signature, `typ`, issuer, audience and times (RFC 9068 §4).
+///
+/// # Errors
+/// The first thing wrong with it, see [`TokenError`].
+pub fn verify(
+    token: &str,
+    keys: &[TrustedKey],
+    expected: Expected<'_>,
+) -> Result<PresentedClaims, TokenError> {
+    let header = header(token)?;
+    let named = header.kid.ok_or(TokenError::Malformed)?;
+    if header.crit.is_some() || !matches!(header.typ.as_deref(), Some("at+jwt" | "JWT")) {
+        return Err(TokenError::Malformed);
+    }
+    let trusted = keys
+        .iter()
+        .find(|key| key.kid.as_str() == named)
+        .ok_or(TokenError::Signature)?;
+    let envelope = jsonwebtoken::decode::<Envelope>(token, &trusted.key, &trusted.validation())
+        .map_err(|error| match error.kind() {
+            ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm => TokenError::Signature,
+            _ => TokenError::Malformed,
+        })?
+        .claims;
+
+    if envelope.iss != expected.issuer {
+        return Err(TokenError::Issuer);
+    }
+    if !envelope.claims.aud.is_exactly(expected.audience) {
+        return Err(TokenError::Audience);
+    }
+    if envelope.exp <= expected.now.unix() {
+        return Err(TokenError::Expired);
+    }
+    // One second of grace: two nodes' clocks never agree to the second.
+    if envelope
+        .nbf
+        .is_some_and(|nbf| nbf > expected.now.unix() + 1)
+    {
+        return Err(TokenError::NotYetValid);
+    }
+    Ok(envelope.claims)
+}
+
+impl TrustedKey {
+    /// Signature and algorithm alone: `jsonwebtoken` reads the wall clock by itself, and
+    /// here time is an argument.
+    fn validation(&self) -> Validation {
+        let mut validation = Validation::new(match self.algorithm {
+            Algorithm::ES256 => jsonwebtoken::Algorithm::ES256,
+            Algorithm::EdDSA => jsonwebtoken::Algorithm::EdDSA,
+        });
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.validate_aud = false;
+        validation.required_spec_claims = HashSet::new();
+        validation
+    }
+}
+
+fn header(token: &str) -> Result<HeaderView, TokenError> {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    let mut segments = token.split('.');
+    let (Some(first), Some(_), Some(_), None) = (
+        segments.next(),
+        segments.next(),
+        segments.next(),
+        segments.next(),
+    ) else {
+        return Err(TokenError::Malformed);
+    };
+    let json = URL_SAFE_NO_PAD
+        .decode(first)
+        .map_err(|_| TokenError::Malformed)?;
+    serde_json::from_slice(&json).map_err(|_| TokenError::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::jose::key_pair::{KeyPair, thumbprint};
+    use crate::crypto::jose::provider;
+    use crate::crypto::jose::signer::{Signer, TokenType};
+    use crate::domain::audience::Audience;
+    use crate::domain::claims::Claims;
+    use crate::domain::network::NetworkSet;
+    use crate::domain::secret::KeyId;
+
+    const ISSUER: &str = "https://auth.example";
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix(seconds).unwrap()
+    }
+
+    fn keys(algorithm: Algorithm) -> (Signer, TrustedKey) {
+        provider::install();
+        let pair = KeyPair::generate(algorithm).pair;
+        let public = pair.public();
+        let kid = thumbprint(&public);
+        let trusted = TrustedKey::new(kid.clone(), algorithm, &public).unwrap();
+        (
+            Signer::new(pair, algorithm, &kid, TokenType::AtJwt),
+            trusted,
+        )
+    }
+
+    fn token(signer: &Signer, audience: &str) -> String {
+        let networks = NetworkSet::any();
+        signer.sign(&Claims {
+            iss: ISSUER,
+            sub: KeyId::new(ulid::Ulid(1)),
+            client_id: KeyId::new(ulid::Ulid(1)),
+            aud: &Audience::one(audience.parse().unwrap()),
+            iat: at(1_000),
+            nbf: at(1_000),
+            exp: at(1_600),
+            jti: "one",
+            scope: "read",
+            org: &"acme".parse().unwrap(),
+            allowed_ip_cidrs: Some(&networks),
+        })
+    }
+
+    fn check(token: &str, key: &TrustedKey, now: i64) -> Result<PresentedClaims, TokenError> {
+        let audience = ISSUER.parse().unwrap();
+        let expected = Expected {
+            issuer: ISSUER,
+            audience: &audience,
+            now: at(now),
+        };
+        verify(token, std::slice::from_ref(key), expected)
+    }
+
+    #[test]
+    fn a_token_counts_between_its_times_alone() {
+        for algorithm in [Algorithm::ES256, Algorithm::EdDSA] {
+            let (signer, key) = keys(algorithm);
+            let token = token(&signer, ISSUER);
+            assert_eq!(check(&token, &key, 1_000).unwrap().scope, "read");
+            assert_eq!(check(&token, &key, 1_599).unwrap().org, "acme");
+            assert_eq!(check(&token, &key, 1_600).unwrap_err(), TokenError::Expired);
+            assert_eq!(
+                check(&token, &key, 998).unwrap_err(),
+                TokenError::NotYetValid
+            );
+        }
+    }
+
+    #[test]
+    fn another_audience_key_or_signature_does_not_count() {
+        let (signer, key) = keys(Algorithm::ES256);
+        let (other, _) = keys(Algorithm::ES256);
+        let elsewhere = token(&signer, "https://api.example");
+        assert_eq!(
+            check(&elsewhere, &key, 1_000).unwrap_err(),
+            TokenError::Audience
+        );
+        let stranger = token(&other, ISSUER);
+        assert_eq!(
+            check(&stranger, &key, 1_000).unwrap_err(),
+            TokenError::Signature
+        );
+
+        let mut tampered = token(&signer, ISSUER);
+        let at = tampered.find('.').unwrap() + 20;
+        let to = if tampered.as_bytes()[at] == b'A' {
+            "B"
+        } else {
+            "A"
+        };
+        tampered.replace_range(at..=at, to);
+        assert!(check(&tampered, &key, 1_000).is_err());
+    }
+
+    #[test]
+    fn headers_that_lie_are_refused() {
+        use base64::Engine;
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+        let (signer, key) = keys(Algorithm::ES256);
+        let genuine = token(&signer, ISSUER);
+        let rest = genuine.split_once('.').unwrap().1;
+        let kid = key.kid.as_str();
+        let lies = [
+            format!(r#"{{"alg":"none","kid":"{kid}","typ":"at+jwt"}}"#),
+            format!(r#"{{"alg":"HS256","kid":"{kid}","typ":"at+jwt"}}"#),
+            format!(r#"{{"alg":"EdDSA","kid":"{kid}","typ":"at+jwt"}}"#),
+            format!(r#"{{"alg":"ES256","kid":"{kid}","typ":"at+jwt","crit":["x"]}}"#),
+            format!(r#"{{"alg":"ES256","kid":"{kid}","typ":"logout+jwt"}}"#),
+            r#"{"alg":"ES256","kid":"../../etc/passwd","typ":"at+jwt"}"#.to_owned(),
+            r#"{"alg":"ES256","typ":"at+jwt"}"#.to_owned(),
+        ];
+        for lie in lies {
+            let token = format!("{}.{rest}", URL_SAFE_NO_PAD.encode(&lie));
+            assert!(check(&token, &key, 1_000).is_err(), "{lie}");
+        }
+        for text in [
+            "",
+            ".",
+            "..",
+            "a.b.c",
+            "a.b",
+            "a.b.c.d",
+            &"x".repeat(10_000),
+        ] {
+            assert_eq!(check(text, &key, 1_000).unwrap_err(), TokenError::Malformed);
+        }
+    }
+}

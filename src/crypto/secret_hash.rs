@@ -1,0 +1,259 @@
+//! Secret hashes at rest: Argon2id with a pepper (RFC 9106), as PHC strings.
+
+use std::sync::Mutex;
+
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::random;
+use super::root_key::{Purpose, RootKey};
+use crate::domain::secret::ApiKeySecret;
+
+const SALT: usize = 16;
+const OUTPUT: usize = 32;
+
+/// What one hash costs (RFC 9106 §3.1).
+///
+/// The default is small because the secrets are 256 random bits, which no stretching makes
+/// harder to guess, and because every node verifies every key anew after a restart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HashCost {
+    /// Memory in KiB: 8 to 65536.
+    pub memory_kib: u32,
+    /// Passes: 1 to 16.
+    pub passes: u32,
+    /// Lanes: 1 to 4.
+    pub lanes: u32,
+}
+
+impl Default for HashCost {
+    fn default() -> Self {
+        Self {
+            memory_kib: 1024,
+            passes: 1,
+            lanes: 1,
+        }
+    }
+}
+
+impl HashCost {
+    /// The dearest hash that is accepted, be it from settings or from a row. A row that asks
+    /// for more was tampered with: verifying it could exhaust the machine.
+    pub const MAX: Self = Self {
+        memory_kib: 65_536,
+        passes: 16,
+        lanes: 4,
+    };
+
+    /// Whether tenmint computes such a hash at all.
+    #[must_use]
+    pub const fn is_acceptable(self) -> bool {
+        self.memory_kib >= 8 * self.lanes
+            && self.memory_kib <= Self::MAX.memory_kib
+            && self.passes >= 1
+            && self.passes <= Self::MAX.passes
+            && self.lanes >= 1
+            && self.lanes <= Self::MAX.lanes
+    }
+}
+
+/// Hashes and verifies secrets under one root key's pepper.
+pub struct SecretHasher {
+    pepper: Zeroizing<[u8; 32]>,
+    cost: HashCost,
+    /// Memory of finished runs, kept for the next: freed and taken anew each time, it would
+    /// fragment the heap by hundreds of megabytes. As many as ever ran at once.
+    buffers: Mutex<Vec<Vec<Block>>>,
+}
+
+/// A stored hash that cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StoredHashError {
+    /// Not a PHC string of Argon2id, version 19.
+    #[error("a stored secret hash is damaged")]
+    Damaged,
+    /// It asks for more memory or time than any hash made here.
+    #[error("a stored secret hash demands more than the greatest cost: the row was tampered with")]
+    TooDear,
+}
+
+impl SecretHasher {
+    /// A hasher under this root key; new hashes cost `cost`.
+    ///
+    /// # Panics
+    /// When the cost is not acceptable: settings check it where it is read.
+    #[must_use]
+    pub fn new(root: &RootKey, cost: HashCost) -> Self {
+        assert!(
+            cost.is_acceptable(),
+            "the cost was checked when it was read"
+        );
+        Self {
+            pepper: root.derive(Purpose::PepperSecrets),
+            cost,
+            buffers: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The PHC string of a secret. Takes as long as its cost: call it off the async threads.
+    #[must_use]
+    pub fn hash(&self, secret: &ApiKeySecret) -> String {
+        let salt: [u8; SALT] = random::bytes();
+        let params = self.cost.params();
+        let output = self.run(secret, &salt, &params);
+        PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(&params).expect("three numbers fit a PHC string"),
+            salt: Some(Salt::new(&salt).expect("16 bytes are a PHC salt")),
+            hash: Some(Output::new(&output).expect("32 bytes are a PHC output")),
+        }
+        .to_string()
+    }
+
+    /// Whether `phc` is the hash of this secret. Takes as long as the hash's cost: call it
+    /// off the async threads.
+    ///
+    /// # Errors
+    /// A hash that cannot be used, see [`StoredHashError`].
+    pub fn verify(&self, secret: &ApiKeySecret, phc: &str) -> Result<bool, StoredHashError> {
+        let stored = PasswordHash::new(phc).map_err(|_| StoredHashError::Damaged)?;
+        let right_kind = stored.algorithm == Algorithm::Argon2id.ident()
+            && stored.version == Some(Version::V0x13.into());
+        let (Some(salt), Some(expected), true) = (stored.salt, stored.hash, right_kind) else {
+            return Err(StoredHashError::Damaged);
+        };
+        if expected.as_bytes().len() != OUTPUT {
+            return Err(StoredHashError::Damaged);
+        }
+        let params = Params::try_from(&stored).map_err(|_| StoredHashError::Damaged)?;
+        let cost = HashCost {
+            memory_kib: params.m_cost(),
+            passes: params.t_cost(),
+            lanes: params.p_cost(),
+        };
+        if !cost.is_acceptable() {
+            return Err(StoredHashError::TooDear);
+        }
+        let output = self.run(secret, salt.as_ref(), &params);
+        Ok(output.ct_eq(expected.as_bytes()).into())
+    }
+
+    fn run(&self, secret: &ApiKeySecret, salt: &[u8], params: &Params) -> [u8; OUTPUT] {
+        let argon2 = Argon2::new_with_secret(
+            &*self.pepper,
+            Algorithm::Argon2id,
+            Version::V0x13,
+            params.clone(),
+        )
+        .expect("32 bytes are a possible pepper");
+        let mut memory = self
+            .buffers
+            .lock()
+            .ok()
+            .and_then(|mut all| all.pop())
+            .unwrap_or_default();
+        if memory.len() < params.block_count() {
+            memory.resize(params.block_count(), Block::default());
+        }
+        let mut output = [0; OUTPUT];
+        argon2
+            .hash_password_into_with_memory(
+                secret.expose().as_bytes(),
+                salt,
+                &mut output,
+                memory.as_mut_slice(),
+            )
+            .expect("lengths and cost were checked");
+        if let Ok(mut all) = self.buffers.lock() {
+            all.push(memory);
+        }
+        output
+    }
+}
+
+impl HashCost {
+    fn params(self) -> Params {
+        Params::new(self.memory_kib, self.passes, self.lanes, Some(OUTPUT))
+            .expect("the cost is acceptable")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::key_mint::KeyMint;
+
+    fn with_root(root: &RootKey) -> (KeyMint, SecretHasher) {
+        (
+            KeyMint::new(root, "tmsk".parse().unwrap()),
+            SecretHasher::new(root, HashCost::default()),
+        )
+    }
+
+    #[test]
+    fn a_secret_is_known_by_its_own_hash_alone() {
+        let (mint, hasher) = with_root(&RootKey::generate());
+        let (one, two) = (mint.mint(random::ulid(1)), mint.mint(random::ulid(1)));
+        let phc = hasher.hash(&one);
+        assert!(phc.starts_with("$argon2id$v=19$m=1024,t=1,p=1$"), "{phc}");
+        assert_eq!(hasher.verify(&one, &phc), Ok(true));
+        assert_eq!(hasher.verify(&two, &phc), Ok(false));
+        assert_ne!(hasher.hash(&one), phc, "salted");
+    }
+
+    #[test]
+    fn a_hash_is_worthless_without_its_root_key() {
+        let (mint, hasher) = with_root(&RootKey::generate());
+        let (_, elsewhere) = with_root(&RootKey::generate());
+        let secret = mint.mint(random::ulid(1));
+        let phc = hasher.hash(&secret);
+        assert_eq!(elsewhere.verify(&secret, &phc), Ok(false));
+    }
+
+    #[test]
+    fn a_row_that_demands_gigabytes_is_refused_unrun() {
+        let (mint, hasher) = with_root(&RootKey::generate());
+        let secret = mint.mint(random::ulid(1));
+        let phc = hasher.hash(&secret);
+        for tampered in [
+            "m=4194304,t=1,p=1",
+            "m=1024,t=4000000,p=1",
+            "m=1024,t=1,p=64",
+        ] {
+            let row = phc.replace("m=1024,t=1,p=1", tampered);
+            assert_eq!(hasher.verify(&secret, &row), Err(StoredHashError::TooDear));
+        }
+        for damaged in [
+            "",
+            "$argon2id$",
+            &phc.replace("argon2id", "argon2i"),
+            &phc[..60],
+        ] {
+            assert_eq!(
+                hasher.verify(&secret, damaged),
+                Err(StoredHashError::Damaged)
+            );
+        }
+    }
+
+    #[test]
+    fn hashes_of_an_earlier_cost_still_verify() {
+        let root = RootKey::generate();
+        let (mint, cheap) = with_root(&root);
+        let dear = SecretHasher::new(
+            &root,
+            HashCost {
+                memory_kib: 2048,
+                passes: 2,
+                lanes: 1,
+            },
+        );
+        let secret = mint.mint(random::ulid(1));
+        assert_eq!(dear.verify(&secret, &cheap.hash(&secret)), Ok(true));
+        assert_eq!(cheap.verify(&secret, &dear.hash(&secret)), Ok(true));
+        assert_eq!(cheap.verify(&secret, &cheap.hash(&secret)), Ok(true));
+    }
+}
