@@ -1,0 +1,73 @@
+-- Times are Unix seconds. States are nullable times: absent means it has not happened.
+
+-- One row: which root key this database belongs to.
+CREATE TABLE deployment (
+    id         INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+    root_key   TEXT    NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+-- audit_sequence and audit_mac are the head of the organization's audit chain. Every act
+-- begins by raising the sequence, which also makes acts on one organization take turns.
+CREATE TABLE organizations (
+    id                TEXT    NOT NULL PRIMARY KEY,
+    name              TEXT    NOT NULL,
+    created_at        INTEGER NOT NULL,
+    suspended_at      INTEGER,
+    bootstrapped_at   INTEGER,
+    management_key_id TEXT,
+    audit_sequence    INTEGER NOT NULL,
+    audit_mac         BLOB    NOT NULL
+) STRICT;
+
+-- sealed: the PKCS#8 private key under AES-256-GCM, bound to organization, kid, algorithm.
+CREATE TABLE signing_keys (
+    kid             TEXT    NOT NULL PRIMARY KEY,
+    organization_id TEXT    NOT NULL REFERENCES organizations (id),
+    algorithm       TEXT    NOT NULL,
+    public_jwk      TEXT    NOT NULL,
+    sealed          BLOB    NOT NULL,
+    root_key        TEXT    NOT NULL,
+    created_at      INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX signing_keys_one_per_organization ON signing_keys (organization_id);
+
+CREATE TABLE api_keys (
+    id               TEXT    NOT NULL PRIMARY KEY,
+    organization_id  TEXT    NOT NULL REFERENCES organizations (id),
+    name             TEXT    NOT NULL,
+    description      TEXT,
+    scopes           TEXT    NOT NULL,
+    allowed_ip_cidrs TEXT    NOT NULL,
+    external_id      TEXT,
+    metadata         TEXT    NOT NULL,
+    created_at       INTEGER NOT NULL,
+    created_by       TEXT,
+    expires_at       INTEGER,
+    revoked_at       INTEGER
+) STRICT;
+CREATE INDEX api_keys_by_organization ON api_keys (organization_id, id);
+
+-- hash: an Argon2id PHC string, peppered from the root key named beside it.
+CREATE TABLE api_key_secrets (
+    api_key_id  TEXT    NOT NULL REFERENCES api_keys (id),
+    fingerprint TEXT    NOT NULL,
+    hash        TEXT    NOT NULL,
+    root_key    TEXT    NOT NULL,
+    created_at  INTEGER NOT NULL,
+    PRIMARY KEY (api_key_id, fingerprint)
+) STRICT;
+
+CREATE TABLE audit_events (
+    organization_id TEXT    NOT NULL REFERENCES organizations (id),
+    sequence        INTEGER NOT NULL,
+    at              INTEGER NOT NULL,
+    actor           TEXT    NOT NULL,
+    address         TEXT,
+    request_id      TEXT,
+    action          TEXT    NOT NULL,
+    target          TEXT    NOT NULL,
+    details         TEXT    NOT NULL,
+    mac             BLOB    NOT NULL,
+    PRIMARY KEY (organization_id, sequence)
+) STRICT;

@@ -1,0 +1,64 @@
+//! What outlives a restart: SQL on SQLite and PostgreSQL, one text for both.
+
+pub mod api_keys;
+pub mod changes;
+pub mod deployment;
+pub mod engine;
+pub mod error;
+pub mod lock;
+pub mod migrate;
+pub mod organizations;
+pub mod signing_keys;
+pub mod write;
+
+use engine::{DatabaseUrl, Engine, Postgres, Sqlite};
+use error::StoreError;
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    engine: Engine<Sqlite, Postgres>,
+}
+
+impl Store {
+    /// Opens the database at `url`, making an SQLite file if there is none. Nothing is
+    /// migrated.
+    ///
+    /// # Errors
+    /// When the file or the server cannot be reached.
+    pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        let engine = match url {
+            DatabaseUrl::Sqlite(path) => Engine::Sqlite(Sqlite::open(path).await?),
+            DatabaseUrl::Postgres(options) => Engine::Postgres(Postgres::open(options).await?),
+        };
+        Ok(Self { engine })
+    }
+
+    /// Whether the database answers now.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        engine::sql!(one(i64,), self.reader(), "SELECT CAST(1 AS BIGINT)")?;
+        Ok(())
+    }
+
+    /// Closes every connection, after what is under way on it.
+    pub async fn close(&self) {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => {
+                sqlite.readers.close().await;
+                sqlite.writer.close().await;
+            }
+            Engine::Postgres(postgres) => postgres.pool.close().await,
+        }
+    }
+
+    /// Connections for reading.
+    fn reader(&self) -> Engine<&sqlx::SqlitePool, &sqlx::PgPool> {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => Engine::Sqlite(&sqlite.readers),
+            Engine::Postgres(postgres) => Engine::Postgres(&postgres.pool),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The deployment itself: which root key its database belongs to.
+
+use super::Store;
+use super::engine::{Engine, sql};
+use super::error::StoreError;
+use crate::domain::timestamp::Timestamp;
+
+impl Store {
+    /// The id of the root key that this database belongs to; `None` before first start.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn root_key(&self) -> Result<Option<String>, StoreError> {
+        let row = sql!(
+            optional(String,),
+            self.reader(),
+            "SELECT root_key FROM deployment WHERE id = 1"
+        )?;
+        Ok(row.map(|(root_key,)| root_key))
+    }
+
+    /// Ties an empty database to a root key. Of several servers that start at once, the
+    /// first decides; the answer is whose root key it is now.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn claim(&self, root_key: &str, now: Timestamp) -> Result<String, StoreError> {
+        let text = "INSERT INTO deployment (id, root_key, created_at) VALUES (1, $1, $2)
+             ON CONFLICT (id) DO NOTHING";
+        let on = match &self.engine {
+            Engine::Sqlite(sqlite) => Engine::Sqlite(&sqlite.writer),
+            Engine::Postgres(postgres) => Engine::Postgres(&postgres.pool),
+        };
+        sql!(run on, text, root_key, now.unix())?;
+        Ok(self.root_key().await?.unwrap_or_default())
+    }
+}

@@ -1,0 +1,55 @@
+//! What can go wrong with the database.
+
+use std::path::PathBuf;
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database did not answer, was busy for too long, or refused: try again.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// A row does not say what such a row says: somebody or something else wrote it.
+    #[error("a row of {table} is corrupt: {what}")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The column, or what is wrong.
+        what: &'static str,
+    },
+    /// A newer tenmint has migrated this database.
+    #[error(
+        "this database was migrated by a newer tenmint (its schema has version {0}): run that version, or a later one"
+    )]
+    SchemaTooNew(i64),
+    /// The database has not been migrated to what this tenmint needs.
+    #[error("this database must be migrated first: start the server, or run `tenmint migrate`")]
+    SchemaTooOld,
+    /// A migration failed or was tampered with.
+    #[error("the database could not be migrated: {0}")]
+    Migration(#[source] sqlx::migrate::MigrateError),
+    /// Another server has this SQLite file.
+    #[error(
+        "another tenmint serves {}: stop it first, or use PostgreSQL to run several servers",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// The SQLite file or one beside it cannot be made or opened.
+    #[error("the database file {} cannot be used: {why}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the operating system said.
+        why: std::io::Error,
+    },
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+/// Names the column in which a row is corrupt.
+pub(super) fn corrupt(table: &'static str, what: &'static str) -> StoreError {
+    StoreError::Corrupt { table, what }
+}

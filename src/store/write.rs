@@ -1,0 +1,189 @@
+//! The one writing seam: every act on an organization is begun and committed here, with its
+//! audit entry and its notification to other nodes in the same transaction.
+
+use std::net::IpAddr;
+
+use ring::hmac;
+use sqlx::{PgConnection, SqliteConnection, Transaction};
+
+use super::Store;
+use super::changes::{CHANNEL, Change};
+use super::engine::{Engine, sql};
+use super::error::StoreError;
+use super::organizations::{OrganizationRow, organization};
+use crate::domain::organization::{Organization, OrganizationId};
+use crate::domain::timestamp::Timestamp;
+
+type OpenTransaction =
+    Engine<Transaction<'static, sqlx::Sqlite>, Transaction<'static, sqlx::Postgres>>;
+
+/// An act under way on one organization. Others on the same organization wait for it, so
+/// what it reads stays true until it commits. Dropped, it never happened.
+pub struct Write {
+    transaction: OpenTransaction,
+    organization: Organization,
+    sequence: i64,
+    previous_mac: Vec<u8>,
+}
+
+/// What an act did, for the audit log. Holds no secret, ever.
+#[derive(Debug)]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// Who: a key id, or `command line`.
+    pub actor: String,
+    /// From where, if over the network.
+    pub address: Option<IpAddr>,
+    /// Under which request id, if over the network.
+    pub request_id: Option<String>,
+    /// What was done, such as `api_key.revoke`.
+    pub action: &'static str,
+    /// The id of what it was done to.
+    pub target: String,
+    /// What changed, from what to what.
+    pub details: serde_json::Value,
+}
+
+#[derive(sqlx::FromRow)]
+struct LockedRow {
+    #[sqlx(flatten)]
+    organization: OrganizationRow,
+    audit_sequence: i64,
+    audit_mac: Vec<u8>,
+}
+
+impl Store {
+    /// Begins an act on an organization; `None` if there is no such organization.
+    ///
+    /// Raising the audit sequence is what locks the organization, on both engines.
+    ///
+    /// # Errors
+    /// When the database is unavailable, or other acts took too long.
+    pub async fn begin(&self, id: &OrganizationId) -> Result<Option<Write>, StoreError> {
+        let mut transaction = self.transaction().await?;
+        let locked = sql!(
+            optional LockedRow, on(&mut transaction),
+            "UPDATE organizations SET audit_sequence = audit_sequence + 1
+             WHERE id = $1
+             RETURNING id, name, created_at, suspended_at, bootstrapped_at, management_key_id,
+                       audit_sequence, audit_mac",
+            id.as_str()
+        )?;
+        let Some(locked) = locked else {
+            return Ok(None);
+        };
+        Ok(Some(Write {
+            transaction,
+            organization: locked.organization.try_into()?,
+            sequence: locked.audit_sequence,
+            previous_mac: locked.audit_mac,
+        }))
+    }
+
+    /// Begins the act that creates an organization; `None` if its id is taken.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn begin_new(&self, new: &Organization) -> Result<Option<Write>, StoreError> {
+        let mut transaction = self.transaction().await?;
+        let created = organization::insert(on(&mut transaction), new).await?;
+        Ok(created.then(|| Write {
+            transaction,
+            organization: new.clone(),
+            sequence: 1,
+            previous_mac: Vec::new(),
+        }))
+    }
+
+    async fn transaction(&self) -> Result<OpenTransaction, StoreError> {
+        Ok(match &self.engine {
+            // IMMEDIATE: the write lock is taken now, not at the first write, where it could
+            // no longer be waited for.
+            Engine::Sqlite(sqlite) => {
+                Engine::Sqlite(sqlite.writer.begin_with("BEGIN IMMEDIATE").await?)
+            }
+            Engine::Postgres(postgres) => Engine::Postgres(postgres.pool.begin().await?),
+        })
+    }
+}
+
+impl Write {
+    /// The organization, as it was when the act began.
+    #[must_use]
+    pub fn organization(&self) -> &Organization {
+        &self.organization
+    }
+
+    /// Makes the act last: its audit entry is chained to the one before by a MAC, other
+    /// nodes are told of `changes`, and all of it commits or none.
+    ///
+    /// # Errors
+    /// When the database is unavailable. Whether the act happened is then unknown: callers
+    /// treat it as if it had.
+    pub async fn commit(
+        mut self,
+        event: Event,
+        chain: &hmac::Key,
+        changes: &[Change],
+    ) -> Result<(), StoreError> {
+        let organization = self.organization.id.as_str();
+        let address = event.address.map(|address| address.to_string());
+        let details = event.details.to_string();
+        let entry = serde_json::json!([
+            organization,
+            self.sequence,
+            event.at.unix(),
+            event.actor,
+            address,
+            event.request_id,
+            event.action,
+            event.target,
+            details,
+        ]);
+        let mut mac = hmac::Context::with_key(chain);
+        mac.update(&self.previous_mac);
+        mac.update(entry.to_string().as_bytes());
+        let mac = mac.sign().as_ref().to_vec();
+
+        sql!(
+            run on(&mut self.transaction),
+            "INSERT INTO audit_events
+             (organization_id, sequence, at, actor, address, request_id, action, target, details, mac)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            organization, self.sequence, event.at.unix(), &event.actor, &address,
+            &event.request_id, event.action, &event.target, &details, &mac
+        )?;
+        sql!(
+            run on(&mut self.transaction),
+            "UPDATE organizations SET audit_mac = $2 WHERE id = $1",
+            organization, &mac
+        )?;
+        if let Engine::Postgres(transaction) = &mut self.transaction {
+            for change in changes {
+                sqlx::query("SELECT pg_notify($1, $2)")
+                    .bind(CHANNEL)
+                    .bind(change.to_string())
+                    .execute(&mut **transaction)
+                    .await?;
+            }
+        }
+        match self.transaction {
+            Engine::Sqlite(transaction) => transaction.commit().await?,
+            Engine::Postgres(transaction) => transaction.commit().await?,
+        }
+        Ok(())
+    }
+
+    /// The connection that the act runs on.
+    pub(super) fn on(&mut self) -> Engine<&mut SqliteConnection, &mut PgConnection> {
+        on(&mut self.transaction)
+    }
+}
+
+fn on(transaction: &mut OpenTransaction) -> Engine<&mut SqliteConnection, &mut PgConnection> {
+    match transaction {
+        Engine::Sqlite(transaction) => Engine::Sqlite(&mut **transaction),
+        Engine::Postgres(transaction) => Engine::Postgres(&mut **transaction),
+    }
+}
