@@ -1,0 +1,244 @@
+//! Who is this? API keys behind a cache, Argon2 behind a gate, and immediate revocation.
+
+pub mod gate;
+pub mod generations;
+pub mod issuers;
+pub mod proofs;
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+
+use crate::crypto::Crypto;
+use crate::crypto::secret_hash::StoredHashError;
+use crate::domain::api_key::{ApiKey, Status};
+use crate::domain::secret::{ApiKeySecret, KeyId};
+use crate::domain::timestamp::Timestamp;
+use crate::store::Store;
+use crate::store::api_keys::StoredCredential;
+use crate::store::error::StoreError;
+
+use gate::{Gate, Overloaded};
+use generations::{Generation, Generations};
+use proofs::Proofs;
+
+/// How many keys are remembered at most.
+const CAPACITY: usize = 100_000;
+
+/// Everything known of the holders of API keys.
+pub struct Credentials {
+    store: Store,
+    crypto: Arc<Crypto>,
+    cache: Cache<KeyId, Cached>,
+    proofs: Arc<Proofs>,
+    generations: Arc<Generations>,
+}
+
+/// A key and all that decides about it, as one load found it.
+#[derive(Debug)]
+pub struct Credential {
+    /// The key.
+    pub key: ApiKey,
+    /// Its scopes as a `scope` claim, ready to use.
+    pub scope_parameter: String,
+    /// Whether its organization is suspended.
+    pub organization_suspended: bool,
+    hash: String,
+}
+
+/// A credential whose holder proved to be who it says, and how fresh that knowledge is.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// The credential.
+    pub credential: Arc<Credential>,
+    loaded: Generation,
+}
+
+/// Why a presented key is not accepted. To the outside all but the last two are one.
+#[derive(Debug, thiserror::Error)]
+pub enum Denied {
+    /// Not made under this deployment's root key.
+    #[error("forged or foreign key string")]
+    Forged,
+    /// Genuine, but there is no such key.
+    #[error("unknown key")]
+    Unknown,
+    /// Genuine, but not the key's present secret.
+    #[error("wrong secret")]
+    WrongSecret,
+    /// The key has ended.
+    #[error("key is {}", match .0 { Status::Active => "active", Status::Expired => "expired", Status::Revoked => "revoked" })]
+    Ended(Status),
+    /// The key's organization is suspended.
+    #[error("organization is suspended")]
+    OrganizationSuspended,
+    /// Too many first uses at once.
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    /// The database did not answer, or answered nonsense.
+    #[error(transparent)]
+    Unavailable(#[from] StoreError),
+}
+
+#[derive(Clone)]
+struct Cached {
+    loaded: Generation,
+    credential: Option<Arc<Credential>>,
+}
+
+impl Credentials {
+    /// Nothing cached yet.
+    #[must_use]
+    pub fn new(store: Store, crypto: Arc<Crypto>, generations: Arc<Generations>) -> Self {
+        let gate = Arc::new(Gate::new());
+        Self {
+            store,
+            proofs: Arc::new(Proofs::new(Arc::clone(&crypto), gate, CAPACITY)),
+            crypto,
+            cache: Cache::new(CAPACITY),
+            generations,
+        }
+    }
+
+    /// Who holds this secret, if it is a key in force: secret first, then state, so that a
+    /// stranger learns nothing of a key's state.
+    ///
+    /// # Errors
+    /// See [`Denied`].
+    pub async fn authenticate(
+        &self,
+        secret: ApiKeySecret,
+        now: Timestamp,
+    ) -> Result<Verified, Denied> {
+        if !self.crypto.keys.is_genuine(&secret) {
+            return Err(Denied::Forged);
+        }
+        let id = secret.id();
+        let Cached { loaded, credential } = self.look_up(id).await?;
+        let credential = credential.ok_or(Denied::Unknown)?;
+        if !self.proofs.prove(secret, &credential).await? {
+            return Err(Denied::WrongSecret);
+        }
+        let verified = Verified { credential, loaded };
+        verified.require_in_force(now)?;
+        Ok(verified)
+    }
+
+    /// The present state of a key that an access token names. The token's signature stands
+    /// for the secret.
+    ///
+    /// # Errors
+    /// See [`Denied`].
+    pub async fn of_token(&self, id: KeyId, now: Timestamp) -> Result<Verified, Denied> {
+        let Cached { loaded, credential } = self.look_up(id).await?;
+        let credential = credential.ok_or(Denied::Unknown)?;
+        let verified = Verified { credential, loaded };
+        verified.require_in_force(now)?;
+        Ok(verified)
+    }
+
+    /// The credential anew, after [`Self::still_stands`] said no. The secret that was proven
+    /// counts only while the key still has it.
+    ///
+    /// # Errors
+    /// See [`Denied`].
+    pub async fn again(&self, before: &Verified, now: Timestamp) -> Result<Verified, Denied> {
+        let after = self.of_token(before.credential.key.id, now).await?;
+        if after.credential.hash == before.credential.hash {
+            Ok(after)
+        } else {
+            Err(Denied::WrongSecret)
+        }
+    }
+
+    /// Whether nothing that `verified` rests on has changed since it was loaded. Asked after
+    /// signing: a revocation that came between must win.
+    #[must_use]
+    pub fn still_stands(&self, verified: &Verified) -> bool {
+        let key = &verified.credential.key;
+        self.generations
+            .is_current(verified.loaded, Some(key.id), &key.organization)
+    }
+
+    /// The PHC string of a new secret, computed at the gate where verifications queue too.
+    ///
+    /// # Errors
+    /// [`Overloaded`] when the queue is too long.
+    pub async fn hash(&self, secret: &Arc<ApiKeySecret>) -> Result<String, Overloaded> {
+        self.proofs.hash(Arc::clone(secret)).await
+    }
+
+    /// From the cache if what it holds is still true, else from the database. Concurrent
+    /// askers of one key share one query.
+    async fn look_up(&self, id: KeyId) -> Result<Cached, StoreError> {
+        loop {
+            match self.cache.get_value_or_guard_async(&id).await {
+                Ok(cached) if self.is_current(id, &cached) => return Ok(cached),
+                Ok(stale) => {
+                    self.cache
+                        .remove_if(&id, |held| held.loaded == stale.loaded);
+                }
+                Err(guard) => {
+                    // Taken before the query: a change during it makes the result stale.
+                    let loaded = self.generations.begin();
+                    let found = self.store.credential(id).await?;
+                    let cached = Cached {
+                        loaded,
+                        credential: found.map(|stored| Arc::new(Credential::from(stored))),
+                    };
+                    if self.is_current(id, &cached) {
+                        let _ = guard.insert(cached.clone());
+                        return Ok(cached);
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_current(&self, id: KeyId, cached: &Cached) -> bool {
+        match &cached.credential {
+            Some(credential) => {
+                let organization = &credential.key.organization;
+                self.generations
+                    .is_current(cached.loaded, Some(id), organization)
+            }
+            None => self.generations.is_key_current(cached.loaded, id),
+        }
+    }
+}
+
+impl Verified {
+    fn require_in_force(&self, now: Timestamp) -> Result<(), Denied> {
+        match self.credential.key.status(now) {
+            Status::Active if self.credential.organization_suspended => {
+                Err(Denied::OrganizationSuspended)
+            }
+            Status::Active => Ok(()),
+            ended => Err(Denied::Ended(ended)),
+        }
+    }
+}
+
+impl From<StoredCredential> for Credential {
+    fn from(stored: StoredCredential) -> Self {
+        Self {
+            scope_parameter: stored.key.scopes.to_parameter(),
+            key: stored.key,
+            organization_suspended: stored.organization_suspended,
+            hash: stored.hash,
+        }
+    }
+}
+
+impl From<StoredHashError> for Denied {
+    fn from(error: StoredHashError) -> Self {
+        let what = match error {
+            StoredHashError::Damaged => "hash",
+            StoredHashError::TooDear => "hash costs more than the greatest cost",
+        };
+        Self::Unavailable(StoreError::Corrupt {
+            table: "api_key_secrets",
+            what,
+        })
+    }
+}

@@ -1,0 +1,137 @@
+//! Generations: how a cache knows, without being searched, that something it holds is old.
+//!
+//! One counter ticks at every change; each key and each organization falls into a slot that
+//! remembers the tick of its last change. What was loaded at a tick is true while no slot
+//! it depends on has a later one. Slots are shared, so a change can make a stranger's entry
+//! look old: that costs a query, never a wrong answer.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::domain::organization::OrganizationId;
+use crate::domain::secret::KeyId;
+use crate::store::changes::Change;
+
+const KEY_SLOTS: usize = 4096;
+const ORGANIZATION_SLOTS: usize = 1024;
+
+/// The tick at which a load began.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Generation(u64);
+
+/// When what was last changed.
+pub struct Generations {
+    tick: AtomicU64,
+    everything: AtomicU64,
+    keys: Box<[AtomicU64]>,
+    organizations: Box<[AtomicU64]>,
+    hasher: RandomState,
+}
+
+impl Default for Generations {
+    fn default() -> Self {
+        let slots = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
+        Self {
+            tick: AtomicU64::new(0),
+            everything: AtomicU64::new(0),
+            keys: slots(KEY_SLOTS),
+            organizations: slots(ORGANIZATION_SLOTS),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+impl Generations {
+    /// The generation of a load that begins now.
+    #[must_use]
+    pub fn begin(&self) -> Generation {
+        Generation(self.tick.load(Ordering::SeqCst))
+    }
+
+    /// Notes a change that has been committed. When this returns, nothing loaded before
+    /// counts as current.
+    pub fn raise(&self, change: &Change) {
+        let tick = self.tick.fetch_add(1, Ordering::SeqCst) + 1;
+        let slot = match change {
+            Change::Key(id) => self.key_slot(*id),
+            Change::Organization(id) => self.organization_slot(id),
+            Change::Everything => &self.everything,
+        };
+        slot.fetch_max(tick, Ordering::SeqCst);
+    }
+
+    /// Whether what was loaded of an organization, and of a key if one is named, still holds.
+    #[must_use]
+    pub fn is_current(
+        &self,
+        loaded: Generation,
+        key: Option<KeyId>,
+        organization: &OrganizationId,
+    ) -> bool {
+        self.organization_slot(organization).load(Ordering::SeqCst) <= loaded.0
+            && self.everything.load(Ordering::SeqCst) <= loaded.0
+            && key.is_none_or(|id| self.key_slot(id).load(Ordering::SeqCst) <= loaded.0)
+    }
+
+    /// Whether what was loaded of a key alone still holds.
+    #[must_use]
+    pub fn is_key_current(&self, loaded: Generation, key: KeyId) -> bool {
+        self.everything.load(Ordering::SeqCst) <= loaded.0
+            && self.key_slot(key).load(Ordering::SeqCst) <= loaded.0
+    }
+
+    fn key_slot(&self, id: KeyId) -> &AtomicU64 {
+        &self.keys[self.slot(&id, KEY_SLOTS)]
+    }
+
+    fn organization_slot(&self, id: &OrganizationId) -> &AtomicU64 {
+        &self.organizations[self.slot(id, ORGANIZATION_SLOTS)]
+    }
+
+    fn slot(&self, of: &impl std::hash::Hash, slots: usize) -> usize {
+        let hash = self.hasher.hash_one(of) % slots as u64;
+        usize::try_from(hash).expect("fewer slots than a usize counts")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: u128) -> KeyId {
+        KeyId::new(ulid::Ulid(n))
+    }
+
+    #[test]
+    fn a_change_ends_what_was_loaded_before_it_and_nothing_after() {
+        let generations = Generations::default();
+        let acme: OrganizationId = "acme".parse().unwrap();
+        for change in [
+            Change::Key(key(1)),
+            Change::Organization(acme.clone()),
+            Change::Everything,
+        ] {
+            let before = generations.begin();
+            assert!(generations.is_current(before, Some(key(1)), &acme));
+            generations.raise(&change);
+            assert!(
+                !generations.is_current(before, Some(key(1)), &acme),
+                "{change:?}"
+            );
+            let after = generations.begin();
+            assert!(generations.is_current(after, Some(key(1)), &acme));
+        }
+    }
+
+    #[test]
+    fn a_change_of_one_key_leaves_nearly_all_others_alone() {
+        let generations = Generations::default();
+        let acme: OrganizationId = "acme".parse().unwrap();
+        let before = generations.begin();
+        generations.raise(&Change::Key(key(1)));
+        let alive = (2..1_000)
+            .filter(|n| generations.is_current(before, Some(key(*n)), &acme))
+            .count();
+        assert!(alive > 980, "{alive}");
+    }
+}

@@ -1,0 +1,142 @@
+//! Who signs, and whose signatures count: the signing key of each issuer, opened and cached.
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+
+use super::generations::{Generation, Generations};
+use crate::crypto::Crypto;
+use crate::crypto::jose::jwks;
+use crate::crypto::jose::key_pair::{KeyPair, NotAKey};
+use crate::crypto::jose::signer::{Signer, TokenType};
+use crate::crypto::jose::trust::{TokenError, TrustedKey};
+use crate::crypto::seal::{DoesNotOpen, Row};
+use crate::domain::organization::OrganizationId;
+use crate::domain::signing_key::SigningKey;
+use crate::store::Store;
+use crate::store::error::StoreError;
+use crate::store::signing_keys::SealedSigningKey;
+
+/// How many organizations' signing keys are held open at most.
+const CAPACITY: usize = 10_000;
+
+/// The signing keys of all issuers.
+pub struct Issuers {
+    store: Store,
+    crypto: Arc<Crypto>,
+    token_type: TokenType,
+    cache: Cache<OrganizationId, Cached>,
+    generations: Arc<Generations>,
+}
+
+/// One organization's signing key, ready for everything it is for.
+pub struct Identity {
+    /// What may be told of it.
+    pub key: SigningKey,
+    /// Signs access tokens.
+    pub signer: Signer,
+    /// Verifies them.
+    pub trusted: Vec<TrustedKey>,
+    /// The JWKS document (RFC 7517 §5).
+    pub jwks: Arc<str>,
+    /// A strong entity tag of the document (RFC 9110 §8.8.3).
+    pub jwks_etag: Arc<str>,
+}
+
+/// Why there is nothing to sign with.
+#[derive(Debug, thiserror::Error)]
+pub enum IssuerError {
+    /// The database did not answer, or answered nonsense.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The stored key does not open.
+    #[error(transparent)]
+    Sealed(#[from] DoesNotOpen),
+    /// What opened is no key.
+    #[error(transparent)]
+    Key(#[from] NotAKey),
+    /// The stored public half is none.
+    #[error("a stored public key is not usable")]
+    Public(#[from] TokenError),
+}
+
+#[derive(Clone)]
+struct Cached {
+    loaded: Generation,
+    identity: Option<Arc<Identity>>,
+}
+
+impl Issuers {
+    /// Nothing opened yet.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        crypto: Arc<Crypto>,
+        token_type: TokenType,
+        generations: Arc<Generations>,
+    ) -> Self {
+        Self {
+            store,
+            crypto,
+            token_type,
+            cache: Cache::new(CAPACITY),
+            generations,
+        }
+    }
+
+    /// The signing key of an organization; `None` if there is no such organization, or it
+    /// was not bootstrapped.
+    ///
+    /// # Errors
+    /// See [`IssuerError`].
+    pub async fn of(&self, id: &OrganizationId) -> Result<Option<Arc<Identity>>, IssuerError> {
+        loop {
+            match self.cache.get_value_or_guard_async(id).await {
+                Ok(cached) if self.generations.is_current(cached.loaded, None, id) => {
+                    return Ok(cached.identity);
+                }
+                Ok(stale) => {
+                    self.cache.remove_if(id, |held| held.loaded == stale.loaded);
+                }
+                Err(guard) => {
+                    let loaded = self.generations.begin();
+                    let stored = self.store.signing_key(id).await?;
+                    let identity = stored.map(|key| self.open(key)).transpose()?.map(Arc::new);
+                    if self.generations.is_current(loaded, None, id) {
+                        let _ = guard.insert(Cached {
+                            loaded,
+                            identity: identity.clone(),
+                        });
+                        return Ok(identity);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens a sealed key.
+    ///
+    /// # Errors
+    /// See [`IssuerError`].
+    fn open(&self, stored: SealedSigningKey) -> Result<Identity, IssuerError> {
+        let SealedSigningKey { key, sealed, .. } = stored;
+        let row = Row {
+            organization: &key.organization,
+            kid: &key.kid,
+            algorithm: key.algorithm,
+        };
+        let pkcs8 = self.crypto.seal.open(&sealed, row)?;
+        let pair = KeyPair::from_pkcs8(key.algorithm, &pkcs8)?;
+        // What is published is the opened key's own public half, not the row's: nobody can
+        // plant a public key in the JWKS by writing to the database.
+        let public = pair.public();
+        let jwks = jwks::document(&[(&key.kid, key.algorithm, &public)]);
+        Ok(Identity {
+            trusted: vec![TrustedKey::new(key.kid.clone(), key.algorithm, &public)?],
+            signer: Signer::new(pair, key.algorithm, &key.kid, self.token_type),
+            jwks_etag: Arc::from(jwks::etag(&jwks)),
+            jwks: Arc::from(jwks),
+            key,
+        })
+    }
+}

@@ -1,0 +1,113 @@
+//! Proofs: whether a secret matches a stored hash, found out once and then remembered.
+//!
+//! What is remembered is a fact about a hash and a string, so no change of a key can make it
+//! false: invalidation leaves it alone, and an edited key does not pay Argon2 again.
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+use ring::hmac;
+
+use super::Credential;
+use super::Denied;
+use super::gate::{Gate, Overloaded};
+use crate::crypto::Crypto;
+use crate::crypto::random;
+use crate::domain::secret::ApiKeySecret;
+
+/// How many refuted secrets are remembered. Refuting one needs a string that was once a
+/// genuine key, so there are few; apart from the proven ones, they can displace none.
+const REFUTED: usize = 10_000;
+
+type Digest = [u8; 32];
+
+/// Remembers which secrets matched which hashes.
+pub struct Proofs {
+    crypto: Arc<Crypto>,
+    gate: Arc<Gate>,
+    /// Of this process alone: a digest found in its memory identifies nothing elsewhere.
+    key: hmac::Key,
+    proven: Cache<Digest, ()>,
+    refuted: Cache<Digest, ()>,
+}
+
+impl Proofs {
+    /// Nothing remembered yet.
+    #[must_use]
+    pub fn new(crypto: Arc<Crypto>, gate: Arc<Gate>, capacity: usize) -> Self {
+        Self {
+            crypto,
+            gate,
+            key: hmac::Key::new(hmac::HMAC_SHA256, &random::bytes::<32>()),
+            proven: Cache::new(capacity),
+            refuted: Cache::new(REFUTED),
+        }
+    }
+
+    /// Whether `secret` matches the credential's hash.
+    ///
+    /// # Errors
+    /// [`Denied::Overloaded`] when the queue is too long, [`Denied::Unavailable`] when the
+    /// stored hash is unusable.
+    pub(super) async fn prove(
+        self: &Arc<Self>,
+        secret: ApiKeySecret,
+        credential: &Arc<Credential>,
+    ) -> Result<bool, Denied> {
+        let digest = self.digest(&secret, &credential.hash);
+        if self.proven.get(&digest).is_some() {
+            return Ok(true);
+        }
+        if self.refuted.get(&digest).is_some() {
+            return Ok(false);
+        }
+        // In a task of its own: a client that hangs up and comes again then finds the run it
+        // started, instead of starting another.
+        let (proofs, credential) = (Arc::clone(self), Arc::clone(credential));
+        tokio::spawn(async move { proofs.find_out(digest, secret, credential).await })
+            .await
+            .unwrap_or(Err(Denied::Overloaded(Overloaded)))
+    }
+
+    /// One run, however many ask: the others wait at the cache.
+    async fn find_out(
+        &self,
+        digest: Digest,
+        secret: ApiKeySecret,
+        credential: Arc<Credential>,
+    ) -> Result<bool, Denied> {
+        let guard = match self.proven.get_value_or_guard_async(&digest).await {
+            Ok(()) => return Ok(true),
+            Err(guard) => guard,
+        };
+        // Another run ended while this one waited for the guard, and it did not match.
+        if self.refuted.get(&digest).is_some() {
+            return Ok(false);
+        }
+        let crypto = Arc::clone(&self.crypto);
+        let matches = self
+            .gate
+            .run(move || crypto.secrets.verify(&secret, &credential.hash))
+            .await??;
+        if matches {
+            let _ = guard.insert(());
+        } else {
+            self.refuted.insert(digest, ());
+        }
+        Ok(matches)
+    }
+
+    pub(super) async fn hash(&self, secret: Arc<ApiKeySecret>) -> Result<String, Overloaded> {
+        let crypto = Arc::clone(&self.crypto);
+        self.gate.run(move || crypto.secrets.hash(&secret)).await
+    }
+
+    fn digest(&self, secret: &ApiKeySecret, hash: &str) -> Digest {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(hash.as_bytes());
+        context.update(b"\n");
+        context.update(secret.expose().as_bytes());
+        let tag = context.sign();
+        tag.as_ref().try_into().expect("an HMAC-SHA256 of 32 bytes")
+    }
+}
