@@ -1,0 +1,70 @@
+//! The management plane: what HTTP and the command line share.
+
+pub mod act;
+pub mod api_keys;
+pub mod authority;
+pub mod bootstrap;
+pub mod caller;
+pub mod first_start;
+pub mod organizations;
+pub mod refusal;
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::credentials::Credentials;
+use crate::credentials::generations::Generations;
+use crate::credentials::issuers::Issuers;
+use crate::crypto::Crypto;
+use crate::crypto::key_mint::KeyMint;
+use crate::crypto::random;
+use crate::domain::audience::Audiences;
+use crate::domain::issuer::BaseUrl;
+use crate::domain::secret::ApiKeySecret;
+use crate::store::Store;
+
+use refusal::Refusal;
+
+/// What every act of management needs.
+pub struct Management {
+    /// What lasts.
+    pub store: Store,
+    /// Key material.
+    pub crypto: Arc<Crypto>,
+    /// Who is who.
+    pub credentials: Arc<Credentials>,
+    /// Who signs.
+    pub issuers: Arc<Issuers>,
+    /// What to raise when something changed.
+    pub generations: Arc<Generations>,
+    /// What tokens are for.
+    pub audiences: Audiences,
+    /// Where this deployment is.
+    pub base: BaseUrl,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+impl Management {
+    /// A new API key and the hash to store of it. The hash takes a while, and waits its turn
+    /// with others: made before an act begins, it keeps nobody waiting.
+    async fn mint(&self) -> Result<Minted, Refusal> {
+        let mint: &KeyMint = &self.crypto.keys;
+        let secret = Arc::new(mint.mint(random::ulid(self.clock.unix_millis())));
+        let hash = self.credentials.hash(&secret).await?;
+        Ok(Minted { secret, hash })
+    }
+}
+
+struct Minted {
+    secret: Arc<ApiKeySecret>,
+    hash: String,
+}
+
+/// Runs a write to its end in a task of its own: a client that hangs up drops whoever waits
+/// for it, also between commit and invalidation.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::spawn(work).await.unwrap_or(Err(Refusal::Broken))
+}

@@ -1,0 +1,152 @@
+//! An act of management: authority asked again inside the transaction, and what must follow
+//! a commit.
+
+use serde_json::Value;
+
+use super::Management;
+use super::authority::Authority;
+use super::caller::Actor;
+use super::refusal::{Kind, Refusal};
+use crate::credentials::Denied;
+use crate::domain::api_key::{Creator, Status};
+use crate::domain::management::ManagementAction;
+use crate::domain::organization::{Organization, OrganizationId};
+use crate::domain::timestamp::Timestamp;
+use crate::store::changes::Change;
+use crate::store::write::{Event, Write};
+
+/// An act under way. Dropped, it never happened.
+pub(super) struct Act<'a> {
+    pub(super) write: Write,
+    pub(super) authority: Authority,
+    pub(super) now: Timestamp,
+    management: &'a Management,
+    actor: &'a Actor,
+}
+
+/// What an act did: an audit action, its target, and what changed.
+pub(super) struct Did {
+    pub(super) action: &'static str,
+    pub(super) target: String,
+    pub(super) details: Value,
+    pub(super) changes: Vec<Change>,
+}
+
+impl<'a> Act<'a> {
+    /// Begins an act on an organization, which others on it then wait for. The actor's
+    /// authority is read inside the transaction: a key revoked meanwhile does nothing more.
+    pub(super) async fn begin(
+        management: &'a Management,
+        actor: &'a Actor,
+        organization: &OrganizationId,
+        action: ManagementAction,
+    ) -> Result<Self, Refusal> {
+        let write = management
+            .store
+            .begin(organization)
+            .await?
+            .ok_or(Refusal::NotFound(Kind::Organization))?;
+        Self::with(management, actor, write, action).await
+    }
+
+    /// Begins the act that creates an organization.
+    pub(super) async fn begin_new(
+        management: &'a Management,
+        actor: &'a Actor,
+        new: &Organization,
+    ) -> Result<Self, Refusal> {
+        let write = management
+            .store
+            .begin_new(new)
+            .await?
+            .ok_or(Refusal::OrganizationExists)?;
+        Self::with(
+            management,
+            actor,
+            write,
+            ManagementAction::OrganizationsWrite,
+        )
+        .await
+    }
+
+    async fn with(
+        management: &'a Management,
+        actor: &'a Actor,
+        mut write: Write,
+        action: ManagementAction,
+    ) -> Result<Self, Refusal> {
+        let now = management.clock.now();
+        let authority = present_authority(&mut write, actor, now).await?;
+        authority.require(action)?;
+        Ok(Self {
+            write,
+            authority,
+            now,
+            management,
+            actor,
+        })
+    }
+
+    /// Who will have made what this act makes.
+    pub(super) fn creator(&self) -> Creator {
+        match self.actor {
+            Actor::Key(caller) => Creator::Key(caller.key),
+            Actor::CommandLine => Creator::CommandLine,
+        }
+    }
+
+    /// Commits, and raises the generations before anybody is answered: also when the
+    /// database did not say whether it committed, for then it may have.
+    pub(super) async fn commit(self, did: Did) -> Result<(), Refusal> {
+        let (actor, address, request_id) = match self.actor {
+            Actor::Key(caller) => (
+                caller.key.to_string(),
+                Some(caller.address),
+                Some(caller.request_id.clone()),
+            ),
+            Actor::CommandLine => ("command line".to_owned(), None, None),
+        };
+        let event = Event {
+            at: self.now,
+            actor,
+            address,
+            request_id,
+            action: did.action,
+            target: did.target,
+            details: did.details,
+        };
+        let chain = &self.management.crypto.audit;
+        let committed = self.write.commit(event, chain, &did.changes).await;
+        for change in &did.changes {
+            self.management.generations.raise(change);
+        }
+        Ok(committed?)
+    }
+}
+
+async fn present_authority(
+    write: &mut Write,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<Authority, Refusal> {
+    let Actor::Key(caller) = actor else {
+        return Ok(Authority::unlimited());
+    };
+    let stored = write
+        .credential(caller.key)
+        .await?
+        .ok_or(Refusal::Key(Denied::Unknown))?;
+    match stored.key.status(now) {
+        Status::Active if stored.organization_suspended => {
+            return Err(Refusal::Key(Denied::OrganizationSuspended));
+        }
+        Status::Active => {}
+        ended => return Err(Refusal::Key(Denied::Ended(ended))),
+    }
+    if !stored.key.networks.contains(caller.address) {
+        return Err(Refusal::NetworkDenied {
+            ip: Some(caller.address),
+        });
+    }
+    Ok(Authority::of(&stored.key, caller.token.clone()))
+}

@@ -1,0 +1,203 @@
+//! Bootstrap: an organization's signing key and its first management key, exactly once.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::act::{Act, Did};
+use super::api_keys::insert;
+use super::caller::Actor;
+use super::refusal::{Kind, Refusal};
+use super::{Management, Minted, to_its_end};
+use crate::crypto::jose::key_pair::{KeyPair, thumbprint};
+use crate::crypto::seal::Row;
+use crate::domain::api_key::{ApiKey, NewApiKey};
+use crate::domain::management::{ManagementAction, bootstrap_scopes};
+use crate::domain::network::NetworkSet;
+use crate::domain::organization::{Organization, OrganizationId};
+use crate::domain::secret::ApiKeySecret;
+use crate::domain::signing_key::{Algorithm, SigningKey};
+use crate::domain::text::{Metadata, Name};
+use crate::store::changes::Change;
+use crate::store::signing_keys::SealedSigningKey;
+
+/// What to set up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Order {
+    /// What to sign with. Not said: ES256, or whatever is there.
+    pub algorithm: Option<Algorithm>,
+    /// Which management key to make.
+    pub management_key: ManagementKey,
+}
+
+/// Which management key a bootstrap makes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ManagementKey {
+    /// The first one, if the organization was not bootstrapped before.
+    First,
+    /// Another in place of a lost one, which is revoked.
+    Reissue,
+    /// None: `operator-key` makes the operator's.
+    None,
+}
+
+/// An organization after its bootstrap.
+#[derive(Debug)]
+pub struct Bootstrapped {
+    /// The organization.
+    pub organization: Organization,
+    /// Its signing key.
+    pub signing_key: SigningKey,
+    /// Its management key, if it has one.
+    pub management_key: Option<ApiKey>,
+    /// The one sight of the management key's secret, if it was made now.
+    pub secret: Option<Arc<ApiKeySecret>>,
+    /// Whether this call, and no earlier one, provisioned the signing key.
+    pub first: bool,
+}
+
+/// Bootstraps an organization. Concurrent and repeated calls give one signing key and one
+/// management key between them; the first answer alone carries the secret.
+///
+/// It is a grant: whoever bootstraps must hold what the management key will.
+///
+/// # Errors
+/// [`Refusal::OtherAlgorithm`] when it was bootstrapped with another, among others.
+pub async fn bootstrap(
+    management: Arc<Management>,
+    actor: Actor,
+    id: OrganizationId,
+    order: Order,
+) -> Result<Bootstrapped, Refusal> {
+    actor.require_operator()?;
+    actor.require(ManagementAction::OrganizationsWrite)?;
+    to_its_end(async move {
+        // Hashing comes before the act; whether it was needed shows inside it.
+        let before = management.store.organization(&id).await?;
+        let before = before.ok_or(Refusal::NotFound(Kind::Organization))?;
+        let minted = match order.management_key {
+            ManagementKey::None => None,
+            ManagementKey::First if before.bootstrapped_at.is_some() => None,
+            ManagementKey::First | ManagementKey::Reissue => Some(management.mint().await?),
+        };
+        let action = ManagementAction::OrganizationsWrite;
+        let act = Act::begin(&management, &actor, &id, action).await?;
+        within(&management, act, order, minted).await
+    })
+    .await
+}
+
+async fn within(
+    management: &Management,
+    mut act: Act<'_>,
+    order: Order,
+    minted: Option<Minted>,
+) -> Result<Bootstrapped, Refusal> {
+    let mut organization = act.write.organization().clone();
+    let existing = act.write.signing_key().await?.map(|stored| stored.key);
+    let first = existing.is_none();
+    let signing_key = match (existing, order.algorithm) {
+        (Some(key), Some(asked)) if key.algorithm != asked => {
+            return Err(Refusal::OtherAlgorithm(key.algorithm));
+        }
+        (Some(key), _) => key,
+        (None, asked) => provision(management, &mut act, asked.unwrap_or_default()).await?,
+    };
+    let replaced = match organization.management_key {
+        Some(id) => act.write.api_key(id).await?,
+        None => None,
+    };
+    let wanted = first || order.management_key == ManagementKey::Reissue;
+    let Some(minted) = minted.filter(|_| wanted) else {
+        if first {
+            organization.bootstrapped_at = Some(act.now);
+            act.write.set_bootstrapped(act.now, None).await?;
+            let did = did(&signing_key, None, None);
+            act.commit(did).await?;
+        }
+        return Ok(Bootstrapped {
+            organization,
+            signing_key,
+            management_key: replaced,
+            secret: None,
+            first,
+        });
+    };
+
+    if let Some(old) = &replaced {
+        act.write.revoke_api_key(old.id, act.now).await?;
+    }
+    let new = NewApiKey {
+        name: Name::new("management").expect("a short, visible text"),
+        description: None,
+        scopes: bootstrap_scopes(organization.id.is_operator()),
+        networks: NetworkSet::any(),
+        external_id: None,
+        metadata: Metadata::default(),
+        expiry: None,
+    };
+    let (key, secret) = insert(management, &mut act, new, minted).await?;
+    organization.bootstrapped_at = organization.bootstrapped_at.or(Some(act.now));
+    organization.management_key = Some(key.id);
+    act.write.set_bootstrapped(act.now, Some(key.id)).await?;
+    let did = did(&signing_key, Some(&key), replaced.as_ref());
+    act.commit(did).await?;
+    Ok(Bootstrapped {
+        organization,
+        signing_key,
+        management_key: Some(key),
+        secret: Some(secret),
+        first,
+    })
+}
+
+async fn provision(
+    management: &Management,
+    act: &mut Act<'_>,
+    algorithm: Algorithm,
+) -> Result<SigningKey, Refusal> {
+    let made = KeyPair::generate(algorithm);
+    let public = made.pair.public();
+    let key = SigningKey {
+        kid: thumbprint(&public),
+        organization: act.write.organization().id.clone(),
+        algorithm,
+        public,
+        created_at: act.now,
+    };
+    let row = Row {
+        organization: &key.organization,
+        kid: &key.kid,
+        algorithm,
+    };
+    let stored = SealedSigningKey {
+        sealed: management.crypto.seal.seal(&made.pkcs8, row),
+        root_key: management.crypto.root_key.to_string(),
+        key,
+    };
+    act.write.insert_signing_key(&stored).await?;
+    Ok(stored.key)
+}
+
+fn did(signing_key: &SigningKey, made: Option<&ApiKey>, replaced: Option<&ApiKey>) -> Did {
+    let mut changes = vec![Change::Organization(signing_key.organization.clone())];
+    changes.extend(
+        made.into_iter()
+            .chain(replaced)
+            .map(|key| Change::Key(key.id)),
+    );
+    Did {
+        action: if replaced.is_some() {
+            "organization.reissue"
+        } else {
+            "organization.bootstrap"
+        },
+        target: signing_key.organization.to_string(),
+        details: json!({
+            "signing_key": &signing_key.kid, "alg": signing_key.algorithm,
+            "management_key": made.map(|key| key.id),
+            "revoked": replaced.map(|key| key.id),
+        }),
+        changes,
+    }
+}

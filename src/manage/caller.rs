@@ -1,0 +1,128 @@
+//! Who calls the management plane: a key, presented itself or by a token, in its present
+//! state, from its networks.
+
+use std::net::IpAddr;
+
+use super::Management;
+use super::authority::Authority;
+use super::refusal::Refusal;
+use crate::crypto::jose::trust::{self, Expected, TokenError};
+use crate::domain::issuer::Issuer;
+use crate::domain::management::ManagementAction;
+use crate::domain::organization::OrganizationId;
+use crate::domain::scope::ScopeSet;
+use crate::domain::secret::{ApiKeySecret, KeyId};
+
+/// What was presented as Bearer credential (RFC 6750 §2.1).
+#[derive(Debug)]
+pub enum Presented<'a> {
+    /// An API key.
+    Key(ApiKeySecret),
+    /// Anything else is taken for a token.
+    Token(&'a str),
+}
+
+/// Whoever is behind a request, or on the command line.
+#[derive(Clone, Debug)]
+pub enum Actor {
+    /// A key.
+    Key(Caller),
+    /// Somebody at the machine itself.
+    CommandLine,
+}
+
+/// A key that called.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The key.
+    pub key: KeyId,
+    /// Its organization.
+    pub organization: OrganizationId,
+    /// From where.
+    pub address: IpAddr,
+    /// Under which request id.
+    pub request_id: String,
+    /// The scopes of the token, when one was presented.
+    pub token: Option<ScopeSet>,
+    /// What it could do when it called. Acts ask again.
+    pub authority: Authority,
+}
+
+impl Management {
+    /// Finds out who calls. Tokens are verified in process, audience included; whichever was
+    /// presented, the key's present state, scopes and networks decide.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub async fn caller(
+        &self,
+        presented: Presented<'_>,
+        address: Option<IpAddr>,
+        request_id: String,
+    ) -> Result<Caller, Refusal> {
+        let now = self.clock.now();
+        let (verified, token) = match presented {
+            Presented::Key(secret) => (self.credentials.authenticate(secret, now).await?, None),
+            Presented::Token(token) => {
+                let (key, scopes, organization) = self.read_token(token).await?;
+                let verified = self.credentials.of_token(key, now).await?;
+                if *verified.credential.key.organization.as_str() != *organization {
+                    return Err(Refusal::Token(TokenError::Issuer));
+                }
+                (verified, Some(scopes))
+            }
+        };
+        let key = &verified.credential.key;
+        let address = address
+            .filter(|ip| key.networks.contains(*ip))
+            .ok_or(Refusal::NetworkDenied { ip: address })?;
+        Ok(Caller {
+            key: key.id,
+            organization: key.organization.clone(),
+            address,
+            request_id,
+            authority: Authority::of(key, token.clone()),
+            token,
+        })
+    }
+
+    async fn read_token(&self, token: &str) -> Result<(KeyId, ScopeSet, String), Refusal> {
+        let issuer = Issuer::Deployment;
+        let identity = self.issuers.of(&issuer.signing_organization()).await?;
+        let identity = identity.ok_or(Refusal::Token(TokenError::Signature))?;
+        let expected = Expected {
+            issuer: &issuer.name(&self.base),
+            audience: self.audiences.management(),
+            now: self.clock.now(),
+        };
+        let claims = trust::verify(token, &identity.trusted, expected).map_err(Refusal::Token)?;
+        let malformed = || Refusal::Token(TokenError::Malformed);
+        let key = claims.client_id.parse().map_err(|_| malformed())?;
+        let scopes = ScopeSet::parse_parameter(&claims.scope).map_err(|_| malformed())?;
+        Ok((key, scopes, claims.org))
+    }
+}
+
+impl Actor {
+    /// Requires, before anything is looked at, that the caller holds an action's scope.
+    ///
+    /// # Errors
+    /// [`Refusal::Lacks`].
+    pub fn require(&self, action: ManagementAction) -> Result<(), Refusal> {
+        match self {
+            Self::Key(caller) => caller.authority.require(action),
+            Self::CommandLine => Ok(()),
+        }
+    }
+
+    /// Requires the operator: what is asked for concerns organizations as such.
+    ///
+    /// # Errors
+    /// [`Refusal::OperatorOnly`].
+    pub fn require_operator(&self) -> Result<(), Refusal> {
+        match self {
+            Self::Key(caller) if !caller.organization.is_operator() => Err(Refusal::OperatorOnly),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! First start: the operator organization and its signing key; and operator keys after it.
+
+use std::sync::Arc;
+
+use super::Management;
+use super::act::{Act, Did};
+use super::api_keys::{self, Created};
+use super::bootstrap::{ManagementKey, Order, bootstrap};
+use super::caller::Actor;
+use super::refusal::Refusal;
+use crate::domain::api_key::{Expiry, NewApiKey};
+use crate::domain::management::bootstrap_scopes;
+use crate::domain::network::NetworkSet;
+use crate::domain::organization::{Organization, OrganizationId};
+use crate::domain::text::{Metadata, Name};
+use crate::store::changes::Change;
+
+/// Makes sure that the operator organization exists and the deployment issuer can sign.
+/// Several nodes may start at once; repeating it changes nothing.
+///
+/// # Errors
+/// When the database is unavailable.
+pub async fn ensure_operator(management: &Arc<Management>) -> Result<(), Refusal> {
+    let id = OrganizationId::operator();
+    if management.store.organization(&id).await?.is_none() {
+        let organization = Organization {
+            id: id.clone(),
+            name: Name::new("Operator").expect("a short, visible text"),
+            created_at: management.clock.now(),
+            suspended_at: None,
+            bootstrapped_at: None,
+            management_key: None,
+        };
+        match Act::begin_new(management, &Actor::CommandLine, &organization).await {
+            Ok(act) => {
+                act.commit(Did {
+                    action: "organization.create",
+                    target: id.to_string(),
+                    details: serde_json::json!({ "name": &organization.name }),
+                    changes: vec![Change::Organization(id.clone())],
+                })
+                .await?;
+            }
+            // Another node was first.
+            Err(Refusal::OrganizationExists) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    let order = Order {
+        algorithm: None,
+        management_key: ManagementKey::None,
+    };
+    bootstrap(Arc::clone(management), Actor::CommandLine, id, order)
+        .await
+        .map(drop)
+}
+
+/// Makes an API key of the operator that may do everything.
+///
+/// # Errors
+/// When the database is unavailable.
+pub async fn operator_key(
+    management: &Arc<Management>,
+    name: Name,
+    expiry: Option<Expiry>,
+) -> Result<Created, Refusal> {
+    let new = NewApiKey {
+        name,
+        description: None,
+        scopes: bootstrap_scopes(true),
+        networks: NetworkSet::any(),
+        external_id: None,
+        metadata: Metadata::default(),
+        expiry,
+    };
+    let operator = OrganizationId::operator();
+    api_keys::create(Arc::clone(management), Actor::CommandLine, operator, new).await
+}

@@ -1,0 +1,130 @@
+//! Why the management plane refused: causes, never statuses.
+
+use std::net::IpAddr;
+
+use crate::credentials::Denied;
+use crate::credentials::gate::Overloaded;
+use crate::credentials::issuers::IssuerError;
+use crate::crypto::jose::trust::TokenError;
+use crate::domain::management::ManagementAction;
+use crate::domain::scope::Scope;
+use crate::domain::signing_key::Algorithm;
+use crate::store::error::StoreError;
+
+/// Why an act or a question of management was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No credential was presented.
+    #[error("no credential was presented")]
+    Anonymous,
+    /// An API key was presented that is none, or no longer.
+    #[error("{0}")]
+    Key(Denied),
+    /// A token was presented that does not count here.
+    #[error("{0}")]
+    Token(TokenError),
+    /// The caller's address is outside its key's networks, or unknown.
+    #[error("address {} is outside the key's networks", .ip.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string()))]
+    NetworkDenied {
+        /// The address, if one could be made out.
+        ip: Option<IpAddr>,
+    },
+    /// The caller lacks a scope.
+    #[error("the caller lacks the scope {}", .0.as_str())]
+    Lacks(ManagementAction),
+    /// For the operator alone.
+    #[error("the caller is not the operator")]
+    OperatorOnly,
+    /// There is no such thing, or it is another organization's.
+    #[error("no such {0}")]
+    NotFound(Kind),
+    /// The grant goes beyond what the granter has.
+    #[error("{0}")]
+    Exceeds(Excess),
+    /// An organization of this id exists.
+    #[error("an organization of this id exists")]
+    OrganizationExists,
+    /// The organization has a signing key of another algorithm.
+    #[error("the organization signs with {0}")]
+    OtherAlgorithm(Algorithm),
+    /// The operator's own organization cannot be suspended.
+    #[error("the operator organization cannot be suspended")]
+    OperatorNotSuspendable,
+    /// A field's value is refused by a rule that only the whole request could tell.
+    #[error("{pointer}: {why}")]
+    Invalid {
+        /// The JSON pointer of the field.
+        pointer: &'static str,
+        /// What to write instead.
+        why: String,
+    },
+    /// Too much hashing at once.
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    /// The database did not answer, or answered nonsense.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A signing key could not be had.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
+    /// tenmint itself failed.
+    #[error("an act of management broke off")]
+    Broken,
+}
+
+/// Kinds of things that can be missing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// An organization.
+    Organization,
+    /// An API key.
+    ApiKey,
+}
+
+/// In what a grant goes beyond its granter.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Excess {
+    /// A scope the granter does not hold.
+    #[error("you cannot grant {0}, which your own credential does not hold")]
+    Scope(Scope),
+    /// A network the granter may not be used from.
+    #[error(
+        "you cannot open a key to networks that your own key is not open to; \
+         name networks within your own, or hold api_keys.any_network"
+    )]
+    Networks,
+    /// A life longer than the granter's.
+    #[error("you cannot make a key that outlives your own; let it expire by {0} at the latest")]
+    Lifetime(crate::domain::timestamp::Timestamp),
+}
+
+impl Excess {
+    /// The JSON pointer of the field that goes too far.
+    #[must_use]
+    pub const fn pointer(&self) -> &'static str {
+        match self {
+            Self::Scope(_) => "/scopes",
+            Self::Networks => "/allowed_ip_cidrs",
+            Self::Lifetime(_) => "/expires_at",
+        }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Organization => "organization",
+            Self::ApiKey => "API key",
+        })
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Overloaded(overloaded) => Self::Overloaded(overloaded),
+            Denied::Unavailable(error) => Self::Store(error),
+            other => Self::Key(other),
+        }
+    }
+}
