@@ -1,0 +1,165 @@
+//! One connection, from its first byte to its last.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::Request;
+use hyper::body::{Body as _, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_io_timeout::TimeoutWriter;
+use tower::Service as _;
+use tracing::debug;
+
+use super::Limits;
+use super::body::Arriving;
+use super::pulse::{Pulse, Verdict};
+use crate::http::Peer;
+
+/// Requests one HTTP/2 connection may have under way.
+const HTTP2_STREAMS: u32 = 100;
+
+/// What an HTTP/2 peer may send ahead of a handler's reading, in bytes. For the connection as for
+/// a stream, because it is connections that memory is multiplied by; request bodies are small.
+const HTTP2_WINDOW: u32 = 64 * 1024;
+
+/// Streams an HTTP/2 peer may open and reset before we have looked at them, and streams it may
+/// make us reset; beyond, the connection is closed. This is what answers "rapid reset".
+const HTTP2_RESETS: (usize, usize) = (20, 100);
+
+/// How often an HTTP/2 peer is pinged, and how long it has for its answer: a peer that vanished
+/// without a word is noticed, even when it is owed nothing.
+const HTTP2_PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));
+
+/// What all connections share.
+pub(super) struct Service {
+    router: Router,
+    limits: Limits,
+    http: Builder<TokioExecutor>,
+    slots: Arc<Semaphore>,
+}
+
+impl Service {
+    /// Shares `router` under `limits`, which must be within bounds; `slots` tells how many
+    /// connections can still be accepted.
+    pub(super) fn new(router: Router, limits: Limits, slots: Arc<Semaphore>) -> Self {
+        Self {
+            // Turns handlers into routes now rather than at each request.
+            router: router.with_state(()),
+            http: http(&limits),
+            limits,
+            slots,
+        }
+    }
+
+    /// Whether the accept loop has taken the last slot: none is free, or one at best.
+    fn is_crowded(&self) -> bool {
+        self.slots.available_permits() == 0
+    }
+}
+
+/// Serves one connection until it ends, or its time is up. A message on `closing` asks it to finish
+/// what it is doing; the end of `closing` cuts it.
+pub(super) async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    peer: SocketAddr,
+    service: &Service,
+    mut closing: watch::Receiver<()>,
+) {
+    let pulse = Pulse::new(Instant::now());
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(service.limits.io_timeout));
+
+    let answer = service_fn(|mut request: Request<Incoming>| {
+        let turn = pulse.begin(Instant::now());
+        request.extensions_mut().insert(Peer(peer));
+        let request = request.map(|incoming| {
+            if incoming.is_end_stream() {
+                Body::empty()
+            } else {
+                Body::new(Arriving::new(incoming, Arc::clone(&pulse)))
+            }
+        });
+        // A router is always ready, and its clone a counted reference.
+        let answer = service.router.clone().call(request);
+        async move {
+            let answer = answer.await;
+            drop(turn);
+            answer
+        }
+    });
+    let io = TokioIo::new(Box::pin(stream));
+    let mut connection = pin!(service.http.serve_connection(io, answer));
+    let mut look = pin!(sleep_until(Instant::now() + service.limits.tick()));
+
+    loop {
+        let finish = tokio::select! {
+            biased;
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    // Names what was wrong with the bytes, never the bytes.
+                    debug!(%peer, error, "connection failed");
+                }
+                return;
+            }
+            asked = closing.changed() => match asked {
+                Ok(()) => true,
+                Err(_) => return,
+            },
+            () = look.as_mut() => {
+                let crowded = service.is_crowded();
+                match pulse.verdict(Instant::now(), &service.limits, crowded) {
+                    Verdict::LookAgain(at) => {
+                        look.as_mut().reset(at);
+                        false
+                    }
+                    Verdict::Finish => {
+                        look.as_mut().reset(Instant::now() + service.limits.tick());
+                        true
+                    }
+                    Verdict::Cut(why) => {
+                        debug!(%peer, why, "connection cut");
+                        return;
+                    }
+                }
+            }
+        };
+        if finish {
+            pulse.finishing(Instant::now());
+            connection.as_mut().graceful_shutdown();
+        }
+    }
+}
+
+/// The protocols, with everything in them bounded that the peer has a say in.
+fn http(limits: &Limits) -> Builder<TokioExecutor> {
+    let mut http = Builder::new(TokioExecutor::new());
+    let mut http1 = http.http1();
+    http1
+        // `Pulse` keeps this deadline, for both protocols and without a timer per request.
+        .header_read_timeout(None)
+        // The builder has no limit on the head as such: a head must fit the buffer.
+        .max_buf_size(limits.max_header_bytes);
+    if limits.max_headers != Limits::PARSER_HEADERS {
+        http1.max_headers(limits.max_headers);
+    }
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(HTTP2_STREAMS)
+        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(HTTP2_WINDOW)
+        .initial_connection_window_size(HTTP2_WINDOW)
+        .max_pending_accept_reset_streams(HTTP2_RESETS.0)
+        .max_local_error_reset_streams(HTTP2_RESETS.1)
+        .keep_alive_interval(HTTP2_PING.0)
+        .keep_alive_timeout(HTTP2_PING.1);
+    http
+}
