@@ -1,0 +1,124 @@
+//! The HTTP surface: the router on one screen, then one file per resource.
+
+mod address;
+mod api_keys;
+mod authorization;
+mod body;
+mod bootstrap;
+mod conditional;
+mod health;
+mod json;
+mod jwks;
+mod metadata;
+mod oauth_error;
+mod organizations;
+mod path;
+mod problem;
+mod query;
+mod reach;
+mod request_id;
+mod token;
+mod token_request;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::app::App;
+
+/// The address at the other end of a connection, put into each request by `serve`.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// Everything that is served.
+pub fn router(app: Arc<App>) -> Router {
+    let path = app.mint.base.path().to_owned();
+    let below_base = oauth_plane().merge(management_plane()).merge(operations());
+    // A base URL with a path is reached with it, or without it where a proxy strips it.
+    let router = if path.is_empty() {
+        below_base
+    } else {
+        let nested = below_base.clone().nest(&path, below_base);
+        nested.merge(metadata_before(&path))
+    };
+    router
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .fallback(problem::no_such_route)
+        .with_state(app)
+}
+
+type Routes = Router<Arc<App>>;
+
+fn oauth_plane() -> Routes {
+    let token = post(token::deployment).fallback(token::post_only);
+    let organization_token = post(token::organization).fallback(token::post_only);
+    Router::new()
+        .route("/oauth/token", token)
+        .route("/orgs/{org}/oauth/token", organization_token)
+        .route("/oauth/authorize", get(token::no_authorization_endpoint))
+        .route("/.well-known/jwks.json", get(jwks::deployment))
+        .route("/orgs/{org}/.well-known/jwks.json", get(jwks::organization))
+        .route(
+            "/orgs/{org}/.well-known/oauth-authorization-server",
+            get(metadata::organization),
+        )
+        .route(
+            "/orgs/{org}/.well-known/openid-configuration",
+            get(metadata::organization),
+        )
+        .merge(metadata_before(""))
+}
+
+/// RFC 8414 §3: the well-known part comes before the issuer's path.
+fn metadata_before(path: &str) -> Routes {
+    ["oauth-authorization-server", "openid-configuration"]
+        .into_iter()
+        .fold(Router::new(), |routes, document| {
+            let deployment = format!("/.well-known/{document}{path}");
+            let organization = format!("{deployment}/orgs/{{org}}");
+            routes
+                .route(&deployment, get(metadata::deployment))
+                .route(&organization, get(metadata::organization))
+        })
+}
+
+fn management_plane() -> Routes {
+    let organizations = get(organizations::list).post(organizations::create);
+    let organization = get(organizations::show).patch(organizations::rename);
+    // One's own organization, and the operator's way into each.
+    ["/v1", "/v1/organizations/{org}"]
+        .into_iter()
+        .fold(Router::new(), |routes, root| {
+            let keys = get(api_keys::list).post(api_keys::create);
+            routes
+                .route(&format!("{root}/api-keys"), keys)
+                .route(&format!("{root}/api-keys/{{id}}"), get(api_keys::show))
+                .route(
+                    &format!("{root}/api-keys/{{id}}/revoke"),
+                    post(api_keys::revoke),
+                )
+        })
+        // The operator alone.
+        .route("/v1/organizations", organizations)
+        .route("/v1/organizations/{org}", organization)
+        .route(
+            "/v1/organizations/{org}/suspend",
+            post(organizations::suspend),
+        )
+        .route(
+            "/v1/organizations/{org}/resume",
+            post(organizations::resume),
+        )
+        .route(
+            "/v1/organizations/{org}/bootstrap",
+            post(bootstrap::bootstrap),
+        )
+}
+
+fn operations() -> Routes {
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+}

@@ -1,0 +1,101 @@
+//! `POST /v1/organizations/{org}/bootstrap`: a signing key and the first management key.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::api_keys::KeyView;
+use super::json;
+use super::organizations::OrganizationView;
+use super::reach::{Answer, Reach};
+use crate::app::App;
+use crate::domain::management::ManagementAction;
+use crate::domain::secret::ApiKeySecret;
+use crate::domain::signing_key::{Algorithm, Kid, SigningKey};
+use crate::domain::timestamp::Timestamp;
+use crate::manage::bootstrap::{self as manage, ManagementKey, Order};
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct BootstrapBody {
+    alg: Option<Algorithm>,
+    #[serde(default)]
+    reissue: bool,
+}
+
+#[derive(Serialize)]
+struct BootstrapView<'a> {
+    organization: OrganizationView<'a>,
+    signing_key: SigningKeyView<'a>,
+    management_key: Option<ManagementKeyView<'a>>,
+}
+
+#[derive(Serialize)]
+struct SigningKeyView<'a> {
+    kid: &'a Kid,
+    alg: Algorithm,
+    status: &'static str,
+    created_at: Timestamp,
+}
+
+#[derive(Serialize)]
+struct ManagementKeyView<'a> {
+    #[serde(flatten)]
+    key: KeyView<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<&'a str>,
+}
+
+/// 201 the first time, 200 afterwards; a secret only with the call that made it.
+pub async fn bootstrap(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
+    let action = ManagementAction::OrganizationsWrite;
+    reach
+        .actor
+        .require(action)
+        .map_err(|why| reach.refuse_act(why))?;
+    let (parts, body) = request.into_parts();
+    let body: BootstrapBody = json::read_optional(&parts.headers, body)
+        .await
+        .map_err(|why| reach.refuse(why))?;
+    let order = Order {
+        algorithm: body.alg,
+        management_key: if body.reissue {
+            ManagementKey::Reissue
+        } else {
+            ManagementKey::First
+        },
+    };
+    let management = Arc::clone(&app.management);
+    let (actor, id) = (reach.actor.clone(), reach.organization.clone());
+    let done = manage::bootstrap(management, actor, id, order)
+        .await
+        .map_err(|why| reach.refuse_act(why))?;
+    let now = app.mint.clock.now();
+    let view = BootstrapView {
+        organization: OrganizationView::of(&done.organization, &app.mint.base),
+        signing_key: SigningKeyView::of(&done.signing_key),
+        management_key: done.management_key.as_ref().map(|key| ManagementKeyView {
+            key: KeyView::of(key, now),
+            secret: done.secret.as_deref().map(ApiKeySecret::expose),
+        }),
+    };
+    let status = if done.first {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok(json::answer(status, &view))
+}
+
+impl<'a> SigningKeyView<'a> {
+    fn of(key: &'a SigningKey) -> Self {
+        Self {
+            kid: &key.kid,
+            alg: key.algorithm,
+            status: "active",
+            created_at: key.created_at,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Documents that clients cache: entity tags, 304, and how long.
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+/// A public JSON document, or 304 if the client has it already (RFC 9110 §13.1.2).
+pub fn respond(request: &HeaderMap, document: String, etag: &str) -> Response {
+    let etag_value = HeaderValue::from_str(etag).expect("an entity tag is ASCII");
+    let headers = [
+        (header::ETAG, etag_value),
+        (
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("public, max-age=300"),
+        ),
+        // Public documents: a browser page may read them as anybody may.
+        (
+            header::ACCESS_CONTROL_ALLOW_ORIGIN,
+            HeaderValue::from_static("*"),
+        ),
+        (
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ),
+    ];
+    if has_already(request, etag) {
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    let json = [(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    )];
+    (headers, json, document).into_response()
+}
+
+fn has_already(request: &HeaderMap, etag: &str) -> bool {
+    request
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        // Weak comparison: a proxy that recompressed the document made the tag weak.
+        .any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held) == etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_held_already_is_not_sent_again() {
+        for (held, again) in [
+            ("\"a\"", true),
+            ("W/\"a\"", true),
+            ("\"b\", \"a\"", true),
+            ("*", true),
+            ("\"b\"", false),
+            ("a", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::IF_NONE_MATCH, held.parse().unwrap());
+            let answer = respond(&headers, "{}".to_owned(), "\"a\"");
+            assert_eq!(answer.status() == StatusCode::NOT_MODIFIED, again, "{held}");
+            assert_eq!(answer.headers()[header::ETAG], "\"a\"");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! JSON in and out: bodies parsed at the edge, faults named by their JSON pointer.
+
+use std::fmt::Write;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_path_to_error::{Path, Segment};
+
+use super::body;
+use super::problem::Problem;
+use crate::domain::secret::contains_api_key;
+
+/// Longest body of a management request, in bytes.
+const MAX_BODY: usize = 64 * 1024;
+
+/// Reads a JSON object.
+///
+/// # Errors
+/// 415, 413, 400 for what is no JSON, 422 with a pointer for what is not acceptable.
+pub async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+    let bytes = body::read(body, MAX_BODY).await?;
+    parse(headers, &bytes)
+}
+
+/// Reads a JSON object, or nothing at all, which stands for an empty one.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_optional<T: DeserializeOwned + Default>(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, Problem> {
+    let bytes = body::read(body, MAX_BODY).await?;
+    if bytes.is_empty() {
+        return Ok(T::default());
+    }
+    parse(headers, &bytes)
+}
+
+/// Requires that a verb without arguments was sent without any: no body, or `{}`.
+///
+/// # Errors
+/// As [`read`].
+pub async fn nothing(headers: &HeaderMap, body: Body) -> Result<(), Problem> {
+    #[derive(serde::Deserialize, Default)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+    read_optional::<Nothing>(headers, body).await.map(drop)
+}
+
+/// An answer in JSON, never stored by caches.
+pub fn answer(status: StatusCode, body: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(body).expect("answers are JSON");
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        ),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ),
+    ];
+    (status, headers, body).into_response()
+}
+
+fn parse<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Problem> {
+    if !is_json(headers) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "Not JSON",
+            "send the body as application/json",
+        ));
+    }
+    // Syntax first, whole: a fault of form and a fault of content are different answers.
+    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
+        let (line, column) = (error.line(), error.column());
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "malformed_json",
+            "Malformed JSON",
+            format!("the body is not JSON: see line {line}, column {column}"),
+        ));
+    }
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let why = explain(&error.inner().to_string());
+        match unknown_field(&why) {
+            Some(field) => {
+                let mut at = pointer(error.path());
+                // serde names the field; the path may or may not end in it already.
+                if !at.ends_with(&format!("/{field}")) {
+                    let _ = write!(at, "/{}", escape(&field));
+                }
+                Problem::invalid(at, why)
+            }
+            None => Problem::invalid(pointer(error.path()), why),
+        }
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(|kind| kind.trim().to_ascii_lowercase())
+        .is_some_and(|kind| kind == "application/json" || kind == "application/merge-patch+json")
+}
+
+/// serde's words, less the place (the pointer says it) and less anything long or secret that
+/// they repeat.
+fn explain(message: &str) -> String {
+    let message = message
+        .rsplit_once(" at line ")
+        .map_or(message, |(why, _)| why);
+    if contains_api_key(message) {
+        return "this is, or contains, an API key; keep secrets out of every field".to_owned();
+    }
+    let mut short: String = message.chars().take(300).collect();
+    if short.len() < message.len() {
+        short.push('…');
+    }
+    short
+}
+
+fn unknown_field(why: &str) -> Option<String> {
+    let rest = why.strip_prefix("unknown field `")?;
+    rest.split_once('`').map(|(field, _)| field.to_owned())
+}
+
+/// RFC 6901.
+fn pointer(path: &Path) -> String {
+    let mut pointer = String::new();
+    for segment in path {
+        let _ = match segment {
+            Segment::Seq { index } => write!(pointer, "/{index}"),
+            Segment::Map { key } => write!(pointer, "/{}", escape(key)),
+            Segment::Enum { variant } => write!(pointer, "/{}", escape(variant)),
+            Segment::Unknown => Ok(()),
+        };
+    }
+    pointer
+}
+
+fn escape(key: &str) -> String {
+    let short: String = key.chars().take(100).collect();
+    short.replace('~', "~0").replace('/', "~1")
+}

@@ -1,0 +1,45 @@
+//! JWKS documents: what resource servers validate with (RFC 7517 §5).
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+
+use super::problem::{self, Problem};
+use super::{conditional, path};
+use crate::app::App;
+use crate::credentials::issuers::Identity;
+use crate::domain::issuer::Issuer;
+
+/// `/.well-known/jwks.json`: the deployment issuer's.
+pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Response {
+    document(&app, &Issuer::Deployment, request.headers()).await
+}
+
+/// `/orgs/{org}/.well-known/jwks.json`: an organization issuer's.
+pub async fn organization(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let issuer = path::organization_issuer(&mut parts).await;
+    document(&app, &issuer, &parts.headers).await
+}
+
+/// The signing key behind an issuer, or the answer that there is none.
+pub(super) async fn identity(app: &App, issuer: &Issuer) -> Result<Arc<Identity>, Problem> {
+    match app.mint.issuers.of(&issuer.signing_organization()).await {
+        Ok(Some(identity)) => Ok(identity),
+        Ok(None) => Err(Problem::no_such_issuer()),
+        Err(error) => Err(Problem::from(crate::manage::refusal::Refusal::Issuer(
+            error,
+        ))),
+    }
+}
+
+async fn document(app: &App, issuer: &Issuer, request: &HeaderMap) -> Response {
+    match identity(app, issuer).await {
+        Ok(identity) => {
+            conditional::respond(request, identity.jwks.to_string(), &identity.jwks_etag)
+        }
+        Err(problem) => problem::respond(app, problem),
+    }
+}

@@ -1,0 +1,73 @@
+//! Metadata of the issuers (RFC 8414; the same document under its OpenID spelling).
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::Serialize;
+
+use super::problem;
+use super::{conditional, jwks, path};
+use crate::app::App;
+use crate::crypto::jose::jwks::etag;
+use crate::domain::issuer::{BaseUrl, Issuer};
+use crate::domain::signing_key::Algorithm;
+
+/// RFC 8414 §2, and what OpenID Connect Discovery 1.0 §3 requires beside it.
+///
+/// `authorization_endpoint` and the two id-token members are there because clients in the
+/// wild fail without them; the empty list of response types says what is true.
+#[derive(Serialize)]
+struct Metadata {
+    issuer: String,
+    token_endpoint: String,
+    jwks_uri: String,
+    authorization_endpoint: String,
+    response_types_supported: [&'static str; 0],
+    grant_types_supported: [&'static str; 1],
+    token_endpoint_auth_methods_supported: [&'static str; 2],
+    subject_types_supported: [&'static str; 1],
+    id_token_signing_alg_values_supported: [Algorithm; 1],
+}
+
+/// The deployment issuer's.
+pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Response {
+    document(&app, &Issuer::Deployment, request.headers()).await
+}
+
+/// An organization issuer's.
+pub async fn organization(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let issuer = path::organization_issuer(&mut parts).await;
+    document(&app, &issuer, &parts.headers).await
+}
+
+async fn document(app: &App, issuer: &Issuer, request: &HeaderMap) -> Response {
+    match jwks::identity(app, issuer).await {
+        Ok(identity) => {
+            let metadata = metadata(issuer, &app.mint.base, identity.key.algorithm);
+            let document = serde_json::to_string(&metadata).expect("strings are JSON");
+            let etag = etag(&document);
+            conditional::respond(request, document, &etag)
+        }
+        Err(problem) => problem::respond(app, problem),
+    }
+}
+
+/// Every URL is made from the base URL that was set. What the Host header says is a
+/// stranger's word.
+fn metadata(issuer: &Issuer, base: &BaseUrl, algorithm: Algorithm) -> Metadata {
+    let name = issuer.name(base);
+    Metadata {
+        token_endpoint: format!("{name}/oauth/token"),
+        jwks_uri: format!("{name}/.well-known/jwks.json"),
+        authorization_endpoint: format!("{}/oauth/authorize", base.as_str()),
+        issuer: name,
+        response_types_supported: [],
+        grant_types_supported: ["client_credentials"],
+        token_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post"],
+        subject_types_supported: ["public"],
+        id_token_signing_alg_values_supported: [algorithm],
+    }
+}

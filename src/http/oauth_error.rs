@@ -1,0 +1,184 @@
+//! Refusals on the OAuth plane: RFC 6749 §5.2 JSON, from causes, in one match.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use serde_json::json as object;
+
+use super::body::BodyError;
+use super::json;
+use super::request_id;
+use super::token_request::{Malformed, Scheme};
+use crate::credentials::Denied;
+use crate::credentials::issuers::IssuerError;
+use crate::domain::secret::redact;
+use crate::issue::Refusal;
+
+/// An error answer.
+#[derive(Debug)]
+pub struct OAuthError {
+    status: StatusCode,
+    error: &'static str,
+    description: String,
+    challenge: Option<&'static str>,
+    retry_after: Option<u8>,
+}
+
+impl OAuthError {
+    /// With a code of the standard and what to do about it.
+    #[must_use]
+    pub fn new(status: StatusCode, error: &'static str, description: impl Into<String>) -> Self {
+        Self {
+            status,
+            error,
+            description: description.into(),
+            challenge: None,
+            retry_after: None,
+        }
+    }
+
+    /// One answer for every client that is not who it says, whatever the cause.
+    #[must_use]
+    pub fn invalid_client(scheme: Scheme) -> Self {
+        let challenge = match scheme {
+            Scheme::Basic => r#"Basic realm="tenmint", charset="UTF-8""#,
+            Scheme::Bearer => r#"Bearer realm="tenmint""#,
+        };
+        Self {
+            challenge: Some(challenge),
+            ..Self::new(
+                StatusCode::UNAUTHORIZED,
+                "invalid_client",
+                "client authentication failed: check the API key, and that it is still in force",
+            )
+        }
+    }
+
+    fn later(description: &str) -> Self {
+        Self {
+            retry_after: Some(2),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                description,
+            )
+        }
+    }
+
+    /// From a refused exchange.
+    #[must_use]
+    pub fn from_refusal(refusal: &Refusal, scheme: Scheme) -> Self {
+        let bad_request = |error, text: String| Self::new(StatusCode::BAD_REQUEST, error, text);
+        match refusal {
+            Refusal::Client(denied) => match denied {
+                Denied::Forged
+                | Denied::Unknown
+                | Denied::WrongSecret
+                | Denied::Ended(_)
+                | Denied::OrganizationSuspended => Self::invalid_client(scheme),
+                Denied::Overloaded(_) => Self::later("too many new clients at once: try again"),
+                Denied::Unavailable(_) => Self::later("the service is unavailable: try again"),
+            },
+            Refusal::OtherOrganization => Self::invalid_client(scheme),
+            Refusal::NetworkDenied { .. } => Self::new(
+                StatusCode::FORBIDDEN,
+                "access_denied",
+                "this API key cannot be used from this network address",
+            ),
+            Refusal::MalformedScope(why) => bad_request("invalid_scope", why.to_string()),
+            Refusal::ScopeBeyondKey { scope, .. } => bad_request(
+                "invalid_scope",
+                format!(
+                    "the scope {scope} is beyond this API key: ask for less, or for none to get all it holds"
+                ),
+            ),
+            Refusal::Target(why) => bad_request("invalid_target", why.to_string()),
+            Refusal::TokenTooLong => bad_request(
+                "invalid_scope",
+                "the token would be too long for HTTP headers: ask for fewer scopes".to_owned(),
+            ),
+            Refusal::NoSigningKey => bad_request(
+                "invalid_request",
+                "this issuer has no signing key yet: its organization must be bootstrapped"
+                    .to_owned(),
+            ),
+            Refusal::Unsettled | Refusal::Signing(IssuerError::Store(_)) => {
+                Self::later("the service is unavailable: try again")
+            }
+            Refusal::Signing(
+                IssuerError::Sealed(_) | IssuerError::Key(_) | IssuerError::Public(_),
+            ) => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "server_error",
+                "this issuer cannot sign: ask its administrator",
+            ),
+        }
+    }
+
+    /// The answer, findable by its request id.
+    #[must_use]
+    pub fn respond(self, request: &str) -> Response {
+        let description = sanitize(&self.description);
+        let body = object!({ "error": self.error, "error_description": description });
+        let mut response = json::answer(self.status, &body);
+        let headers = response.headers_mut();
+        headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+        headers.insert(request_id::HEADER, request_id::header(request));
+        if let Some(challenge) = self.challenge {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static(challenge),
+            );
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(u16::from(seconds)));
+        }
+        response
+    }
+}
+
+impl From<Malformed> for OAuthError {
+    fn from(malformed: Malformed) -> Self {
+        let error = match malformed {
+            Malformed::GrantType => "unsupported_grant_type",
+            Malformed::Query
+            | Malformed::ContentType
+            | Malformed::Repeated
+            | Malformed::TooMany
+            | Malformed::SeveralCredentials
+            | Malformed::SeveralHeaders
+            | Malformed::OtherClientId
+            | Malformed::NoGrantType => "invalid_request",
+        };
+        Self::new(StatusCode::BAD_REQUEST, error, malformed.to_string())
+    }
+}
+
+impl From<BodyError> for OAuthError {
+    fn from(error: BodyError) -> Self {
+        let (status, text) = match error {
+            BodyError::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the request body is too large",
+            ),
+            BodyError::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "the request body came too slowly",
+            ),
+            BodyError::BrokenOff => (StatusCode::BAD_REQUEST, "the request body broke off"),
+        };
+        Self::new(status, "invalid_request", text)
+    }
+}
+
+/// RFC 6749 §5.2 permits printable ASCII without `"` and `\`; no secret goes out at all.
+fn sanitize(description: &str) -> String {
+    redact(description)
+        .chars()
+        .map(|c| match c {
+            '"' => '\'',
+            '\\' => '/',
+            ' '..='~' => c,
+            _ => '?',
+        })
+        .collect()
+}

@@ -1,0 +1,49 @@
+//! Ids in paths. One that cannot exist is looked up like one that merely does not.
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use ulid::Ulid;
+
+use crate::domain::issuer::Issuer;
+use crate::domain::organization::OrganizationId;
+use crate::domain::secret::KeyId;
+
+/// The ids of a matched path, where its route has them.
+#[derive(Debug, Default)]
+pub struct Ids {
+    /// `{org}`.
+    pub organization: Option<OrganizationId>,
+    /// `{id}`.
+    pub key: Option<KeyId>,
+}
+
+impl Ids {
+    /// Reads the ids of a matched path. For text that is no id, an id that is never given
+    /// out stands in: the answer then is that of any unknown one, to the byte.
+    pub async fn of(parts: &mut Parts) -> Self {
+        let nobody = || OrganizationId::generated(Ulid::nil());
+        let nothing = || KeyId::new(Ulid::nil());
+        // Not UTF-8 once decoded: whatever it names, it does not exist.
+        let Ok(params) = RawPathParams::from_request_parts(parts, &()).await else {
+            return Self {
+                organization: Some(nobody()),
+                key: Some(nothing()),
+            };
+        };
+        let mut ids = Self::default();
+        for (name, text) in &params {
+            match name {
+                "org" => ids.organization = Some(text.parse().unwrap_or_else(|_| nobody())),
+                "id" => ids.key = Some(text.parse().unwrap_or_else(|_| nothing())),
+                _ => {}
+            }
+        }
+        ids
+    }
+}
+
+/// The issuer of the organization that a path names.
+pub async fn organization_issuer(parts: &mut Parts) -> Issuer {
+    let named = Ids::of(parts).await.organization;
+    Issuer::Organization(named.expect("the route has {org}"))
+}

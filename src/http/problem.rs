@@ -1,0 +1,321 @@
+//! Refusals on the management plane: RFC 9457 problem details, from causes, in one match.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::body::BodyError;
+use super::request_id;
+use crate::app::App;
+use crate::credentials::Denied;
+use crate::credentials::issuers::IssuerError;
+use crate::domain::secret::redact;
+use crate::manage::refusal::Refusal;
+use crate::store::error::StoreError;
+
+/// A refusal, in the standard's terms.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    /// Stable: what programs look at.
+    code: &'static str,
+    title: &'static str,
+    /// For people: what to do.
+    detail: String,
+    /// The JSON pointer of the field at fault (RFC 6901).
+    pointer: Option<String>,
+    /// The RFC 6750 §3 challenge.
+    challenge: Option<String>,
+    retry_after: Option<u8>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<&'a str>,
+    request_id: &'a str,
+}
+
+impl Problem {
+    /// A problem of this code.
+    #[must_use]
+    pub fn new(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            status,
+            code,
+            title,
+            detail: detail.into(),
+            pointer: None,
+            challenge: None,
+            retry_after: None,
+        }
+    }
+
+    /// A field that is not acceptable.
+    #[must_use]
+    pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            pointer: Some(pointer.into()),
+            ..Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid_field",
+                "A value is not acceptable",
+                detail,
+            )
+        }
+    }
+
+    /// An issuer that does not exist, or not yet.
+    #[must_use]
+    pub fn no_such_issuer() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "Not found",
+            "there is no such issuer, or its organization is not bootstrapped yet",
+        )
+    }
+
+    /// Who calls is not known.
+    #[must_use]
+    pub fn unauthenticated(detail: &str, error: Option<&str>) -> Self {
+        let challenge = match error {
+            Some(error) => format!(r#"Bearer realm="tenmint", error="{error}""#),
+            None => r#"Bearer realm="tenmint""#.to_owned(),
+        };
+        Self {
+            challenge: Some(challenge),
+            ..Self::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthenticated",
+                "Not authenticated",
+                detail,
+            )
+        }
+    }
+
+    fn later(code: &'static str, title: &'static str) -> Self {
+        Self {
+            retry_after: Some(2),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                code,
+                title,
+                "nothing may have been done: look before you try again",
+            )
+        }
+    }
+
+    fn forbidden(code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, title, detail)
+    }
+
+    fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Internal error",
+            "tenmint failed; the operator finds the cause in the log under this request id",
+        )
+    }
+
+    /// The answer, findable by its request id.
+    #[must_use]
+    pub fn respond(self, request: &str) -> Response {
+        let detail = redact(&self.detail);
+        let pointer = self.pointer.as_deref().map(redact);
+        let body = Body {
+            r#type: format!("urn:tenmint:problem:{}", self.code),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: &detail,
+            code: self.code,
+            pointer: pointer.as_deref(),
+            request_id: request,
+        };
+        let body = serde_json::to_vec(&body).expect("strings are JSON");
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        headers.insert(request_id::HEADER, request_id::header(request));
+        if let Some(challenge) = self.challenge.and_then(|text| text.parse().ok()) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(u16::from(seconds)));
+        }
+        response
+    }
+}
+
+/// Answers with a problem under a new request id.
+pub fn respond(app: &App, problem: Problem) -> Response {
+    problem.respond(&request_id::new(&app.mint.clock))
+}
+
+/// There is no such route.
+pub async fn no_such_route(State(app): State<Arc<App>>) -> Response {
+    let detail = "there is nothing at this path";
+    let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail);
+    respond(&app, problem)
+}
+
+/// The route is there, for another method.
+pub async fn method_not_allowed(State(app): State<Arc<App>>) -> Response {
+    let detail = "use a method that the Allow header names";
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    respond(
+        &app,
+        Problem::new(status, "method_not_allowed", "Method not allowed", detail),
+    )
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let conflict = |code, detail: String| {
+            Self::new(
+                StatusCode::CONFLICT,
+                code,
+                "In conflict with what is there",
+                detail,
+            )
+        };
+        match refusal {
+            Refusal::Anonymous => Self::unauthenticated(
+                "send Authorization: Bearer with an API key, or with an access token obtained \
+                 for the resource of this management plane",
+                None,
+            ),
+            Refusal::Key(
+                Denied::Forged
+                | Denied::Unknown
+                | Denied::WrongSecret
+                | Denied::Ended(_)
+                | Denied::OrganizationSuspended,
+            ) => Self::unauthenticated(
+                "this credential is not, or no longer, in force",
+                Some("invalid_token"),
+            ),
+            Refusal::Token(_) => Self::unauthenticated(
+                "this access token does not count here: obtain one from the deployment's token \
+                 endpoint with resource set to the base URL",
+                Some("invalid_token"),
+            ),
+            Refusal::NetworkDenied { .. } => Self::forbidden(
+                "network_denied",
+                "Network refused",
+                "this API key cannot be used from this network address",
+            ),
+            Refusal::Lacks(action) => Self {
+                challenge: Some(format!(
+                    r#"Bearer realm="tenmint", error="insufficient_scope", scope="{}""#,
+                    action.as_str()
+                )),
+                ..Self::forbidden(
+                    "insufficient_scope",
+                    "Scope missing",
+                    format!("this needs the scope {}", action.as_str()),
+                )
+            },
+            Refusal::OperatorOnly => Self::forbidden(
+                "operator_only",
+                "For the operator",
+                "only keys of the operator organization can do this; your own organization is at /v1/…",
+            ),
+            Refusal::NotFound(kind) => Self::new(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "Not found",
+                format!("there is no such {kind} here"),
+            ),
+            Refusal::Exceeds(excess) => Self {
+                pointer: Some(excess.pointer().to_owned()),
+                ..Self::forbidden(
+                    "exceeds_authority",
+                    "Beyond your own authority",
+                    excess.to_string(),
+                )
+            },
+            Refusal::OrganizationExists => conflict(
+                "organization_exists",
+                "an organization of this id exists: choose another id".to_owned(),
+            ),
+            Refusal::OtherAlgorithm(there) => conflict(
+                "other_algorithm",
+                format!("this organization signs with {there}: leave alg out, or say {there}"),
+            ),
+            Refusal::OperatorNotSuspendable => conflict(
+                "operator_not_suspendable",
+                "the operator organization cannot be suspended: revoke its keys instead".to_owned(),
+            ),
+            Refusal::Invalid { pointer, why } => Self::invalid(pointer, why),
+            Refusal::Overloaded(_) | Refusal::Key(Denied::Overloaded(_)) => {
+                Self::later("overloaded", "Too much at once")
+            }
+            Refusal::Store(error)
+            | Refusal::Issuer(IssuerError::Store(error))
+            | Refusal::Key(Denied::Unavailable(error)) => Self::from(error),
+            Refusal::Issuer(
+                IssuerError::Sealed(_) | IssuerError::Key(_) | IssuerError::Public(_),
+            )
+            | Refusal::Broken => Self::internal(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self::later("unavailable", "Unavailable"),
+            StoreError::Corrupt { .. }
+            | StoreError::SchemaTooNew(_)
+            | StoreError::SchemaTooOld
+            | StoreError::Migration(_)
+            | StoreError::InUse(_)
+            | StoreError::File { .. } => Self::internal(),
+        }
+    }
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        let of =
+            |status, code, detail: &str| Self::new(status, code, "The body was not read", detail);
+        match error {
+            BodyError::TooLarge => of(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                "send at most 64 KiB",
+            ),
+            BodyError::TooSlow => of(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "send faster"),
+            BodyError::BrokenOff => of(StatusCode::BAD_REQUEST, "body_broken_off", "send it whole"),
+        }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.code)
+    }
+}

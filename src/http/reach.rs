@@ -1,0 +1,120 @@
+//! Whom a management request comes from, and how far it reaches: into the caller's own
+//! organization, or, for the operator, into the one that the path names.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+
+use super::authorization::{Authorization, read};
+use super::path::Ids;
+use super::problem::Problem;
+use super::{address, request_id};
+use crate::app::App;
+use crate::domain::organization::OrganizationId;
+use crate::domain::secret::{ApiKeySecret, KeyId};
+use crate::manage::caller::{Actor, Caller, Presented};
+use crate::manage::refusal::Refusal;
+
+/// A management request, once its caller is known.
+pub struct Reach {
+    /// Who.
+    pub actor: Actor,
+    /// Into which organization.
+    pub organization: OrganizationId,
+    /// The API key that the path names.
+    pub key: Option<KeyId>,
+    request_id: String,
+}
+
+/// What a handler of this plane answers.
+pub type Answer = Result<Response, Refused>;
+
+/// A refusal under its request id.
+#[derive(Debug)]
+pub struct Refused {
+    /// Boxed: errors travel through every `?` of a handler.
+    problem: Box<Problem>,
+    request_id: String,
+}
+
+impl Reach {
+    /// Turns a cause into an answer, and logs it: the one place where this plane does.
+    pub fn refuse(&self, why: impl Into<Problem>) -> Refused {
+        Refused {
+            problem: Box::new(why.into()),
+            request_id: self.request_id.clone(),
+        }
+    }
+
+    /// The same for a refused act, whose cause is worth a line in the log.
+    pub fn refuse_act(&self, refusal: Refusal) -> Refused {
+        refused(refusal, &self.request_id)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Reach {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refused> {
+        let request_id = request_id::new(&app.mint.clock);
+        let ids = Ids::of(parts).await;
+        let outcome = match caller(parts, app, &request_id).await {
+            Ok(caller) => {
+                let own = caller.organization.clone();
+                let actor = Actor::Key(caller);
+                // Before anything is looked up: a tenant learns nothing of which
+                // organizations there are, not even of itself by this way.
+                let allowed = match &ids.organization {
+                    Some(_) => actor.require_operator(),
+                    None => Ok(()),
+                };
+                allowed.map(|()| (actor, ids.organization.unwrap_or(own)))
+            }
+            Err(refusal) => Err(refusal),
+        };
+        match outcome {
+            Ok((actor, organization)) => Ok(Self {
+                actor,
+                organization,
+                key: ids.key,
+                request_id,
+            }),
+            Err(refusal) => Err(refused(refusal, &request_id)),
+        }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        self.problem.respond(&self.request_id)
+    }
+}
+
+fn refused(refusal: Refusal, request_id: &str) -> Refused {
+    match &refusal {
+        Refusal::Store(_) | Refusal::Issuer(_) | Refusal::Broken => {
+            tracing::error!(%request_id, cause = %refusal, "refused an act of management");
+        }
+        _ => tracing::info!(%request_id, cause = %refusal, "refused an act of management"),
+    }
+    Refused {
+        problem: Box::new(refusal.into()),
+        request_id: request_id.to_owned(),
+    }
+}
+
+async fn caller(parts: &Parts, app: &App, request_id: &str) -> Result<Caller, Refusal> {
+    let Authorization::Bearer(text) = read(&parts.headers) else {
+        return Err(Refusal::Anonymous);
+    };
+    let presented = match ApiKeySecret::parse(text) {
+        Ok(secret) => Presented::Key(secret),
+        Err(_) => Presented::Token(text),
+    };
+    let address = address::of(parts, &app.proxies);
+    app.management
+        .caller(presented, address, request_id.to_owned())
+        .await
+}

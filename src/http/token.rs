@@ -1,0 +1,134 @@
+//! The token endpoints (RFC 6749 §3.2).
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::token_request::{Scheme, TokenRequest};
+use super::{address, body, oauth_error::OAuthError, path, request_id};
+use crate::app::App;
+use crate::credentials::Denied;
+use crate::domain::issuer::Issuer;
+use crate::issue::{Exchange, Issued, Refusal};
+
+/// Longest body of a token request, in bytes.
+const MAX_BODY: usize = 32 * 1024;
+
+/// RFC 6749 §5.1.
+#[derive(Serialize)]
+struct Answer<'a> {
+    access_token: &'a str,
+    token_type: &'static str,
+    expires_in: u64,
+    scope: &'a str,
+}
+
+/// `POST /oauth/token`: the deployment issuer.
+pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Response {
+    exchange(&app, &Issuer::Deployment, request).await
+}
+
+/// `POST /orgs/{org}/oauth/token`: an organization's issuer, which knows its own keys alone.
+pub async fn organization(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let issuer = path::organization_issuer(&mut parts).await;
+    exchange(&app, &issuer, Request::from_parts(parts, body)).await
+}
+
+/// Any other method at a token endpoint.
+pub async fn post_only(State(app): State<Arc<App>>) -> Response {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let error = OAuthError::new(status, "invalid_request", "use POST at the token endpoint");
+    let mut response = error.respond(&request_id::new(&app.mint.clock));
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static("POST"));
+    response
+}
+
+/// The authorization endpoint that metadata has to name, and that this server is without.
+pub async fn no_authorization_endpoint(State(app): State<Arc<App>>) -> Response {
+    let error = OAuthError::new(
+        StatusCode::BAD_REQUEST,
+        "unsupported_response_type",
+        "there is no sign-in here: obtain a token by the client_credentials grant",
+    );
+    error.respond(&request_id::new(&app.mint.clock))
+}
+
+async fn exchange(app: &App, issuer: &Issuer, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let address = address::of(&parts, &app.proxies);
+    let body = match body::read(body, MAX_BODY).await {
+        Ok(body) => zeroize::Zeroizing::new(body.to_vec()),
+        Err(error) => return malformed(app, error.into()),
+    };
+    let parsed = match TokenRequest::parse(&parts.uri, &parts.headers, &body) {
+        Ok(parsed) => parsed,
+        Err(error) => return malformed(app, error.into()),
+    };
+    let scheme = parsed.scheme;
+    // What cannot be a key gets the same answer as a wrong one.
+    let Some(secret) = parsed.secret else {
+        return refused(app, &Refusal::Client(Denied::Forged), scheme);
+    };
+    let asked = Exchange {
+        issuer,
+        secret,
+        scope: parsed.scope,
+        resources: parsed
+            .resources
+            .iter()
+            .map(|resource| &**resource)
+            .collect(),
+        address,
+    };
+    match app.mint.exchange(asked).await {
+        Ok(issued) => answer(&issued),
+        Err(refusal) => refused(app, &refusal, scheme),
+    }
+}
+
+fn answer(issued: &Issued) -> Response {
+    let body = serde_json::to_vec(&Answer {
+        access_token: &issued.token,
+        token_type: "Bearer",
+        expires_in: issued.expires_in,
+        scope: &issued.scope,
+    })
+    .expect("strings are JSON");
+    tracing::debug!(key = %issued.key, "issued a token");
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        ),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::PRAGMA, HeaderValue::from_static("no-cache")),
+    ];
+    (headers, body).into_response()
+}
+
+fn refused(app: &App, refusal: &Refusal, scheme: Scheme) -> Response {
+    let request = request_id::new(&app.mint.clock);
+    let error = OAuthError::from_refusal(refusal, scheme);
+    match refusal {
+        Refusal::Client(Denied::Unavailable(_)) | Refusal::Signing(_) => {
+            tracing::error!(request_id = %request, cause = %refusal, "refused a token");
+        }
+        Refusal::NetworkDenied { key, .. } | Refusal::ScopeBeyondKey { key, .. } => {
+            tracing::info!(request_id = %request, %key, cause = %refusal, "refused a token");
+        }
+        _ => tracing::info!(request_id = %request, cause = %refusal, "refused a token"),
+    }
+    error.respond(&request)
+}
+
+fn malformed(app: &App, error: OAuthError) -> Response {
+    let request = request_id::new(&app.mint.clock);
+    tracing::debug!(request_id = %request, ?error, "malformed token request");
+    error.respond(&request)
+}
