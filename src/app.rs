@@ -1,0 +1,258 @@
+//! The application: everything built once from settings, then shared.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::clock::Clock;
+use crate::credentials::Credentials;
+use crate::credentials::generations::Generations;
+use crate::credentials::issuers::Issuers;
+use crate::crypto::Crypto;
+use crate::crypto::jose::provider;
+use crate::crypto::root_key::{RootKey, RootKeyError};
+use crate::crypto::root_key_file::{self, RootKeyFileError};
+use crate::domain::client_address::TrustedProxies;
+use crate::domain::issuer::BaseUrl;
+use crate::issue::Mint;
+use crate::jobs::Jobs;
+use crate::manage::refusal::Refusal;
+use crate::manage::{Management, first_start};
+use crate::settings::{EmptyScopes, Settings, SettingsError};
+use crate::store::Store;
+use crate::store::error::StoreError;
+use crate::store::lock::ServerLock;
+
+/// The environment variable that can hold the root key itself. A file is better: variables
+/// are shown by many tools and inherited by children.
+pub const ROOT_KEY_VARIABLE: &str = "TENMINT_ROOT_KEY";
+
+/// A running deployment, less its listeners.
+pub struct App {
+    /// Issues tokens.
+    pub mint: Mint,
+    /// Manages keys and organizations.
+    pub management: Arc<Management>,
+    /// Whose word about client addresses is taken.
+    pub proxies: TrustedProxies,
+    /// What a new key without scopes is.
+    pub empty_scopes: EmptyScopes,
+    store: Store,
+    draining: AtomicBool,
+    _lock: Option<ServerLock>,
+}
+
+/// Why tenmint did not start; each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The root key's file.
+    #[error(transparent)]
+    RootKeyFile(#[from] RootKeyFileError),
+    /// The root key in the environment.
+    #[error("the root key in {ROOT_KEY_VARIABLE} cannot be used: {0}")]
+    RootKeyVariable(RootKeyError),
+    /// There is a database, and not the root key that belongs to it.
+    #[error(
+        "this database belongs to root key {expected}, and there is no root key at {}: restore \
+         it from its backup. Without it no API key of this database verifies and no signing \
+         key opens", path.display()
+    )]
+    RootKeyMissing {
+        /// Which root key is wanted.
+        expected: String,
+        /// Where it was looked for.
+        path: std::path::PathBuf,
+    },
+    /// There is a root key, of another database.
+    #[error(
+        "this database belongs to root key {expected}, and the root key given is {given}: put \
+         the right root key in place, or name another database"
+    )]
+    RootKeyWrong {
+        /// Which root key is wanted.
+        expected: String,
+        /// Which was given.
+        given: String,
+    },
+    /// First start could not be completed.
+    #[error("first start failed: {0}")]
+    FirstStart(Refusal),
+}
+
+/// Whether a process serves, or works beside a server that may be running.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// It serves: it needs an SQLite file for itself, and migrates.
+    Server,
+    /// It works beside: it migrates a database only if no server can be using it.
+    Beside,
+}
+
+impl App {
+    /// Opens, or on first start makes, the deployment that `settings` describe.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn open(
+        settings: &Settings,
+        base: BaseUrl,
+        clock: Clock,
+        role: Role,
+    ) -> Result<Arc<Self>, StartError> {
+        provider::install();
+        let audiences = settings.audiences(&base)?;
+        let cost = settings.hash_cost()?;
+        let store = Store::open(&settings.database()?).await?;
+        let lock = prepare_schema(&store, role).await?;
+        let root = root_key(settings, &store, &clock).await?;
+
+        let crypto = Arc::new(Crypto::new(&root, settings.key_prefix.clone(), cost));
+        let generations = Arc::new(Generations::default());
+        let issuers = Arc::new(Issuers::new(
+            store.clone(),
+            Arc::clone(&crypto),
+            settings.token_typ.into(),
+            Arc::clone(&generations),
+        ));
+        let credentials = Arc::new(Credentials::new(
+            store.clone(),
+            Arc::clone(&crypto),
+            Arc::clone(&generations),
+        ));
+        let management = Arc::new(Management {
+            store: store.clone(),
+            crypto,
+            credentials: Arc::clone(&credentials),
+            issuers: Arc::clone(&issuers),
+            generations,
+            audiences: audiences.clone(),
+            base: base.clone(),
+            clock: clock.clone(),
+        });
+        first_start::ensure_operator(&management)
+            .await
+            .map_err(StartError::FirstStart)?;
+        let mint = Mint {
+            credentials,
+            issuers,
+            audiences,
+            base,
+            lifetime: settings.token_lifetime,
+            clock,
+        };
+        Ok(Arc::new(Self {
+            mint,
+            management,
+            proxies: settings.proxies(),
+            empty_scopes: settings.empty_scopes,
+            store,
+            draining: AtomicBool::new(false),
+            _lock: lock,
+        }))
+    }
+
+    /// Starts everything periodic.
+    #[must_use]
+    pub fn start_jobs(&self) -> Jobs {
+        Jobs::start(self.store.clone(), Arc::clone(&self.management.generations))
+    }
+
+    /// Whether requests should be sent here: the database answers, and no shutdown began.
+    pub async fn is_ready(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed) && self.store.ping().await.is_ok()
+    }
+
+    /// Lets load balancers know that this node is about to go.
+    pub fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Closes the database, after what is under way on it.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+/// Migrates if this process may. Beside a running server it only looks.
+///
+/// # Errors
+/// See [`StoreError`].
+pub async fn prepare_schema(store: &Store, role: Role) -> Result<Option<ServerLock>, StoreError> {
+    match (store.lock(), role) {
+        (Ok(lock), Role::Server) => {
+            store.migrate(&lock).await?;
+            Ok(Some(lock))
+        }
+        (Ok(lock), Role::Beside) => {
+            // Several servers can be using PostgreSQL: leave its schema to them, unless there
+            // is none yet.
+            if store.is_alone_with(&lock) || store.is_empty().await? {
+                store.migrate(&lock).await?;
+            }
+            store.require_current_schema().await?;
+            // Given back at once: a server that starts now must not be turned away.
+            Ok(None)
+        }
+        (Err(StoreError::InUse(_)), Role::Beside) => {
+            store.require_current_schema().await?;
+            Ok(None)
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// The root key that this database belongs to, made on first start.
+async fn root_key(
+    settings: &Settings,
+    store: &Store,
+    clock: &Clock,
+) -> Result<RootKey, StartError> {
+    let expected = store.root_key().await?;
+    let path = &settings.root_key_file;
+    let root = match std::env::var(ROOT_KEY_VARIABLE) {
+        Ok(line) => {
+            let line = zeroize::Zeroizing::new(line);
+            tracing::warn!(
+                "the root key comes from {ROOT_KEY_VARIABLE}: a file of mode 0600 is safer"
+            );
+            line.parse().map_err(StartError::RootKeyVariable)?
+        }
+        Err(_) => match (root_key_file::read(path), &expected) {
+            (Ok(found), _) => {
+                if found.group_readable {
+                    let path = path.display();
+                    tracing::warn!(%path, "the root key can be read by its file's group: chmod 600");
+                }
+                found.key
+            }
+            (Err(RootKeyFileError::Missing(_)), None) => {
+                let made = root_key_file::create(path)?.key;
+                let (path, id) = (path.display(), made.id());
+                tracing::info!(%path, root_key = %id, "made a root key: back it up, apart from the database");
+                made
+            }
+            (Err(RootKeyFileError::Missing(_)), Some(expected)) => {
+                return Err(StartError::RootKeyMissing {
+                    expected: expected.clone(),
+                    path: path.clone(),
+                });
+            }
+            (Err(error), _) => return Err(error.into()),
+        },
+    };
+    let given = root.id().to_string();
+    let expected = match expected {
+        Some(expected) => expected,
+        None => store.claim(&given, clock.now()).await?,
+    };
+    if expected == given {
+        Ok(root)
+    } else {
+        Err(StartError::RootKeyWrong { expected, given })
+    }
+}

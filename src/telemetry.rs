@@ -1,0 +1,37 @@
+//! What tenmint tells about itself: structured events on standard error.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// The log filter is not one.
+#[derive(Debug, thiserror::Error)]
+#[error("LOG: write error, warn, info, debug, trace, or a filter such as tenmint=debug,info")]
+pub struct FilterError;
+
+/// Starts logging to standard error, for the whole process; `json` unasked means text on a
+/// terminal. Standard output stays free for what commands answer.
+///
+/// # Errors
+/// When the filter is malformed.
+pub fn start(filter: &str, json: Option<bool>) -> Result<(), FilterError> {
+    let filter = EnvFilter::builder()
+        .parse(filter)
+        .map_err(|_| FilterError)?;
+    let json = json.unwrap_or_else(|| !io::stderr().is_terminal());
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    // A second start in one process, as in tests, leaves the first in place.
+    let _ = if json {
+        builder.json().flatten_event(true).finish().try_init()
+    } else {
+        builder
+            .with_target(false)
+            .with_ansi(io::stderr().is_terminal())
+            .finish()
+            .try_init()
+    };
+    Ok(())
+}
