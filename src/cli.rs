@@ -1,0 +1,158 @@
+//! The command line: thin commands over what the library does.
+
+#![allow(clippy::print_stderr, reason = "this room talks to a person")]
+
+mod fetch;
+mod inspect;
+mod migrate;
+mod operator_key;
+mod quickstart;
+mod serve;
+mod token;
+
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::settings::{LogFormat, Settings};
+use crate::telemetry;
+
+/// tenmint exchanges long-lived API keys for short-lived signed tokens
+#[derive(Parser, Debug)]
+#[command(version, propagate_version = true, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Secrets are taken from the environment alone, never from flags:
+  TENMINT_API_KEY   the API key that `tenmint token` exchanges
+  TENMINT_ROOT_KEY  the root key itself, instead of the file ROOT_KEY_FILE (discouraged)";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Serve; sets up an empty deployment first, and never prints a secret
+    Serve(Settings),
+    /// Set everything up, serve, and print commands that fetch and validate a token
+    Quickstart(quickstart::Arguments),
+    /// Bring the database to what this version needs
+    Migrate(Settings),
+    /// Make an API key of the operator and print it; works beside a running server
+    OperatorKey(operator_key::Arguments),
+    /// Exchange the API key in TENMINT_API_KEY for a token and print it
+    Token(token::Arguments),
+    /// Explain an API key or a token, offline, without repeating secrets
+    Inspect(inspect::Arguments),
+}
+
+/// What a command fails with: a sentence for the person at the terminal.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Reads the command line; exits of clap's own (`--help`, a bad flag) are its to make.
+///
+/// # Errors
+/// What clap has to say.
+pub fn parse() -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches()?;
+    if let Some((_, command)) = matches.subcommand()
+        && matches!(command.try_contains_id("database_url"), Ok(true))
+        && command.value_source("database_url") == Some(ValueSource::CommandLine)
+        && command
+            .get_one::<String>("database_url")
+            .is_some_and(|url| has_password(url))
+    {
+        return Err(Cli::command().error(
+            clap::error::ErrorKind::ValueValidation,
+            "the process list shows flags, and this database URL holds a password: put the URL \
+             into TENMINT_DATABASE_URL instead, and change the password",
+        ));
+    }
+    Cli::from_arg_matches(&matches)
+}
+
+impl Cli {
+    /// Runs the command to its end.
+    ///
+    /// # Errors
+    /// What to tell the person at the terminal.
+    pub fn run(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Serve(settings) => {
+                start_log(&settings, None)?;
+                block_on(serve::run(&settings))
+            }
+            Command::Quickstart(arguments) => {
+                start_log(&arguments.settings, Some("warn"))?;
+                block_on(quickstart::run(&arguments))
+            }
+            Command::Migrate(settings) => {
+                start_log(&settings, None)?;
+                block_on(migrate::run(&settings))
+            }
+            Command::OperatorKey(arguments) => {
+                start_log(&arguments.settings, Some("warn"))?;
+                block_on(operator_key::run(&arguments))
+            }
+            Command::Token(arguments) => token::run(&arguments),
+            Command::Inspect(arguments) => inspect::run(&arguments),
+        }
+    }
+}
+
+/// Starts the log. Commands that talk to a person are quieter, unless told otherwise.
+fn start_log(settings: &Settings, quieter: Option<&str>) -> Result<(), Failure> {
+    let json = match settings.log_format {
+        LogFormat::Auto => None,
+        LogFormat::Text => Some(false),
+        LogFormat::Json => Some(true),
+    };
+    let filter = match (settings.log.as_str(), quieter) {
+        ("info", Some(quieter)) => quieter,
+        (asked, _) => asked,
+    };
+    Ok(telemetry::start(filter, json)?)
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
+}
+
+fn has_password(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|url| {
+        url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_secret_has_a_flag() {
+        for command in Cli::command().get_subcommands() {
+            for argument in command.get_arguments() {
+                let id = argument.get_id().as_str();
+                let secret = ["secret", "password"].iter().any(|word| id.contains(word))
+                    || id == "api_key"
+                    || id == "root_key";
+                assert!(!secret, "{} has --{id}", command.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_database_url_is_seen_in_both_places() {
+        assert!(has_password("postgres://u:p@h/d"));
+        assert!(has_password("postgres://u@h/d?password=p"));
+        assert!(!has_password("postgres://u@h/d"));
+        assert!(!has_password("sqlite:data/t.db"));
+    }
+}

@@ -1,0 +1,69 @@
+//! `tenmint token`: an exchange from a shell.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use zeroize::Zeroizing;
+
+use super::Failure;
+use super::fetch::{self, Client};
+use crate::domain::issuer::Issuer;
+use crate::domain::organization::OrganizationId;
+
+/// The environment variable that holds the API key.
+const API_KEY: &str = "TENMINT_API_KEY";
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// Base URL of the server
+    #[arg(
+        long,
+        env = "TENMINT_URL",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:8080"
+    )]
+    url: String,
+
+    /// Ask this organization's issuer instead of the deployment's
+    #[arg(long, value_name = "ID")]
+    org: Option<OrganizationId>,
+
+    /// Scopes, space-separated [default: all that the key holds]
+    #[arg(long)]
+    scope: Option<String>,
+
+    /// Resource the token is for; may be repeated [default: the server's first audience]
+    #[arg(long, value_name = "URI")]
+    resource: Vec<String>,
+}
+
+/// Prints the token, and nothing else, on standard output.
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let key = std::env::var(API_KEY)
+        .map(Zeroizing::new)
+        .map_err(|_| format!("put the API key into the environment variable {API_KEY}"))?;
+    let base = fetch::base(&arguments.url)?;
+    let issuer = arguments
+        .org
+        .clone()
+        .map_or(Issuer::Deployment, Issuer::Organization);
+
+    let mut form = vec![("grant_type", "client_credentials")];
+    form.extend(arguments.scope.as_deref().map(|scope| ("scope", scope)));
+    form.extend(arguments.resource.iter().map(|uri| ("resource", &**uri)));
+    let url = format!("{}/oauth/token", issuer.name(&base));
+    let answer = Client::new().post_form(&url, key.trim(), form)?;
+
+    match (answer.status, answer.body["access_token"].as_str()) {
+        (200, Some(token)) => {
+            let mut out = io::stdout().lock();
+            writeln!(out, "{token}")?;
+            Ok(out.flush()?)
+        }
+        (status, _) => {
+            let text = |member: &str| answer.body[member].as_str().unwrap_or("?").to_owned();
+            let (error, description) = (text("error"), text("error_description"));
+            Err(format!("refused with status {status}, {error}: {description}").into())
+        }
+    }
+}
