@@ -1,0 +1,8 @@
+//! Black-box tests over a real port, one file per surface, on both engines.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "what fails here fails a test")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod token;

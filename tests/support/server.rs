@@ -1,0 +1,387 @@
+//! A tenmint server of one test's own, with a clock that the test sets.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tenmint::app::{App, Role, StartError};
+use tenmint::clock::Clock;
+use tenmint::domain::text::Name;
+use tenmint::domain::timestamp::Timestamp;
+use tenmint::jobs::Jobs;
+use tenmint::manage::first_start;
+use tenmint::settings::Settings;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::postgres::{FreshDatabase, fresh_database};
+
+/// When test clocks start: now, to the second, so that stock libraries accept tokens.
+fn start_of_time() -> Timestamp {
+    Clock::system().now()
+}
+
+/// A running server. Dropped, it is gone with its files and its database.
+pub struct Server {
+    /// `http://127.0.0.1:PORT`.
+    pub base: String,
+    /// The server's clock: it stands until the test moves it.
+    pub clock: Clock,
+    /// What it was built from.
+    pub app: Arc<App>,
+    /// An operator's API key that may do everything.
+    pub operator: String,
+    http: Client,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<()>>,
+    jobs: Option<Jobs>,
+    place: Place,
+}
+
+/// Where a server keeps what lasts, so that another can be started on it.
+pub struct Place {
+    folder: TempDir,
+    database: Database,
+    flags: Vec<String>,
+}
+
+enum Database {
+    Sqlite,
+    Postgres(FreshDatabase),
+}
+
+/// What an administrator's request came back with.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+    pub body: Value,
+}
+
+/// An API key as its holder has it.
+#[derive(Clone, Debug)]
+pub struct Key {
+    pub id: String,
+    pub secret: String,
+}
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Place {
+    /// An empty SQLite deployment.
+    pub fn sqlite() -> Self {
+        Self::of(Database::Sqlite, &[])
+    }
+
+    /// An empty PostgreSQL deployment, if this machine has PostgreSQL.
+    pub async fn postgres() -> Option<Self> {
+        // Starting a cluster blocks.
+        let database = tokio::task::spawn_blocking(fresh_database).await.unwrap()?;
+        Some(Self::of(Database::Postgres(database), &[]))
+    }
+
+    fn of(database: Database, flags: &[&str]) -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            database,
+            flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+        }
+    }
+
+    /// The same with more flags.
+    pub fn with(mut self, flags: &[&str]) -> Self {
+        self.flags.extend(flags.iter().map(|&flag| flag.to_owned()));
+        self
+    }
+
+    pub fn root_key_file(&self) -> PathBuf {
+        self.folder.path().join("keys/root.key")
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn database_url(&self) -> String {
+        match &self.database {
+            Database::Sqlite => {
+                format!("sqlite:{}", self.folder.path().join("tenmint.db").display())
+            }
+            Database::Postgres(database) => database.url().to_owned(),
+        }
+    }
+
+    pub fn is_sqlite(&self) -> bool {
+        matches!(self.database, Database::Sqlite)
+    }
+
+    pub fn settings(&self) -> Settings {
+        let (url, root) = (self.database_url(), self.root_key_file());
+        let mut line = vec![
+            "tenmint".to_owned(),
+            "--listen".into(),
+            "127.0.0.1:0".into(),
+        ];
+        line.extend(["--database-url".into(), url]);
+        line.extend(["--root-key-file".into(), root.to_str().unwrap().into()]);
+        line.extend(self.flags.iter().cloned());
+        Line::parse_from(line).settings
+    }
+
+    /// Starts a server here whose clock stands at the present.
+    pub async fn start(self) -> Server {
+        let clock = Clock::manual(start_of_time());
+        match Server::start(self, clock).await {
+            Ok(server) => server,
+            Err((why, _)) => panic!("the server did not start: {why}"),
+        }
+    }
+}
+
+impl Server {
+    pub async fn on_sqlite() -> Self {
+        Place::sqlite().start().await
+    }
+
+    pub async fn on_postgres() -> Option<Self> {
+        Some(Place::postgres().await?.start().await)
+    }
+
+    /// Starts a server at a place, or says why it did not start and gives the place back.
+    pub async fn start(place: Place, clock: Clock) -> Result<Self, (StartError, Place)> {
+        let settings = place.settings();
+        let listener = TcpListener::bind(settings.listen).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let base = settings.base(address).unwrap();
+        let app = match App::open(&settings, base, clock.clone(), Role::Server).await {
+            Ok(app) => app,
+            Err(why) => return Err((why, place)),
+        };
+        let name = Name::new("tests").unwrap();
+        let operator = first_start::operator_key(&app.management, name, None)
+            .await
+            .unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let router = tenmint::http::router(Arc::clone(&app));
+        let limits = settings.limits();
+        let running = tokio::spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            let _ = tenmint::serve::run(listener, router, limits, stopped).await;
+        });
+        Ok(Self {
+            base: app.mint.base.as_str().to_owned(),
+            clock,
+            operator: operator.secret.expose().to_owned(),
+            http: Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .unwrap(),
+            stop: Some(stop),
+            running: Some(running),
+            jobs: Some(app.start_jobs()),
+            app,
+            place,
+        })
+    }
+
+    /// Stops the server gracefully; what lasts is at the place.
+    pub async fn stop(mut self) -> Place {
+        self.app.begin_draining();
+        drop(self.stop.take());
+        self.running.take().unwrap().await.unwrap();
+        self.jobs.take().unwrap().stop().await;
+        self.app.close().await;
+        let empty = Place::of(Database::Sqlite, &[]);
+        std::mem::replace(&mut self.place, empty)
+    }
+
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        let url = url::Url::parse(&self.base).unwrap();
+        format!("127.0.0.1:{}", url.port().unwrap())
+            .parse()
+            .unwrap()
+    }
+
+    pub fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// A request to a path below the base URL.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        Reply::of(self.request(Method::GET, path)).await
+    }
+
+    /// A management request under a Bearer credential, with a JSON body unless it is null.
+    pub async fn call(&self, bearer: &str, method: Method, path: &str, body: Value) -> Reply {
+        let mut request = self.request(method, path).bearer_auth(bearer);
+        if !body.is_null() {
+            request = request.json(&body);
+        }
+        Reply::of(request).await
+    }
+
+    /// The same as operator.
+    pub async fn operate(&self, method: Method, path: &str, body: Value) -> Reply {
+        self.call(&self.operator, method, path, body).await
+    }
+
+    /// Creates and bootstraps an organization; gives its management key.
+    pub async fn organization(&self, id: &str) -> Key {
+        self.organization_signing_with(id, "ES256").await
+    }
+
+    pub async fn organization_signing_with(&self, id: &str, alg: &str) -> Key {
+        let created = self
+            .operate(Method::POST, "/v1/organizations", json!({ "id": id }))
+            .await;
+        created.expect(StatusCode::CREATED);
+        let path = format!("/v1/organizations/{id}/bootstrap");
+        let done = self
+            .operate(Method::POST, &path, json!({ "alg": alg }))
+            .await;
+        done.expect(StatusCode::CREATED);
+        Key::of(&done.body["management_key"])
+    }
+
+    /// Makes a key under a management credential.
+    pub async fn key(&self, manager: &Key, body: Value) -> Key {
+        let made = self
+            .call(&manager.secret, Method::POST, "/v1/api-keys", body)
+            .await;
+        made.expect(StatusCode::CREATED);
+        Key::of(&made.body)
+    }
+
+    /// Makes a key with these scopes.
+    pub async fn key_with(&self, manager: &Key, scopes: &[&str]) -> Key {
+        self.key(manager, json!({ "name": "test", "scopes": scopes }))
+            .await
+    }
+
+    /// An exchange at the deployment issuer, by HTTP Basic, with further parameters.
+    pub async fn exchange(&self, key: &Key, parameters: &[(&str, &str)]) -> Reply {
+        self.exchange_at("", key, parameters).await
+    }
+
+    /// An exchange at `{base}{issuer}`.
+    pub async fn exchange_at(&self, issuer: &str, key: &Key, parameters: &[(&str, &str)]) -> Reply {
+        let mut form = vec![("grant_type", "client_credentials")];
+        form.extend(parameters);
+        let request = self
+            .request(Method::POST, &format!("{issuer}/oauth/token"))
+            .basic_auth(&key.id, Some(&key.secret))
+            .form(&form);
+        Reply::of(request).await
+    }
+
+    /// A token that must be issued.
+    pub async fn token(&self, key: &Key, parameters: &[(&str, &str)]) -> String {
+        let reply = self.exchange(key, parameters).await;
+        reply.expect(StatusCode::OK);
+        reply.body["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// A token for the management plane.
+    pub async fn management_token(&self, key: &Key, parameters: &[(&str, &str)]) -> String {
+        let mut all = vec![("resource", self.base.as_str())];
+        all.extend(parameters);
+        self.token(key, &all).await
+    }
+}
+
+impl Reply {
+    pub async fn of(request: RequestBuilder) -> Self {
+        Self::read(request.send().await.unwrap()).await
+    }
+
+    pub async fn read(response: Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Self {
+            status,
+            headers,
+            text,
+            body,
+        }
+    }
+
+    /// Requires a status; shows the whole reply otherwise.
+    #[track_caller]
+    pub fn expect(&self, status: StatusCode) -> &Self {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+
+    /// Requires a status and an error code: `error` on the OAuth plane, `code` elsewhere.
+    #[track_caller]
+    pub fn refuses(&self, status: u16, code: &str) -> &Self {
+        let given = self.body["error"].as_str().or(self.body["code"].as_str());
+        assert_eq!(
+            (self.status.as_u16(), given),
+            (status, Some(code)),
+            "{}",
+            self.text
+        );
+        self
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+impl Key {
+    /// From an answer that shows a key with its secret.
+    #[track_caller]
+    pub fn of(body: &Value) -> Self {
+        let text = |member: &str| {
+            body[member]
+                .as_str()
+                .unwrap_or_else(|| panic!("{body}"))
+                .to_owned()
+        };
+        Self {
+            id: text("id"),
+            secret: text("secret"),
+        }
+    }
+}
+
+/// The claims of a token, unverified.
+pub fn claims(token: &str) -> Value {
+    segment(token, 1)
+}
+
+/// The header of a token, unverified.
+pub fn header(token: &str) -> Value {
+    segment(token, 0)
+}
+
+fn segment(token: &str, index: usize) -> Value {
+    use base64::Engine;
+    let segment = token.split('.').nth(index).unwrap();
+    let json = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(segment)
+        .unwrap();
+    serde_json::from_slice(&json).unwrap()
+}
