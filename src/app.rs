@@ -9,15 +9,17 @@ use crate::credentials::generations::Generations;
 use crate::credentials::issuers::Issuers;
 use crate::crypto::Crypto;
 use crate::crypto::jose::provider;
+use crate::crypto::random;
 use crate::crypto::root_key::{RootKey, RootKeyError};
 use crate::crypto::root_key_file::{self, RootKeyFileError};
 use crate::domain::client_address::TrustedProxies;
 use crate::domain::issuer::BaseUrl;
+use crate::domain::scope::ScopeSet;
 use crate::issue::Mint;
 use crate::jobs::Jobs;
 use crate::manage::refusal::Refusal;
 use crate::manage::{Management, first_start};
-use crate::settings::{EmptyScopes, Settings, SettingsError};
+use crate::settings::{Settings, SettingsError};
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::lock::ServerLock;
@@ -34,8 +36,8 @@ pub struct App {
     pub management: Arc<Management>,
     /// Whose word about client addresses is taken.
     pub proxies: TrustedProxies,
-    /// What a new key without scopes is.
-    pub empty_scopes: EmptyScopes,
+    /// What a new key holds when no scopes are given; `None`: some must be.
+    pub default_scopes: Option<ScopeSet>,
     store: Store,
     draining: AtomicBool,
     _lock: Option<ServerLock>,
@@ -149,11 +151,17 @@ impl App {
             mint,
             management,
             proxies: settings.proxies(),
-            empty_scopes: settings.empty_scopes,
+            default_scopes: settings.default_scopes(),
             store,
             draining: AtomicBool::new(false),
             _lock: lock,
         }))
+    }
+
+    /// A new request id: `req_` and a ULID.
+    #[must_use]
+    pub fn request_id(&self) -> String {
+        format!("req_{}", random::ulid(self.mint.clock.unix_millis()))
     }
 
     /// Starts everything periodic.

@@ -1,4 +1,37 @@
-#![doc = "tenmint: a token mint. Work in progress."]
+//! tenmint: a token mint. It exchanges a long-lived API key for a short-lived signed token.
+//!
+//! A token request goes one way through the house:
+//!
+//! ```text
+//! serve ─► http::token ─► issue ─► credentials ─► store        who is this?
+//!            parse          │        cache, Argon2 gate
+//!                           ├─────► domain                     may it?
+//!                           └─────► crypto                     sign
+//!          http::token ◄─── Issued or Refusal
+//! ```
+//!
+//! A management request goes `http` → `manage` → `store`, and its commit raises the
+//! generations by which `credentials` knows that what it holds is old.
+//!
+//! | room | what it is for | may use |
+//! |---|---|---|
+//! | [`domain`] | facts and rules, no I/O | no other room |
+//! | [`clock`] | the only reader of the wall clock | domain |
+//! | [`telemetry`] | structured events | no other room |
+//! | [`crypto`] | hashing, sealing, signing, verifying | domain, telemetry |
+//! | [`store`] | SQL on SQLite and PostgreSQL | domain, telemetry |
+//! | [`credentials`] | who is this, behind a cache; who signs | domain, clock, crypto, store, telemetry |
+//! | [`issue`] | the exchange | those, credentials |
+//! | [`manage`] | organizations, bootstrap, API keys | those, credentials |
+//! | [`jobs`] | everything periodic | those, manage |
+//! | [`settings`] | flags and environment | domain, crypto, store |
+//! | [`app`] | everything built once, shared | all above |
+//! | [`http`] | the router and its resources | app, issue, manage, credentials, domain, clock, telemetry |
+//! | [`serve`] | listeners, limits, drain | http, app, settings |
+//! | [`cli`] | thin commands | all |
+//!
+//! `tests/house.rs` keeps the last column true.
+
 pub mod app;
 pub mod cli;
 pub mod clock;

@@ -12,8 +12,8 @@ use crate::domain::audience::{Audiences, AudiencesError, Resource};
 use crate::domain::client_address::{ForwardingHeader, TrustedProxies};
 use crate::domain::issuer::{BaseUrl, BaseUrlError};
 use crate::domain::network::Network;
+use crate::domain::scope::ScopeSet;
 use crate::domain::secret::KeyPrefix;
-use crate::serve::Limits;
 use crate::store::engine::{DatabaseUrl, DatabaseUrlError};
 
 /// What a deployment can be told. Every flag has an environment variable of its name, with
@@ -157,7 +157,7 @@ pub struct Settings {
     pub argon2_lanes: u32,
 
     /// Most connections held at once; further ones wait
-    #[arg(long, env = "TENMINT_MAX_CONNECTIONS", hide_env_values = true, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, env = "TENMINT_MAX_CONNECTIONS", hide_env_values = true, value_name = "N", default_value = "8192", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
 
     /// How long a new connection may take to send its first request's head
@@ -323,16 +323,12 @@ impl Settings {
         TrustedProxies::new(self.trusted_proxies.clone(), self.client_ip_header)
     }
 
-    /// What a connection may take and hold.
+    /// What a new API key holds when no scopes are given; `None`: some must be.
     #[must_use]
-    pub fn limits(&self) -> Limits {
-        Limits {
-            max_connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX),
-            first_request_timeout: self.first_request_timeout,
-            header_timeout: self.idle_timeout,
-            request_timeout: self.request_timeout,
-            drain: self.drain_timeout,
-            ..Limits::default()
+    pub fn default_scopes(&self) -> Option<ScopeSet> {
+        match self.empty_scopes {
+            EmptyScopes::Refuse => None,
+            EmptyScopes::Full => Some(ScopeSet::parse_parameter("*").expect("* is a scope")),
         }
     }
 }

@@ -23,6 +23,7 @@ pub fn start(filter: &str, json: Option<bool>) -> Result<(), FilterError> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);
+    tell_panics_by_their_place();
     // A second start in one process, as in tests, leaves the first in place.
     let _ = if json {
         builder.json().flatten_event(true).finish().try_init()
@@ -34,4 +35,13 @@ pub fn start(filter: &str, json: Option<bool>) -> Result<(), FilterError> {
             .try_init()
     };
     Ok(())
+}
+
+/// What panicked may have held a secret, and a panic's message may repeat it: only the place
+/// is told.
+fn tell_panics_by_their_place() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place = place.unwrap_or_default(), "a task panicked");
+    }));
 }

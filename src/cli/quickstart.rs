@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{Failure, serve};
 use crate::app::App;
-use crate::domain::api_key::{ApiKey, NewApiKey};
+use crate::domain::api_key::{ApiKey, NewApiKey, StatusFilter};
 use crate::domain::network::NetworkSet;
 use crate::domain::organization::{ChosenOrganizationId, OrganizationId};
 use crate::domain::scope::ScopeSet;
@@ -19,7 +19,6 @@ use crate::manage::caller::Actor;
 use crate::manage::refusal::Refusal;
 use crate::manage::{api_keys, organizations};
 use crate::settings::Settings;
-use crate::store::api_keys::StatusFilter;
 
 /// The organization and the key that are made.
 const ORGANIZATION: &str = "acme";

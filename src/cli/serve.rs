@@ -44,7 +44,7 @@ pub(super) async fn until_stopped(
         app.begin_draining();
     };
     let router = http::router(Arc::clone(&app));
-    let drained = serve::run(listener, router, settings.limits(), stop).await;
+    let drained = serve::run(listener, router, settings.into(), stop).await;
     jobs.stop().await;
     app.close().await;
     if drained.left > 0 {

@@ -39,8 +39,6 @@ pub struct Identity {
     pub trusted: Vec<TrustedKey>,
     /// The JWKS document (RFC 7517 §5).
     pub jwks: Arc<str>,
-    /// A strong entity tag of the document (RFC 9110 §8.8.3).
-    pub jwks_etag: Arc<str>,
 }
 
 /// Why there is nothing to sign with.
@@ -134,7 +132,6 @@ impl Issuers {
         Ok(Identity {
             trusted: vec![TrustedKey::new(key.kid.clone(), key.algorithm, &public)?],
             signer: Signer::new(pair, key.algorithm, &key.kid, self.token_type),
-            jwks_etag: Arc::from(jwks::etag(&jwks)),
             jwks: Arc::from(jwks),
             key,
         })

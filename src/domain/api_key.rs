@@ -63,6 +63,20 @@ pub enum Status {
     Revoked,
 }
 
+/// Which keys of an organization a list is to show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum StatusFilter {
+    /// Those that are of use now.
+    #[default]
+    Active,
+    /// Those past their end, not revoked.
+    Expired,
+    /// Those ended by a person.
+    Revoked,
+    /// All.
+    All,
+}
+
 /// What a caller says about a key to be made, each part already checked by itself.
 #[derive(Clone, Debug)]
 pub struct NewApiKey {
@@ -110,6 +124,19 @@ impl ApiKey {
             Status::Expired
         } else {
             Status::Active
+        }
+    }
+}
+
+impl StatusFilter {
+    /// The name, as requests and SQL have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::All => "all",
         }
     }
 }

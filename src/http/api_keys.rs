@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::query::{ListQuery, refuse};
 use super::reach::{Answer, Reach};
 use crate::app::App;
-use crate::domain::api_key::{ApiKey, Creator, Days, Expiry, NewApiKey, Status};
+use crate::domain::api_key::{ApiKey, Creator, Days, Expiry, NewApiKey, Status, StatusFilter};
 use crate::domain::management::ManagementAction;
 use crate::domain::network::NetworkSet;
 use crate::domain::organization::OrganizationId;
@@ -21,8 +21,6 @@ use crate::domain::secret::KeyId;
 use crate::domain::text::{Description, ExternalId, Metadata, Name};
 use crate::domain::timestamp::Timestamp;
 use crate::manage::api_keys::{self as manage, Created, Warning};
-use crate::settings::EmptyScopes;
-use crate::store::api_keys::StatusFilter;
 
 /// What a caller says about a new key.
 #[derive(Deserialize)]
@@ -86,7 +84,7 @@ pub async fn create(State(app): State<Arc<App>>, reach: Reach, request: Request)
         .await
         .map_err(|why| reach.refuse(why))?;
     let new = body
-        .check(app.empty_scopes)
+        .check(app.default_scopes.as_ref())
         .map_err(|why| reach.refuse(why))?;
     let management = Arc::clone(&app.management);
     let created = manage::create(
@@ -169,7 +167,7 @@ pub async fn revoke(State(app): State<Arc<App>>, reach: Reach, request: Request)
 }
 
 impl NewKeyBody {
-    fn check(self, empty_scopes: EmptyScopes) -> Result<NewApiKey, Problem> {
+    fn check(self, default_scopes: Option<&ScopeSet>) -> Result<NewApiKey, Problem> {
         let expiry = match (self.expires_at, self.expires_in_days) {
             (Some(_), Some(_)) => {
                 return Err(Problem::invalid(
@@ -181,10 +179,10 @@ impl NewKeyBody {
             (None, Some(days)) => Some(Expiry::In(days)),
             (None, None) => None,
         };
-        let scopes = match (self.scopes.is_empty(), empty_scopes) {
-            (false, _) => self.scopes,
-            (true, EmptyScopes::Full) => ScopeSet::parse_parameter("*").expect("* is a scope"),
-            (true, EmptyScopes::Refuse) => {
+        let scopes = match default_scopes {
+            _ if !self.scopes.is_empty() => self.scopes,
+            Some(default) => default.clone(),
+            None => {
                 return Err(Problem::invalid(
                     "/scopes",
                     "give at least one scope; [\"*\"] says everything aloud",

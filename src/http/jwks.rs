@@ -11,6 +11,7 @@ use super::{conditional, path};
 use crate::app::App;
 use crate::credentials::issuers::Identity;
 use crate::domain::issuer::Issuer;
+use crate::manage::refusal::Refusal;
 
 /// `/.well-known/jwks.json`: the deployment issuer's.
 pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -29,17 +30,13 @@ pub(super) async fn identity(app: &App, issuer: &Issuer) -> Result<Arc<Identity>
     match app.mint.issuers.of(&issuer.signing_organization()).await {
         Ok(Some(identity)) => Ok(identity),
         Ok(None) => Err(Problem::no_such_issuer()),
-        Err(error) => Err(Problem::from(crate::manage::refusal::Refusal::Issuer(
-            error,
-        ))),
+        Err(error) => Err(Problem::from(Refusal::from(error))),
     }
 }
 
 async fn document(app: &App, issuer: &Issuer, request: &HeaderMap) -> Response {
     match identity(app, issuer).await {
-        Ok(identity) => {
-            conditional::respond(request, identity.jwks.to_string(), &identity.jwks_etag)
-        }
+        Ok(identity) => conditional::respond(request, identity.jwks.to_string()),
         Err(problem) => problem::respond(app, problem),
     }
 }

@@ -10,7 +10,6 @@ use serde::Serialize;
 use super::problem;
 use super::{conditional, jwks, path};
 use crate::app::App;
-use crate::crypto::jose::jwks::etag;
 use crate::domain::issuer::{BaseUrl, Issuer};
 use crate::domain::signing_key::Algorithm;
 
@@ -48,8 +47,7 @@ async fn document(app: &App, issuer: &Issuer, request: &HeaderMap) -> Response {
         Ok(identity) => {
             let metadata = metadata(issuer, &app.mint.base, identity.key.algorithm);
             let document = serde_json::to_string(&metadata).expect("strings are JSON");
-            let etag = etag(&document);
-            conditional::respond(request, document, &etag)
+            conditional::respond(request, document)
         }
         Err(problem) => problem::respond(app, problem),
     }

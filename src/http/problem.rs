@@ -11,10 +11,8 @@ use super::body::BodyError;
 use super::request_id;
 use crate::app::App;
 use crate::credentials::Denied;
-use crate::credentials::issuers::IssuerError;
 use crate::domain::secret::redact;
 use crate::manage::refusal::Refusal;
-use crate::store::error::StoreError;
 
 /// A refusal, in the standard's terms.
 #[derive(Debug)]
@@ -171,7 +169,7 @@ impl Problem {
 
 /// Answers with a problem under a new request id.
 pub fn respond(app: &App, problem: Problem) -> Response {
-    problem.respond(&request_id::new(&app.mint.clock))
+    problem.respond(&app.request_id())
 }
 
 /// There is no such route.
@@ -273,27 +271,10 @@ impl From<Refusal> for Problem {
             Refusal::Overloaded(_) | Refusal::Key(Denied::Overloaded(_)) => {
                 Self::later("overloaded", "Too much at once")
             }
-            Refusal::Store(error)
-            | Refusal::Issuer(IssuerError::Store(error))
-            | Refusal::Key(Denied::Unavailable(error)) => Self::from(error),
-            Refusal::Issuer(
-                IssuerError::Sealed(_) | IssuerError::Key(_) | IssuerError::Public(_),
-            )
-            | Refusal::Broken => Self::internal(),
-        }
-    }
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unavailable(_) => Self::later("unavailable", "Unavailable"),
-            StoreError::Corrupt { .. }
-            | StoreError::SchemaTooNew(_)
-            | StoreError::SchemaTooOld
-            | StoreError::Migration(_)
-            | StoreError::InUse(_)
-            | StoreError::File { .. } => Self::internal(),
+            Refusal::Unavailable(_) | Refusal::Key(Denied::Unavailable(_)) => {
+                Self::later("unavailable", "Unavailable")
+            }
+            Refusal::Corrupt(_) | Refusal::Issuer(_) | Refusal::Broken => Self::internal(),
         }
     }
 }

@@ -7,10 +7,10 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
+use super::address;
 use super::authorization::{Authorization, read};
 use super::path::Ids;
 use super::problem::Problem;
-use super::{address, request_id};
 use crate::app::App;
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::{ApiKeySecret, KeyId};
@@ -58,7 +58,7 @@ impl FromRequestParts<Arc<App>> for Reach {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refused> {
-        let request_id = request_id::new(&app.mint.clock);
+        let request_id = app.request_id();
         let ids = Ids::of(parts).await;
         let outcome = match caller(parts, app, &request_id).await {
             Ok(caller) => {
@@ -94,7 +94,7 @@ impl IntoResponse for Refused {
 
 fn refused(refusal: Refusal, request_id: &str) -> Refused {
     match &refusal {
-        Refusal::Store(_) | Refusal::Issuer(_) | Refusal::Broken => {
+        Refusal::Unavailable(_) | Refusal::Corrupt(_) | Refusal::Issuer(_) | Refusal::Broken => {
             tracing::error!(%request_id, cause = %refusal, "refused an act of management");
         }
         _ => tracing::info!(%request_id, cause = %refusal, "refused an act of management"),

@@ -3,17 +3,8 @@
 
 use axum::http::{HeaderName, HeaderValue};
 
-use crate::clock::Clock;
-use crate::crypto::random;
-
 /// The header that carries it.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-
-/// A new one: `req_` and a ULID.
-#[must_use]
-pub fn new(clock: &Clock) -> String {
-    format!("req_{}", random::ulid(clock.unix_millis()))
-}
 
 /// As a header value.
 #[must_use]

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::token_request::{Scheme, TokenRequest};
-use super::{address, body, oauth_error::OAuthError, path, request_id};
+use super::{address, body, oauth_error::OAuthError, path};
 use crate::app::App;
 use crate::credentials::Denied;
 use crate::domain::issuer::Issuer;
@@ -42,7 +42,7 @@ pub async fn organization(State(app): State<Arc<App>>, request: Request) -> Resp
 pub async fn post_only(State(app): State<Arc<App>>) -> Response {
     let status = StatusCode::METHOD_NOT_ALLOWED;
     let error = OAuthError::new(status, "invalid_request", "use POST at the token endpoint");
-    let mut response = error.respond(&request_id::new(&app.mint.clock));
+    let mut response = error.respond(&app.request_id());
     response
         .headers_mut()
         .insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -56,7 +56,7 @@ pub async fn no_authorization_endpoint(State(app): State<Arc<App>>) -> Response 
         "unsupported_response_type",
         "there is no sign-in here: obtain a token by the client_credentials grant",
     );
-    error.respond(&request_id::new(&app.mint.clock))
+    error.respond(&app.request_id())
 }
 
 async fn exchange(app: &App, issuer: &Issuer, request: Request) -> Response {
@@ -113,7 +113,7 @@ fn answer(issued: &Issued) -> Response {
 }
 
 fn refused(app: &App, refusal: &Refusal, scheme: Scheme) -> Response {
-    let request = request_id::new(&app.mint.clock);
+    let request = app.request_id();
     let error = OAuthError::from_refusal(refusal, scheme);
     match refusal {
         Refusal::Client(Denied::Unavailable(_)) | Refusal::Signing(_) => {
@@ -128,7 +128,7 @@ fn refused(app: &App, refusal: &Refusal, scheme: Scheme) -> Response {
 }
 
 fn malformed(app: &App, error: OAuthError) -> Response {
-    let request = request_id::new(&app.mint.clock);
+    let request = app.request_id();
     tracing::debug!(request_id = %request, ?error, "malformed token request");
     error.respond(&request)
 }

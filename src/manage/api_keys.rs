@@ -10,12 +10,12 @@ use super::caller::Actor;
 use super::refusal::{Kind, Refusal};
 use super::{Management, Minted, to_its_end};
 use crate::crypto::fingerprint;
-use crate::domain::api_key::{ApiKey, NewApiKey};
+use crate::domain::api_key::{ApiKey, NewApiKey, StatusFilter};
 use crate::domain::claims::{MAX_TOKEN, longest_token};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::{ApiKeySecret, KeyId};
-use crate::store::api_keys::{NewSecret, StatusFilter};
+use crate::store::api_keys::NewSecret;
 use crate::store::changes::Change;
 use crate::store::organizations::Page;
 

@@ -61,12 +61,15 @@ pub enum Refusal {
     /// Too much hashing at once.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
-    /// The database did not answer, or answered nonsense.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A signing key could not be had.
-    #[error(transparent)]
-    Issuer(#[from] IssuerError),
+    /// The database did not answer in time.
+    #[error("{0}")]
+    Unavailable(StoreError),
+    /// The database answered nonsense.
+    #[error("{0}")]
+    Corrupt(StoreError),
+    /// A signing key does not open, or is none.
+    #[error("{0}")]
+    Issuer(IssuerError),
     /// tenmint itself failed.
     #[error("an act of management broke off")]
     Broken,
@@ -123,8 +126,26 @@ impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Self {
         match denied {
             Denied::Overloaded(overloaded) => Self::Overloaded(overloaded),
-            Denied::Unavailable(error) => Self::Store(error),
+            Denied::Unavailable(error) => error.into(),
             other => Self::Key(other),
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self::Unavailable(error),
+            _ => Self::Corrupt(error),
+        }
+    }
+}
+
+impl From<IssuerError> for Refusal {
+    fn from(error: IssuerError) -> Self {
+        match error {
+            IssuerError::Store(error) => error.into(),
+            other => Self::Issuer(other),
         }
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use crate::settings::Settings;
+
 /// Bounds on connections. Durations are taken as between 1 ms and a day; shorter and longer ones
 /// are moved to the nearer end.
 ///
@@ -128,6 +130,19 @@ fn parse_open_files(limits: &str) -> Option<usize> {
         .lines()
         .find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+impl From<&Settings> for Limits {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            max_connections: usize::try_from(settings.max_connections).unwrap_or(usize::MAX),
+            first_request_timeout: settings.first_request_timeout,
+            header_timeout: settings.idle_timeout,
+            request_timeout: settings.request_timeout,
+            drain: settings.drain_timeout,
+            ..Self::default()
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::engine::sql;
 use super::error::{StoreError, corrupt};
 use super::organizations::Page;
 use super::write::Write;
-use crate::domain::api_key::{ApiKey, Creator};
+use crate::domain::api_key::{ApiKey, Creator, StatusFilter};
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::KeyId;
 use crate::domain::text::{Description, ExternalId, Name};
@@ -29,20 +29,6 @@ pub struct NewSecret {
     pub hash: String,
     /// The id of the root key that peppers the hash.
     pub root_key: String,
-}
-
-/// Which keys of an organization a list is to show.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum StatusFilter {
-    /// Those that are of use now.
-    #[default]
-    Active,
-    /// Those past their end, not revoked.
-    Expired,
-    /// Those ended by a person.
-    Revoked,
-    /// All.
-    All,
 }
 
 #[derive(sqlx::FromRow)]
@@ -225,19 +211,6 @@ const CREDENTIAL: &str =
      JOIN api_key_secrets s ON s.api_key_id = k.id
      JOIN organizations o ON o.id = k.organization_id
      WHERE k.id = $1";
-
-impl StatusFilter {
-    /// The name, as requests and SQL have it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-            Self::All => "all",
-        }
-    }
-}
 
 impl TryFrom<CredentialRow> for StoredCredential {
     type Error = StoreError;

@@ -1,6 +1,10 @@
 //! Black-box tests over a real port, one file per surface, on both engines.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "what fails here fails a test")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what fails here fails a test"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -174,7 +174,7 @@ impl Server {
             .unwrap();
         let (stop, stopped) = oneshot::channel();
         let router = tenmint::http::router(Arc::clone(&app));
-        let limits = settings.limits();
+        let limits = (&settings).into();
         let running = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
             let _ = tenmint::serve::run(listener, router, limits, stopped).await;

@@ -1,8 +1,5 @@
 //! The JWKS document: what resource servers validate with (RFC 7517 §5).
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::digest;
 use serde::Serialize;
 
 use crate::domain::signing_key::{Algorithm, Kid, PublicJwk};
@@ -34,11 +31,4 @@ pub fn document(keys: &[(&Kid, Algorithm, &PublicJwk)]) -> String {
         keys: keys.collect(),
     })
     .expect("public keys are JSON")
-}
-
-/// A strong entity tag of a document, quotes included.
-#[must_use]
-pub fn etag(document: &str) -> String {
-    let digest = digest::digest(&digest::SHA256, document.as_bytes());
-    format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest.as_ref()[..12]))
 }
