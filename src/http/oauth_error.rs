@@ -64,6 +64,18 @@ impl OAuthError {
         }
     }
 
+    fn unavailable() -> Self {
+        Self::later("the service is unavailable: try again")
+    }
+
+    fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "server_error",
+            "this server cannot issue the token: ask its administrator",
+        )
+    }
+
     /// From a refused exchange.
     #[must_use]
     pub fn from_refusal(refusal: &Refusal, scheme: Scheme) -> Self {
@@ -76,7 +88,8 @@ impl OAuthError {
                 | Denied::Ended(_)
                 | Denied::OrganizationSuspended => Self::invalid_client(scheme),
                 Denied::Overloaded(_) => Self::later("too many new clients at once: try again"),
-                Denied::Unavailable(_) => Self::later("the service is unavailable: try again"),
+                Denied::Unavailable(error) if error.is_passing() => Self::unavailable(),
+                Denied::Unavailable(_) => Self::internal(),
             },
             Refusal::OtherOrganization => Self::invalid_client(scheme),
             Refusal::NetworkDenied { .. } => Self::new(
@@ -101,16 +114,11 @@ impl OAuthError {
                 "this issuer has no signing key yet: its organization must be bootstrapped"
                     .to_owned(),
             ),
-            Refusal::Unsettled | Refusal::Signing(IssuerError::Store(_)) => {
-                Self::later("the service is unavailable: try again")
+            Refusal::Unsettled => Self::unavailable(),
+            Refusal::Signing(IssuerError::Store(error)) if error.is_passing() => {
+                Self::unavailable()
             }
-            Refusal::Signing(
-                IssuerError::Sealed(_) | IssuerError::Key(_) | IssuerError::Public(_),
-            ) => Self::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "server_error",
-                "this issuer cannot sign: ask its administrator",
-            ),
+            Refusal::Signing(_) => Self::internal(),
         }
     }
 

@@ -134,9 +134,10 @@ impl From<Denied> for Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unavailable(_) => Self::Unavailable(error),
-            _ => Self::Corrupt(error),
+        if error.is_passing() {
+            Self::Unavailable(error)
+        } else {
+            Self::Corrupt(error)
         }
     }
 }

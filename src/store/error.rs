@@ -43,6 +43,14 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether trying again can help.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         Self::Unavailable(error)

@@ -9,4 +9,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod canary;
+mod cli;
+mod leaks;
+mod revocation;
+mod start;
 mod token;

@@ -14,6 +14,7 @@
 
 pub mod left_out;
 pub mod postgres;
+pub mod process;
 pub mod server;
 
 /// Makes one test for each engine out of each `async fn name(server: Server)` that is named.

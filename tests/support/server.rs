@@ -122,6 +122,40 @@ impl Place {
         }
     }
 
+    /// Does something to the database that only somebody who holds it can do.
+    pub async fn execute(&self, sql: &str) {
+        use sqlx::{AssertSqlSafe, Connection};
+        let (url, sql) = (self.database_url(), AssertSqlSafe(sql.to_owned()));
+        if self.is_sqlite() {
+            let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+        } else {
+            let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+        }
+    }
+
+    /// The first column of each row, as text.
+    pub async fn query(&self, sql: &str) -> Vec<String> {
+        use sqlx::{AssertSqlSafe, Connection};
+        let (url, sql) = (self.database_url(), AssertSqlSafe(sql.to_owned()));
+        if self.is_sqlite() {
+            let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+            sqlx::query_scalar(sql)
+                .fetch_all(&mut connection)
+                .await
+                .unwrap()
+        } else {
+            let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+            sqlx::query_scalar(sql)
+                .fetch_all(&mut connection)
+                .await
+                .unwrap()
+        }
+    }
+
     pub fn is_sqlite(&self) -> bool {
         matches!(self.database, Database::Sqlite)
     }
@@ -219,6 +253,15 @@ impl Server {
 
     pub fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// The operator's key as a client has it.
+    pub fn operator_key(&self) -> Key {
+        let ulid = self.operator.rsplit('_').nth(1).unwrap();
+        Key {
+            id: format!("key_{ulid}"),
+            secret: self.operator.clone(),
+        }
     }
 
     /// A request to a path below the base URL.
