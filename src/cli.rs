@@ -45,6 +45,12 @@ enum Command {
     Inspect(inspect::Arguments),
 }
 
+/// The whole command line, for whoever documents it.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// What a command fails with: a sentence for the person at the terminal.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 

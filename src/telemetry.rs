@@ -5,6 +5,10 @@ use std::io::{self, IsTerminal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
+/// Libraries below HTTP can trace whole frames, credentials included. They stay quiet unless they
+/// are asked by name.
+const QUIET: &str = "h2=info,hyper=info,hyper_util=info,sqlx=info";
+
 /// The log filter is not one.
 #[derive(Debug, thiserror::Error)]
 #[error("LOG: write error, warn, info, debug, trace, or a filter such as tenmint=debug,info")]
@@ -17,7 +21,7 @@ pub struct FilterError;
 /// When the filter is malformed.
 pub fn start(filter: &str, json: Option<bool>) -> Result<(), FilterError> {
     let filter = EnvFilter::builder()
-        .parse(filter)
+        .parse(format!("{QUIET},{filter}"))
         .map_err(|_| FilterError)?;
     let json = json.unwrap_or_else(|| !io::stderr().is_terminal());
     let builder = tracing_subscriber::fmt()

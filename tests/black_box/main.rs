@@ -11,6 +11,7 @@ mod support;
 
 mod canary;
 mod cli;
+mod docs;
 mod leaks;
 mod revocation;
 mod start;
