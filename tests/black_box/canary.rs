@@ -1,5 +1,6 @@
 //! Promise 2: a secret is in the one answer that shows it, and nowhere else.
 
+use std::fmt::Write;
 use std::fs;
 
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -99,8 +100,12 @@ impl Watch {
     /// Sends a request and keeps the whole answer for inspection.
     async fn send(&mut self, request: RequestBuilder) {
         let response = request.send().await.unwrap();
-        self.answers
-            .push_str(&format!("{} {:?}\n", response.status(), response.headers()));
+        let _ = writeln!(
+            self.answers,
+            "{} {:?}",
+            response.status(),
+            response.headers()
+        );
         self.answers.push_str(&response.text().await.unwrap());
         self.answers.push('\n');
     }

@@ -24,7 +24,10 @@ fn every_setting_is_documented_as_help_has_it() {
             });
             let values: Vec<_> = argument.get_possible_values();
             let values = if argument.get_action().takes_values() && !values.is_empty() {
-                let names: Vec<_> = values.iter().map(|value| value.get_name()).collect();
+                let names: Vec<_> = values
+                    .iter()
+                    .map(clap::builder::PossibleValue::get_name)
+                    .collect();
                 format!(" ({})", names.join(", "))
             } else {
                 String::new()
