@@ -29,7 +29,7 @@ fn start_of_time() -> Timestamp {
 
 /// A running server. Dropped, it is gone with its files and its database.
 pub struct Server {
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`, or below it.
     pub base: String,
     /// The server's clock: it stands until the test moves it.
     pub clock: Clock,
@@ -49,6 +49,8 @@ pub struct Place {
     folder: TempDir,
     database: Database,
     flags: Vec<String>,
+    /// The path of the base URL: empty, or `/…`.
+    base_path: String,
 }
 
 enum Database {
@@ -96,12 +98,19 @@ impl Place {
             folder: tempfile::tempdir().unwrap(),
             database,
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+            base_path: String::new(),
         }
     }
 
     /// The same with more flags.
     pub fn with(mut self, flags: &[&str]) -> Self {
         self.flags.extend(flags.iter().map(|&flag| flag.to_owned()));
+        self
+    }
+
+    /// The same with the base URL `http://127.0.0.1:PORT{path}`, whatever the port turns out to be.
+    pub fn below(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.base_path);
         self
     }
 
@@ -175,8 +184,12 @@ impl Place {
 
     /// Starts a server here whose clock stands at the present.
     pub async fn start(self) -> Server {
-        let clock = Clock::manual(start_of_time());
-        match Server::start(self, clock).await {
+        self.start_at(start_of_time()).await
+    }
+
+    /// The same with the clock at another time.
+    pub async fn start_at(self, time: Timestamp) -> Server {
+        match Server::start(self, Clock::manual(time)).await {
             Ok(server) => server,
             Err((why, _)) => panic!("the server did not start: {why}"),
         }
@@ -194,9 +207,12 @@ impl Server {
 
     /// Starts a server at a place, or says why it did not start and gives the place back.
     pub async fn start(place: Place, clock: Clock) -> Result<Self, (StartError, Place)> {
-        let settings = place.settings();
+        let mut settings = place.settings();
         let listener = TcpListener::bind(settings.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
+        if !place.base_path.is_empty() {
+            settings.issuer = Some(format!("http://{address}{}", place.base_path));
+        }
         let base = settings.base(address).unwrap();
         let app = match App::open(&settings, base, clock.clone(), Role::Server).await {
             Ok(app) => app,
