@@ -1,0 +1,34 @@
+//! curl, as the README uses it: the API key alone, kept out of the process list.
+
+use serde_json::json;
+
+use crate::obtain::a_client_obtains_tokens;
+use crate::on_both_engines;
+use crate::runtime::shell_with_curl;
+use crate::support::server::Server;
+
+on_both_engines!(curl_obtains_tokens_and_is_told_why_not);
+
+const README: &str = r#"echo "Authorization: Bearer $TENMINT_API_KEY" | curl -sS -H @- -d grant_type=client_credentials $URL/oauth/token"#;
+
+async fn curl_obtains_tokens_and_is_told_why_not(server: Server) {
+    let Some(shell) = shell_with_curl() else {
+        return;
+    };
+    let acme = server.organization("acme").await;
+    for issuer in ["", "/orgs/acme"] {
+        a_client_obtains_tokens(&server, issuer, &acme, async |client| {
+            let mut inputs = vec![
+                ("TENMINT_API_KEY", &*client.key.secret),
+                ("URL", &client.issuer),
+            ];
+            let mut line = README.to_owned();
+            if let Some(scope) = client.scope {
+                inputs.push(("SCOPE", scope));
+                line.push_str(r#" -d "scope=$SCOPE""#);
+            }
+            json!({ "bearer": shell.run_line(&line, &inputs).await })
+        })
+        .await;
+    }
+}

@@ -1,0 +1,19 @@
+//! Unmodified client libraries against the running server: what must work, and what must be refused.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what fails here fails a test"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod obtain;
+mod runtime;
+mod validate;
+
+mod curl;
+mod node;
+mod python;
+mod rust_clients;

@@ -1,0 +1,30 @@
+"""Obtains a token with requests-oauthlib. Prints what came of each way."""
+
+import json
+import os
+
+from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error
+from requests.auth import HTTPBasicAuth
+from requests_oauthlib import OAuth2Session
+
+# oauthlib's own switch for plain http, which the server under test speaks on loopback.
+os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
+
+client_id, client_secret = os.environ["CLIENT_ID"], os.environ["CLIENT_SECRET"]
+
+
+def obtain(**credentials):
+    client = BackendApplicationClient(client_id=client_id, scope=os.environ.get("SCOPE"))
+    session = OAuth2Session(client=client)
+    try:
+        return session.fetch_token(os.environ["TOKEN_URL"], **credentials)
+    except OAuth2Error as refusal:
+        return {"error": refusal.error, "error_description": refusal.description}
+
+
+ways = {
+    "basic": obtain(auth=HTTPBasicAuth(client_id, client_secret)),
+    "basic, made from the id": obtain(client_id=client_id, client_secret=client_secret),
+    "body": obtain(client_secret=client_secret, include_client_id=True),
+}
+print(json.dumps(ways))

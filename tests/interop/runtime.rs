@@ -1,0 +1,127 @@
+//! Runtimes of other languages: where they are, and how a driver is run in one.
+//!
+//! A driver takes its inputs from the environment and prints JSON. It fails only on what it does
+//! not expect: a refusal is a result.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use crate::support::left_out::or_left_out;
+
+/// A program that runs drivers.
+pub struct Runtime {
+    program: PathBuf,
+    drivers: &'static str,
+}
+
+/// Python with the clients of `requirements.txt`, or else the calling test is left out.
+#[track_caller]
+pub fn python() -> Option<Runtime> {
+    let program = Some(venv().join("python")).filter(|program| program.exists());
+    let runtime = program.map(|program| Runtime {
+        program,
+        drivers: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/python"),
+    });
+    or_left_out(runtime, "Python with the clients", REMEDY)
+}
+
+/// Node.js with the clients of `package.json`, or else the calling test is left out.
+#[track_caller]
+pub fn node() -> Option<Runtime> {
+    static RECENT: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+        // Beside the Python clients lies one for systems whose own is too old.
+        let candidates = [PathBuf::from("node"), venv().join("node")];
+        candidates
+            .into_iter()
+            .find(|program| is_recent_node(program))
+    });
+    let drivers = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/node");
+    let installed = Path::new(drivers).join("node_modules/jose").exists();
+    let program = RECENT.clone().filter(|_| installed);
+    let runtime = program.map(|program| Runtime { program, drivers });
+    or_left_out(runtime, "Node.js with the clients", REMEDY)
+}
+
+/// A shell that has curl, or else the calling test is left out.
+#[track_caller]
+pub fn shell_with_curl() -> Option<Runtime> {
+    let found = output(command("curl").arg("--version")).is_some();
+    let runtime = found.then(|| Runtime {
+        program: "sh".into(),
+        drivers: env!("CARGO_MANIFEST_DIR"),
+    });
+    or_left_out(runtime, "curl", "install curl")
+}
+
+const REMEDY: &str = "run .ci/run once";
+
+impl Runtime {
+    /// Runs a driver and reads the JSON that it prints.
+    pub async fn run(&self, driver: &str, inputs: &[(&str, &str)]) -> Value {
+        let mut command = command(&self.program);
+        command.arg(Path::new(self.drivers).join(driver));
+        finish(command, inputs).await
+    }
+
+    /// Runs a line of shell and reads the JSON that it prints.
+    pub async fn run_line(&self, line: &str, inputs: &[(&str, &str)]) -> Value {
+        let mut command = command(&self.program);
+        command.args(["-c", line]);
+        finish(command, inputs).await
+    }
+}
+
+/// Inputs go by the environment, never by arguments: every user of a machine can read those.
+async fn finish(mut command: Command, inputs: &[(&str, &str)]) -> Value {
+    command.envs(inputs.iter().copied());
+    let output = tokio::task::spawn_blocking(move || command.output());
+    let output = output.await.unwrap().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the driver failed: {complaint}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|why| {
+        let printed = String::from_utf8_lossy(&output.stdout);
+        panic!("the driver printed no JSON ({why}): {printed}{complaint}")
+    })
+}
+
+fn is_recent_node(program: &Path) -> bool {
+    let version = output(command(program).arg("--version"));
+    let version = version.and_then(|output| String::from_utf8(output.stdout).ok());
+    version
+        .as_deref()
+        .and_then(|version| version.strip_prefix('v')?.split('.').next()?.parse().ok())
+        .is_some_and(|major: u32| major >= 20)
+}
+
+fn output(command: &mut Command) -> Option<Output> {
+    command
+        .output()
+        .ok()
+        .filter(|output| output.status.success())
+}
+
+/// A program that sees nothing of this process's environment but the way to other programs: a
+/// proxy or a switch set there would make another client of it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test process holds no root key"
+)]
+fn command(program: impl AsRef<Path>) -> Command {
+    let mut command = Command::new(program.as_ref());
+    command.env_clear();
+    if let Some(path) = std::env::var_os("PATH") {
+        command.env("PATH", path);
+    }
+    // Drivers lie in the source tree; Python would leave compiled ones beside them.
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+/// The programs of the environment that `.ci/run` makes in the target directory.
+fn venv() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    target.join("interop/venv/bin")
+}
