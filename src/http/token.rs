@@ -87,17 +87,19 @@ async fn exchange(app: &App, issuer: &Issuer, request: Request) -> Response {
         address,
     };
     match app.mint.exchange(asked).await {
-        Ok(issued) => answer(&issued),
+        Ok(issued) => answer(&issued, parsed.scope_written.as_deref()),
         Err(refusal) => refused(app, &refusal, scheme),
     }
 }
 
-fn answer(issued: &Issued) -> Response {
+/// What a client asked for it got, whole: it is told so in its own spelling. Some clients take
+/// any other for a smaller grant (RFC 6749 §3.3), and fail.
+fn answer(issued: &Issued, asked_scope: Option<&str>) -> Response {
     let body = serde_json::to_vec(&Answer {
         access_token: &issued.token,
         token_type: "Bearer",
         expires_in: issued.expires_in,
-        scope: &issued.scope,
+        scope: asked_scope.unwrap_or(&issued.scope),
     })
     .expect("strings are JSON");
     tracing::debug!(key = %issued.key, "issued a token");

@@ -30,6 +30,8 @@ pub struct TokenRequest<'a> {
     pub scheme: Scheme,
     /// Which scopes.
     pub scope: AskedScope,
+    /// The same as it was written, for the answer to repeat.
+    pub scope_written: Option<Cow<'a, str>>,
     /// Which resources, as written.
     pub resources: Vec<Cow<'a, str>>,
 }
@@ -106,6 +108,7 @@ impl<'a> TokenRequest<'a> {
             secret,
             scheme,
             scope,
+            scope_written: form.scope,
             resources: form.resources,
         })
     }
