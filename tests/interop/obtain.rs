@@ -71,9 +71,14 @@ pub async fn a_client_obtains_tokens(
     };
 
     let everything = exchange(&client).await;
-    granted(&everything, &client, "read:projects/** inference");
-    let less = client.with_scope("read:projects/42/**");
-    granted(&exchange(&less).await, &less, "read:projects/42/**");
+    let held = "read:projects/** inference";
+    granted(&everything, &client, held, held);
+    // Some libraries fail when the answer says another scope than the request, so it is repeated
+    // as it was written; the token has the canonical form.
+    let asked = "read:projects/42/** inference:*";
+    let less = client.with_scope(asked);
+    let canonical = "read:projects/42/** inference";
+    granted(&exchange(&less).await, &less, asked, canonical);
 
     let beyond = client.with_scope("read:projects/42/** write");
     refused(&exchange(&beyond).await, "invalid_scope");
@@ -87,7 +92,7 @@ pub async fn a_client_obtains_tokens(
 }
 
 #[track_caller]
-fn granted(ways: &Value, client: &Client, scope: &str) {
+fn granted(ways: &Value, client: &Client, answered: &str, claimed: &str) {
     for (way, response) in each(ways) {
         let token = response["access_token"].as_str();
         let token = token.unwrap_or_else(|| panic!("{way}: {response}"));
@@ -103,12 +108,12 @@ fn granted(ways: &Value, client: &Client, scope: &str) {
                 scopes.join(" ")
             },
         );
-        assert_eq!(said, scope, "{way}");
+        assert_eq!(said, answered, "{way}");
 
         let claims = claims(token);
         assert_eq!(claims["iss"], client.issuer, "{way}");
         assert_eq!(claims["client_id"], client.key.id, "{way}");
-        assert_eq!(claims["scope"], scope, "{way}");
+        assert_eq!(claims["scope"], claimed, "{way}");
     }
 }
 
