@@ -1,10 +1,10 @@
 //! curl, as the README uses it: the API key alone, kept out of the process list.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::obtain::a_client_obtains_tokens;
+use crate::obtain::{Client, a_client_obtains_tokens};
 use crate::on_both_engines;
-use crate::runtime::shell_with_curl;
+use crate::runtime::{Runtime, shell_with_curl};
 use crate::support::server::Server;
 
 on_both_engines!(curl_obtains_tokens_and_is_told_why_not);
@@ -17,18 +17,26 @@ async fn curl_obtains_tokens_and_is_told_why_not(server: Server) {
     };
     let acme = server.organization("acme").await;
     for issuer in ["", "/orgs/acme"] {
-        a_client_obtains_tokens(&server, issuer, &acme, async |client| {
-            let mut inputs = vec![
-                ("TENMINT_API_KEY", &*client.key.secret),
-                ("URL", &client.issuer),
-            ];
-            let mut line = README.to_owned();
-            if let Some(scope) = client.scope {
-                inputs.push(("SCOPE", scope));
-                line.push_str(r#" -d "scope=$SCOPE""#);
+        a_client_obtains_tokens(&server, issuer, &acme, async |clients| {
+            let mut outcomes = Vec::new();
+            for client in clients {
+                outcomes.push(json!({ "bearer": obtain(&shell, client).await }));
             }
-            json!({ "bearer": shell.run_line(&line, &inputs).await })
+            outcomes.into()
         })
         .await;
     }
+}
+
+async fn obtain(shell: &Runtime, client: &Client) -> Value {
+    let mut inputs = vec![
+        ("TENMINT_API_KEY", &*client.key.secret),
+        ("URL", &client.issuer),
+    ];
+    let mut line = README.to_owned();
+    if let Some(scope) = client.scope {
+        inputs.push(("SCOPE", scope));
+        line.push_str(r#" -d "scope=$SCOPE""#);
+    }
+    shell.run_line(&line, &inputs).await
 }

@@ -1,6 +1,6 @@
 //! Node.js clients: openid-client and simple-oauth2 obtain, jose validates.
 
-use crate::obtain::a_client_obtains_tokens;
+use crate::obtain::{a_client_obtains_tokens, run};
 use crate::on_both_engines;
 use crate::runtime::node;
 use crate::support::server::{Place, Server};
@@ -26,8 +26,8 @@ async fn openid_client_discovers_each_issuer_below_a_base_path(server: Server) {
 async fn simple_oauth2_obtains_tokens_and_is_told_why_not(server: Server) {
     let Some(node) = node() else { return };
     let acme = server.organization("acme").await;
-    a_client_obtains_tokens(&server, "", &acme, async |client| {
-        client.run(&node, "obtain_simple_oauth2.mjs").await
+    a_client_obtains_tokens(&server, "", &acme, async |clients| {
+        run(&node, "obtain_simple_oauth2.mjs", clients).await
     })
     .await;
 }
@@ -44,8 +44,8 @@ async fn openid_client_obtains(server: &Server) {
     let Some(node) = node() else { return };
     let acme = server.organization("acme").await;
     for issuer in ["", "/orgs/acme"] {
-        a_client_obtains_tokens(server, issuer, &acme, async |client| {
-            client.run(&node, "obtain_openid_client.mjs").await
+        a_client_obtains_tokens(server, issuer, &acme, async |clients| {
+            run(&node, "obtain_openid_client.mjs", clients).await
         })
         .await;
     }

@@ -1,13 +1,12 @@
 //! What every client that obtains tokens is put through.
 
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::runtime::Runtime;
 use crate::support::server::{Key, Server, claims};
 
 /// What a client is told, and all that it is told.
-#[derive(Clone)]
 pub struct Client {
     pub issuer: String,
     pub key: Key,
@@ -18,77 +17,78 @@ impl Client {
     pub fn token_url(&self) -> String {
         format!("{}/oauth/token", self.issuer)
     }
+}
 
-    /// As a driver takes them.
-    pub async fn run(&self, runtime: &Runtime, driver: &str) -> Value {
-        let token_url = self.token_url();
-        let mut inputs = vec![
-            ("ISSUER", &*self.issuer),
-            ("TOKEN_URL", &token_url),
-            ("CLIENT_ID", &self.key.id),
-            ("CLIENT_SECRET", &self.key.secret),
-        ];
-        inputs.extend(self.scope.map(|scope| ("SCOPE", scope)));
-        runtime.run(driver, &inputs).await
-    }
-
-    fn with_scope(&self, scope: &'static str) -> Self {
-        let scope = Some(scope);
-        Self {
-            scope,
-            ..self.clone()
-        }
-    }
-
-    fn with_secret(&self, secret: String) -> Self {
-        let id = self.key.id.clone();
-        Self {
-            key: Key { id, secret },
-            ..self.clone()
-        }
-    }
+/// Has a driver exchange for all these clients of one issuer.
+pub async fn run(runtime: &Runtime, driver: &str, clients: &[Client]) -> Value {
+    let given = clients.iter().map(|client| {
+        json!({
+            "client_id": client.key.id,
+            "client_secret": client.key.secret,
+            "scope": client.scope,
+        })
+    });
+    let given = given.collect::<Value>().to_string();
+    let token_url = clients[0].token_url();
+    let inputs = [
+        ("ISSUER", &*clients[0].issuer),
+        ("TOKEN_URL", &token_url),
+        ("CLIENTS", &given),
+    ];
+    runtime.run(driver, &inputs).await
 }
 
 /// Has a client library obtain tokens from the issuer `{base}{issuer}`, for a key made under
 /// `manager`: all that the key holds, less, and more; then with a mistyped secret, and with the
 /// right one of a key that was revoked.
 ///
-/// `exchange` answers, for each way in which the library can present a key, with the library's own
-/// account of the token response or of the refusal.
+/// `exchange` answers with an object for each client, which holds for each way in which the library
+/// can present a key the library's own account of the token response or of the refusal.
 pub async fn a_client_obtains_tokens(
     server: &Server,
     issuer: &str,
     manager: &Key,
-    exchange: impl AsyncFn(&Client) -> Value,
+    exchange: impl AsyncFn(&[Client]) -> Value,
 ) {
     let key = server
         .key_with(manager, &["read:projects/**", "inference"])
         .await;
-    let client = Client {
-        issuer: format!("{}{issuer}", server.base),
-        key,
-        scope: None,
+    let mistyped = Key {
+        id: key.id.clone(),
+        secret: mistyped(&key.secret),
     };
+    let revoked = server.key_with(manager, &["inference"]).await;
+    let revoke = format!("/v1/api-keys/{}/revoke", revoked.id);
+    let revoke = server.call(&manager.secret, Method::POST, &revoke, Value::Null);
+    revoke.await.expect(StatusCode::OK);
 
-    let everything = exchange(&client).await;
+    let client = |key: &Key, scope| Client {
+        issuer: format!("{}{issuer}", server.base),
+        key: key.clone(),
+        scope,
+    };
+    let clients = [
+        client(&key, None),
+        client(&key, Some("read:projects/42/** inference:*")),
+        client(&key, Some("read:projects/42/** write")),
+        client(&mistyped, None),
+        client(&revoked, None),
+    ];
+    let outcomes = exchange(&clients).await;
+    let outcomes = outcomes.as_array().unwrap();
+    assert_eq!(outcomes.len(), clients.len());
+
     let held = "read:projects/** inference";
-    granted(&everything, &client, held, held);
+    granted(&outcomes[0], &clients[0], held, held);
     // Some libraries fail when the answer says another scope than the request, so it is repeated
     // as it was written; the token has the canonical form.
-    let asked = "read:projects/42/** inference:*";
-    let less = client.with_scope(asked);
+    let asked = clients[1].scope.unwrap();
     let canonical = "read:projects/42/** inference";
-    granted(&exchange(&less).await, &less, asked, canonical);
+    granted(&outcomes[1], &clients[1], asked, canonical);
 
-    let beyond = client.with_scope("read:projects/42/** write");
-    refused(&exchange(&beyond).await, "invalid_scope");
-    let imposter = client.with_secret(mistyped(&client.key.secret));
-    refused(&exchange(&imposter).await, "invalid_client");
-
-    let revoke = format!("/v1/api-keys/{}/revoke", client.key.id);
-    let revoked = server.call(&manager.secret, Method::POST, &revoke, Value::Null);
-    revoked.await.expect(StatusCode::OK);
-    refused(&exchange(&client).await, "invalid_client");
+    refused(&outcomes[2], "invalid_scope");
+    refused(&outcomes[3], "invalid_client");
+    refused(&outcomes[4], "invalid_client");
 }
 
 #[track_caller]

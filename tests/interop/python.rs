@@ -1,6 +1,6 @@
 //! Python clients: Authlib and requests-oauthlib obtain, PyJWT validates.
 
-use crate::obtain::a_client_obtains_tokens;
+use crate::obtain::{a_client_obtains_tokens, run};
 use crate::on_both_engines;
 use crate::runtime::python;
 use crate::support::server::{Place, Server};
@@ -32,8 +32,8 @@ async fn pyjwt_validates_below_a_base_path(server: Server) {
 async fn obtains(server: &Server, driver: &str) {
     let Some(python) = python() else { return };
     let acme = server.organization("acme").await;
-    a_client_obtains_tokens(server, "", &acme, async |client| {
-        client.run(&python, driver).await
+    a_client_obtains_tokens(server, "", &acme, async |clients| {
+        run(&python, driver, clients).await
     })
     .await;
 }

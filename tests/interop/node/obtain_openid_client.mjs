@@ -1,20 +1,20 @@
-// Obtains a token with openid-client, knowing only the issuer. Prints what came of each way.
+// Obtains tokens with openid-client, knowing only the issuer. Prints what came of each way.
 
 import * as client from 'openid-client'
 
-const { ISSUER, CLIENT_ID, CLIENT_SECRET, SCOPE } = process.env
+const { ISSUER, CLIENTS } = process.env
 
-async function obtain(algorithm, clientAuthentication) {
+async function obtain({ client_id, client_secret, scope }, algorithm, clientAuthentication) {
   const config = await client.discovery(
     new URL(ISSUER),
-    CLIENT_ID,
+    client_id,
     undefined,
-    clientAuthentication(CLIENT_SECRET),
+    clientAuthentication(client_secret),
     // The server under test speaks plain http, on loopback.
     { algorithm, execute: [client.allowInsecureRequests] },
   )
   try {
-    return await client.clientCredentialsGrant(config, SCOPE ? { scope: SCOPE } : undefined)
+    return await client.clientCredentialsGrant(config, scope ? { scope } : undefined)
   } catch (refusal) {
     if (refusal instanceof client.ResponseBodyError) {
       const { error, error_description } = refusal
@@ -28,10 +28,15 @@ async function obtain(algorithm, clientAuthentication) {
   }
 }
 
-const ways = {}
-for (const algorithm of ['oidc', 'oauth2']) {
-  for (const authentication of ['ClientSecretBasic', 'ClientSecretPost']) {
-    ways[`${algorithm}, ${authentication}`] = await obtain(algorithm, client[authentication])
+async function eachWay(given) {
+  const ways = {}
+  for (const algorithm of ['oidc', 'oauth2']) {
+    for (const authentication of ['ClientSecretBasic', 'ClientSecretPost']) {
+      const way = `${algorithm}, ${authentication}`
+      ways[way] = await obtain(given, algorithm, client[authentication])
+    }
   }
+  return ways
 }
-console.log(JSON.stringify(ways))
+
+console.log(JSON.stringify(await Promise.all(JSON.parse(CLIENTS).map(eachWay))))

@@ -1,4 +1,4 @@
-"""Obtains a token with Authlib, over requests and over httpx. Prints what came of each way."""
+"""Obtains tokens with Authlib, over requests and over httpx. Prints what came of each way."""
 
 import json
 import os
@@ -8,11 +8,11 @@ from authlib.integrations.httpx_client import OAuth2Client
 from authlib.integrations.requests_client import OAuth2Session
 
 
-def obtain(client_class, auth_method):
+def obtain(client_class, auth_method, given):
     client = client_class(
-        os.environ["CLIENT_ID"],
-        os.environ["CLIENT_SECRET"],
-        scope=os.environ.get("SCOPE"),
+        given["client_id"],
+        given["client_secret"],
+        scope=given["scope"],
         token_endpoint_auth_method=auth_method,
     )
     try:
@@ -21,9 +21,12 @@ def obtain(client_class, auth_method):
         return {"error": refusal.error, "error_description": refusal.description}
 
 
-ways = {
-    f"{client_class.__module__}, {auth_method}": obtain(client_class, auth_method)
-    for client_class in (OAuth2Session, OAuth2Client)
-    for auth_method in ("client_secret_basic", "client_secret_post")
-}
-print(json.dumps(ways))
+def each_way(given):
+    return {
+        f"{client_class.__module__}, {auth_method}": obtain(client_class, auth_method, given)
+        for client_class in (OAuth2Session, OAuth2Client)
+        for auth_method in ("client_secret_basic", "client_secret_post")
+    }
+
+
+print(json.dumps([each_way(given) for given in json.loads(os.environ["CLIENTS"])]))
