@@ -16,4 +16,5 @@ mod validate;
 mod curl;
 mod node;
 mod python;
+mod readme;
 mod rust_clients;

@@ -11,10 +11,13 @@ use serde_json::Value;
 
 use crate::support::left_out::or_left_out;
 
-/// A program that runs drivers.
+/// A program that runs drivers, and text in its language.
 pub struct Runtime {
     program: PathBuf,
-    drivers: &'static str,
+    /// Where its drivers and its clients are.
+    folder: &'static str,
+    /// What comes before text to be run.
+    text_follows: &'static [&'static str],
 }
 
 /// Python with the clients of `requirements.txt`, or else the calling test is left out.
@@ -23,7 +26,8 @@ pub fn python() -> Option<Runtime> {
     let program = Some(venv().join("python")).filter(|program| program.exists());
     let runtime = program.map(|program| Runtime {
         program,
-        drivers: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/python"),
+        folder: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/python"),
+        text_follows: &["-c"],
     });
     or_left_out(runtime, "Python with the clients", REMEDY)
 }
@@ -38,10 +42,14 @@ pub fn node() -> Option<Runtime> {
             .into_iter()
             .find(|program| is_recent_node(program))
     });
-    let drivers = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/node");
-    let installed = Path::new(drivers).join("node_modules/jose").exists();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/node");
+    let installed = Path::new(folder).join("node_modules/jose").exists();
     let program = RECENT.clone().filter(|_| installed);
-    let runtime = program.map(|program| Runtime { program, drivers });
+    let runtime = program.map(|program| Runtime {
+        program,
+        folder,
+        text_follows: &["--input-type=module", "--eval"],
+    });
     or_left_out(runtime, "Node.js with the clients", REMEDY)
 }
 
@@ -51,7 +59,8 @@ pub fn shell_with_curl() -> Option<Runtime> {
     let found = output(command("curl").arg("--version")).is_some();
     let runtime = found.then(|| Runtime {
         program: "sh".into(),
-        drivers: env!("CARGO_MANIFEST_DIR"),
+        folder: env!("CARGO_MANIFEST_DIR"),
+        text_follows: &["-c"],
     });
     or_left_out(runtime, "curl", "install curl")
 }
@@ -61,30 +70,29 @@ const REMEDY: &str = "run .ci/run once";
 impl Runtime {
     /// Runs a driver and reads the JSON that it prints.
     pub async fn run(&self, driver: &str, inputs: &[(&str, &str)]) -> Value {
-        let mut command = command(&self.program);
-        command.arg(Path::new(self.drivers).join(driver));
-        finish(command, inputs).await
+        let printed = self.finish(&[driver], inputs).await;
+        serde_json::from_str(&printed).unwrap_or_else(|why| panic!("{why}: {printed}"))
     }
 
-    /// Runs a line of shell and reads the JSON that it prints.
-    pub async fn run_line(&self, line: &str, inputs: &[(&str, &str)]) -> Value {
-        let mut command = command(&self.program);
-        command.args(["-c", line]);
-        finish(command, inputs).await
+    /// Runs text in the runtime's language and gives what it prints.
+    pub async fn run_text(&self, text: &str, inputs: &[(&str, &str)]) -> String {
+        self.finish(&[self.text_follows, &[text]].concat(), inputs)
+            .await
     }
-}
 
-/// Inputs go by the environment, never by arguments: every user of a machine can read those.
-async fn finish(mut command: Command, inputs: &[(&str, &str)]) -> Value {
-    command.envs(inputs.iter().copied());
-    let output = tokio::task::spawn_blocking(move || command.output());
-    let output = output.await.unwrap().unwrap();
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "the driver failed: {complaint}");
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|why| {
-        let printed = String::from_utf8_lossy(&output.stdout);
-        panic!("the driver printed no JSON ({why}): {printed}{complaint}")
-    })
+    /// Inputs go by the environment, never by arguments: every user of a machine can read those.
+    async fn finish(&self, arguments: &[&str], inputs: &[(&str, &str)]) -> String {
+        let mut command = command(&self.program);
+        command
+            .args(arguments)
+            .envs(inputs.iter().copied())
+            .current_dir(self.folder);
+        let output = tokio::task::spawn_blocking(move || command.output());
+        let output = output.await.unwrap().unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "it failed: {complaint}");
+        String::from_utf8(output.stdout).unwrap()
+    }
 }
 
 fn is_recent_node(program: &Path) -> bool {
