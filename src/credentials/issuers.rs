@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
+use tokio::sync::Semaphore;
 
 use super::generations::{Generation, Generations};
 use crate::crypto::Crypto;
@@ -20,8 +21,13 @@ use crate::store::signing_keys::SealedSigningKey;
 /// How many organizations' signing keys are held open at most.
 const CAPACITY: usize = 10_000;
 
+/// How many look-ups may be under way at once. Anybody can ask for the keys of an organization
+/// that does not exist; they are not to take the database from those who ask for one that does.
+const LOOK_UPS: usize = 4;
+
 /// The signing keys of all issuers.
 pub struct Issuers {
+    look_ups: Semaphore,
     store: Store,
     crypto: Arc<Crypto>,
     token_type: TokenType,
@@ -61,7 +67,7 @@ pub enum IssuerError {
 #[derive(Clone)]
 struct Cached {
     loaded: Generation,
-    identity: Option<Arc<Identity>>,
+    identity: Arc<Identity>,
 }
 
 impl Issuers {
@@ -78,6 +84,7 @@ impl Issuers {
             crypto,
             token_type,
             cache: Cache::new(CAPACITY),
+            look_ups: Semaphore::new(LOOK_UPS),
             generations,
         }
     }
@@ -91,21 +98,27 @@ impl Issuers {
         loop {
             match self.cache.get_value_or_guard_async(id).await {
                 Ok(cached) if self.generations.is_current(cached.loaded, None, id) => {
-                    return Ok(cached.identity);
+                    return Ok(Some(cached.identity));
                 }
                 Ok(stale) => {
                     self.cache.remove_if(id, |held| held.loaded == stale.loaded);
                 }
                 Err(guard) => {
+                    let turn = self.look_ups.acquire().await;
                     let loaded = self.generations.begin();
                     let stored = self.store.signing_key(id).await?;
-                    let identity = stored.map(|key| self.open(key)).transpose()?.map(Arc::new);
+                    drop(turn);
+                    // What is not there is not remembered: strangers would fill the cache.
+                    let Some(stored) = stored else {
+                        return Ok(None);
+                    };
+                    let identity = Arc::new(self.open(stored)?);
                     if self.generations.is_current(loaded, None, id) {
                         let _ = guard.insert(Cached {
                             loaded,
-                            identity: identity.clone(),
+                            identity: Arc::clone(&identity),
                         });
-                        return Ok(identity);
+                        return Ok(Some(identity));
                     }
                 }
             }
