@@ -131,6 +131,15 @@ impl Purpose {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::Crypto;
+    use crate::crypto::jose::key_pair::KeyPair;
+    use crate::crypto::jose::signer::Signer;
+
+    // Key material cannot be printed, copied or serialized by accident: such code does not compile.
+    static_assertions::assert_not_impl_any!(RootKey: fmt::Display, Clone, serde::Serialize);
+    static_assertions::assert_not_impl_any!(Crypto: fmt::Debug, Clone, serde::Serialize);
+    static_assertions::assert_not_impl_any!(KeyPair: fmt::Debug, Clone, serde::Serialize);
+    static_assertions::assert_not_impl_any!(Signer: fmt::Debug, Clone, serde::Serialize);
 
     #[test]
     fn a_root_key_is_read_back_from_its_line() {

@@ -275,6 +275,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    // A secret cannot be printed, copied or serialized by accident: such code does not compile.
+    static_assertions::assert_not_impl_any!(ApiKeySecret: fmt::Display, Clone, Serialize, AsRef<str>);
+
     fn sample(prefix: &str, id: u128, seed: u8, tag: u64) -> ApiKeySecret {
         let mut byte = seed;
         let draw = || {
