@@ -12,10 +12,13 @@
     reason = "each test binary uses its own part of the support"
 )]
 
+pub mod crowd;
+pub mod database;
 pub mod left_out;
 pub mod postgres;
 pub mod process;
 pub mod server;
+pub mod wire;
 
 /// Makes one test for each engine out of each `async fn name(server: Server)` that is named.
 ///
