@@ -12,7 +12,7 @@ use super::request_id;
 use crate::app::App;
 use crate::credentials::Denied;
 use crate::domain::secret::redact;
-use crate::manage::refusal::Refusal;
+use crate::manage::refusal::{Excess, Refusal};
 
 /// A refusal, in the standard's terms.
 #[derive(Debug)]
@@ -255,6 +255,21 @@ impl From<Refusal> for Problem {
                     excess.to_string(),
                 )
             },
+            Refusal::BootstrapExceeds(excess) => {
+                let lacking = match excess {
+                    Excess::Scope(scope) => format!("hold {scope}"),
+                    Excess::Networks => "be open to every network".to_owned(),
+                    Excess::Lifetime(end) => format!("outlive {end}, when your own key ends"),
+                };
+                Self::forbidden(
+                    "exceeds_authority",
+                    "Beyond your own authority",
+                    format!(
+                        "the management key would {lacking}, and so must the operator key that \
+                         makes it: use one like those of tenmint operator-key"
+                    ),
+                )
+            }
             Refusal::OrganizationExists => conflict(
                 "organization_exists",
                 "an organization of this id exists: choose another id".to_owned(),

@@ -136,7 +136,12 @@ async fn within(
         metadata: Metadata::default(),
         expiry: None,
     };
-    let (key, secret) = insert(management, &mut act, new, minted).await?;
+    let inserted = insert(management, &mut act, new, minted).await;
+    let (key, secret) = inserted.map_err(|refusal| match refusal {
+        // What it goes beyond is nowhere in the request.
+        Refusal::Exceeds(excess) => Refusal::BootstrapExceeds(excess),
+        other => other,
+    })?;
     organization.bootstrapped_at = organization.bootstrapped_at.or(Some(act.now));
     organization.management_key = Some(key.id);
     act.write.set_bootstrapped(act.now, Some(key.id)).await?;

@@ -41,6 +41,9 @@ pub enum Refusal {
     /// The grant goes beyond what the granter has.
     #[error("{0}")]
     Exceeds(Excess),
+    /// A bootstrap's management key would be more than whoever bootstraps.
+    #[error("the management key would be more than its maker: {0}")]
+    BootstrapExceeds(Excess),
     /// An organization of this id exists.
     #[error("an organization of this id exists")]
     OrganizationExists,
