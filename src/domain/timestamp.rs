@@ -5,8 +5,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use time::{OffsetDateTime, UtcOffset};
 
 /// Seconds since the Unix epoch, from year 1970 to the end of year 9999.
 ///
@@ -71,7 +71,8 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, TimestampError> {
         let instant = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| TimestampError)?;
-        Self::from_unix(instant.to_offset(UtcOffset::UTC).unix_timestamp())
+        // Not by way of the UTC date, which the last hours of 9999 west of Greenwich have none of.
+        Self::from_unix(instant.unix_timestamp())
     }
 }
 
@@ -102,7 +103,15 @@ mod tests {
 
     #[test]
     fn times_outside_the_representable_years_are_refused() {
-        for text in ["1969-12-31T23:59:59Z", "2027-01-31", "soon", "", "-1"] {
+        for text in [
+            "1969-12-31T23:59:59Z",
+            "9999-12-31T23:59:59-01:00",
+            "0000-01-01T00:00:00+01:00",
+            "2027-01-31",
+            "soon",
+            "",
+            "-1",
+        ] {
             assert_eq!(text.parse::<Timestamp>(), Err(TimestampError), "{text}");
         }
         assert!(Timestamp::from_unix(i64::MAX).is_err());
