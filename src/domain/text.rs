@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{self, MapAccess, Visitor};
+use serde::de::{self, DeserializeSeed, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::secret;
@@ -113,10 +113,19 @@ impl<'de> Deserialize<'de> for Metadata {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata, A::Error> {
                 let mut entries = Metadata::default();
-                while let Some((name, value)) = map.next_entry::<String, String>()? {
-                    entries.insert(&name, &value).map_err(de::Error::custom)?;
+                while let Some(name) = map.next_key::<String>()? {
+                    map.next_value_seed(Entry(&name, &mut entries))?;
                 }
                 Ok(entries)
+            }
+        }
+        // Refused as an entry, rather than the whole, so that the error points at it.
+        struct Entry<'a>(&'a str, &'a mut Metadata);
+        impl<'de> DeserializeSeed<'de> for Entry<'_> {
+            type Value = ();
+            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+                let value = String::deserialize(deserializer)?;
+                self.1.insert(self.0, &value).map_err(de::Error::custom)
             }
         }
         deserializer.deserialize_map(Entries)
@@ -149,8 +158,14 @@ fn check(text: &str, min: usize, max: usize) -> Result<&str, TextError> {
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{feff}'
-            | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{e0000}'..='\u{e007f}')
+            // Nothing to see, wherever they stand. The joiners U+200C and U+200D are not among
+            // them: Persian and families of emoji need them.
+            '\u{ad}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{200b}'
+            | '\u{2060}'..='\u{2064}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+            // Direction and lines.
+            | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{206f}')
 }
 
 #[cfg(test)]
@@ -173,9 +188,19 @@ mod tests {
 
     #[test]
     fn invisible_characters_are_refused_and_markup_is_only_data() {
-        for text in ["a\0b", "a\nb", "a\u{202e}b", "a\u{2066}b", "\u{7f}"] {
+        for text in [
+            "a\0b",
+            "a\nb",
+            "a\u{202e}b",
+            "a\u{2066}b",
+            "a\u{61c}b",
+            "\u{7f}",
+            "\u{2060}",
+            "\u{3164}",
+        ] {
             assert_eq!(Name::new(text), Err(TextError::Invisible), "{text:?}");
         }
+        assert!(Name::new("👩\u{200d}👧").is_ok());
         let markup = "<script>alert(1)</script>";
         assert_eq!(Name::new(markup).unwrap().as_str(), markup);
     }
