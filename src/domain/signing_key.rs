@@ -4,13 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::organization::OrganizationId;
 use super::timestamp::Timestamp;
 
 /// How a token is signed (RFC 7518 §3.1, RFC 8037 §3.1).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize)]
 pub enum Algorithm {
     /// ECDSA on P-256 with SHA-256: what nearly every validator knows.
     #[default]
@@ -94,6 +94,13 @@ impl FromStr for Algorithm {
             "EdDSA" => Ok(Self::EdDSA),
             _ => Err(AlgorithmError),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Algorithm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        name.parse().map_err(serde::de::Error::custom)
     }
 }
 

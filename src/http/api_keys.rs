@@ -22,7 +22,7 @@ use crate::domain::text::{Description, ExternalId, Metadata, Name};
 use crate::domain::timestamp::Timestamp;
 use crate::manage::api_keys::{self as manage, Created, Warning};
 
-/// What a caller says about a new key.
+/// What a caller says about a new key. What answers show as `null` may be said as `null`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewKeyBody {
@@ -30,8 +30,10 @@ struct NewKeyBody {
     description: Option<Description>,
     #[serde(default)]
     scopes: ScopeSet,
+    #[serde(default, deserialize_with = "json::present")]
     allowed_ip_cidrs: Option<NetworkSet>,
     expires_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "json::present")]
     expires_in_days: Option<Days>,
     external_id: Option<ExternalId>,
     #[serde(default)]

@@ -20,6 +20,7 @@ use crate::manage::bootstrap::{self as manage, ManagementKey, Order};
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct BootstrapBody {
+    #[serde(default, deserialize_with = "json::present")]
     alg: Option<Algorithm>,
     #[serde(default)]
     reissue: bool,

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_path_to_error::{Path, Segment};
 
 use super::body;
@@ -78,30 +78,59 @@ fn parse<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Pr
         ));
     }
     // Syntax first, whole: a fault of form and a fault of content are different answers.
-    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
-        let (line, column) = (error.line(), error.column());
-        return Err(Problem::new(
+    let text = syntax(bytes)?;
+    // serde would take an array for the members in their order.
+    if !text.trim_start().starts_with('{') {
+        return Err(Problem::invalid("", "send a JSON object"));
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let mut at = pointer(error.path());
+        let message = error.inner().to_string();
+        if let Some(field) = named_field(&message) {
+            // serde names the field; the path may or may not end in it already.
+            let field = format!("/{}", escape(field));
+            if !at.ends_with(&field) {
+                at.push_str(&field);
+            }
+        }
+        Problem::invalid(at, explain(&message))
+    })
+}
+
+/// The text, if all of it is one JSON value.
+fn syntax(bytes: &[u8]) -> Result<&str, Problem> {
+    let malformed = |why: String| {
+        Problem::new(
             StatusCode::BAD_REQUEST,
             "malformed_json",
             "Malformed JSON",
-            format!("the body is not JSON: see line {line}, column {column}"),
-        ));
-    }
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let why = explain(&error.inner().to_string());
-        match unknown_field(&why) {
-            Some(field) => {
-                let mut at = pointer(error.path());
-                // serde names the field; the path may or may not end in it already.
-                if !at.ends_with(&format!("/{field}")) {
-                    let _ = write!(at, "/{}", escape(&field));
-                }
-                Problem::invalid(at, why)
-            }
-            None => Problem::invalid(pointer(error.path()), why),
+            why,
+        )
+    };
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| malformed("the body is not UTF-8 (RFC 8259 §8.1)".to_owned()))?;
+    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Ok(_) => Ok(text),
+        Err(error) => {
+            let (line, column) = (error.line(), error.column());
+            let why = format!("the body is not JSON: see line {line}, column {column}");
+            Err(malformed(why))
         }
-    })
+    }
+}
+
+/// For a field that may be left out and not be null: more often than not, null is a variable
+/// that somebody forgot to set.
+///
+/// # Errors
+/// Those of the field.
+pub fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -129,9 +158,15 @@ fn explain(message: &str) -> String {
     short
 }
 
-fn unknown_field(why: &str) -> Option<String> {
-    let rest = why.strip_prefix("unknown field `")?;
-    rest.split_once('`').map(|(field, _)| field.to_owned())
+/// The field that is unknown, missing or there twice. Its name may hold backticks too.
+fn named_field(message: &str) -> Option<&str> {
+    let faults = ["unknown field `", "missing field `", "duplicate field `"];
+    let rest = faults
+        .iter()
+        .find_map(|fault| message.strip_prefix(fault))?;
+    let after = ["`, expected ", "`, there are no fields", "` at line "];
+    let end = after.iter().find_map(|after| rest.find(after))?;
+    Some(&rest[..end])
 }
 
 /// RFC 6901.

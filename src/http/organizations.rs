@@ -21,7 +21,9 @@ use crate::manage::organizations as manage;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewOrganizationBody {
+    #[serde(default, deserialize_with = "json::present")]
     id: Option<ChosenOrganizationId>,
+    #[serde(default, deserialize_with = "json::present")]
     name: Option<Name>,
 }
 
@@ -29,7 +31,7 @@ struct NewOrganizationBody {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EditBody {
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "json::present")]
     name: Option<Name>,
 }
 
@@ -157,8 +159,4 @@ fn require(reach: &Reach, action: ManagementAction) -> Result<(), super::reach::
         .require_operator()
         .and_then(|()| reach.actor.require(action));
     allowed.map_err(|why| reach.refuse_act(why))
-}
-
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Name>, D::Error> {
-    Name::deserialize(deserializer).map(Some)
 }
