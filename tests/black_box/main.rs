@@ -17,6 +17,8 @@ mod revocation;
 mod start;
 mod api_key_lists;
 mod api_keys;
+mod authority;
+mod authority_property;
 mod bodies;
 mod bootstrap;
 mod bootstrap_grant;
