@@ -9,12 +9,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod canary;
-mod cli;
-mod docs;
-mod leaks;
-mod revocation;
-mod start;
 mod api_key_lists;
 mod api_keys;
 mod authority;
@@ -23,7 +17,13 @@ mod bodies;
 mod bootstrap;
 mod bootstrap_grant;
 mod bounds;
+mod canary;
+mod cli;
+mod docs;
+mod leaks;
 mod organizations;
+mod revocation;
+mod start;
 mod suspension;
 mod token;
 mod validation;
