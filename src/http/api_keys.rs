@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::json;
 use super::problem::Problem;
@@ -127,10 +126,11 @@ pub async fn list(State(app): State<Arc<App>>, reach: Reach, request: Request) -
     let now = app.mint.clock.now();
     let next = page.rows.last().filter(|_| page.more).map(|key| key.id);
     let data: Vec<_> = page.rows.iter().map(|key| KeyView::of(key, now)).collect();
-    Ok(json::answer(
-        StatusCode::OK,
-        &json!({ "data": data, "next_cursor": next }),
-    ))
+    let list = json::List {
+        data,
+        next_cursor: next,
+    };
+    Ok(json::answer(StatusCode::OK, &list))
 }
 
 /// `GET` of one key.

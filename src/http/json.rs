@@ -51,6 +51,15 @@ pub async fn nothing(headers: &HeaderMap, body: Body) -> Result<(), Problem> {
     read_optional::<Nothing>(headers, body).await.map(drop)
 }
 
+/// One page of a list, and where the next begins.
+#[derive(Serialize)]
+pub struct List<T, C> {
+    /// The rows.
+    pub data: Vec<T>,
+    /// What to send as `cursor` for the next page; `null` on the last.
+    pub next_cursor: Option<C>,
+}
+
 /// An answer in JSON, never stored by caches.
 pub fn answer(status: StatusCode, body: &impl Serialize) -> Response {
     let body = serde_json::to_vec(body).expect("answers are JSON");

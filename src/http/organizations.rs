@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::json;
 use super::query::ListQuery;
@@ -76,10 +75,11 @@ pub async fn list(State(app): State<Arc<App>>, reach: Reach, request: Request) -
         .iter()
         .map(|row| OrganizationView::of(row, &app.mint.base));
     let data: Vec<_> = views.collect();
-    Ok(json::answer(
-        StatusCode::OK,
-        &json!({ "data": data, "next_cursor": next }),
-    ))
+    let list = json::List {
+        data,
+        next_cursor: next,
+    };
+    Ok(json::answer(StatusCode::OK, &list))
 }
 
 /// `GET` of one.
