@@ -1,6 +1,6 @@
 //! Ids in paths. One that cannot exist is looked up like one that merely does not.
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
 use axum::http::request::Parts;
 use ulid::Ulid;
 
@@ -25,9 +25,11 @@ impl Ids {
         let nothing = || KeyId::new(Ulid::nil());
         // Not UTF-8 once decoded: whatever it names, it does not exist.
         let Ok(params) = RawPathParams::from_request_parts(parts, &()).await else {
+            let route = parts.extensions.get::<MatchedPath>();
+            let names = |id: &str| route.is_some_and(|route| route.as_str().contains(id));
             return Self {
-                organization: Some(nobody()),
-                key: Some(nothing()),
+                organization: names("{org}").then(nobody),
+                key: names("{id}").then(nothing),
             };
         };
         let mut ids = Self::default();
