@@ -205,6 +205,13 @@ impl From<Refusal> for Problem {
                  for the resource of this management plane",
                 None,
             ),
+            Refusal::CredentialInUrl => Self::new(
+                StatusCode::BAD_REQUEST,
+                "credential_in_url",
+                "Credential in the URL",
+                "send it as Authorization: Bearer; URLs are kept in logs and histories, so \
+                 consider the one you sent leaked",
+            ),
             Refusal::Key(
                 Denied::Forged
                 | Denied::Unknown

@@ -13,7 +13,7 @@ use super::path::Ids;
 use super::problem::Problem;
 use crate::app::App;
 use crate::domain::organization::OrganizationId;
-use crate::domain::secret::{ApiKeySecret, KeyId};
+use crate::domain::secret::{ApiKeySecret, KeyId, contains_api_key};
 use crate::manage::caller::{Actor, Caller, Presented};
 use crate::manage::refusal::Refusal;
 
@@ -106,6 +106,9 @@ fn refused(refusal: Refusal, request_id: &str) -> Refused {
 }
 
 async fn caller(parts: &Parts, app: &App, request_id: &str) -> Result<Caller, Refusal> {
+    if parts.uri.query().is_some_and(holds_credential) {
+        return Err(Refusal::CredentialInUrl);
+    }
     let Authorization::Bearer(text) = read(&parts.headers) else {
         return Err(Refusal::Anonymous);
     };
@@ -117,4 +120,10 @@ async fn caller(parts: &Parts, app: &App, request_id: &str) -> Result<Caller, Re
     app.management
         .caller(presented, address, request_id.to_owned())
         .await
+}
+
+/// Whether a query string holds what belongs into a header (RFC 6750 §2.3 and §5.3).
+fn holds_credential(query: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes())
+        .any(|(name, value)| name == "access_token" || contains_api_key(&value))
 }

@@ -17,6 +17,9 @@ pub enum Refusal {
     /// No credential was presented.
     #[error("no credential was presented")]
     Anonymous,
+    /// A credential was presented in the URL, where every log on its way keeps it.
+    #[error("a credential was presented in the URL")]
+    CredentialInUrl,
     /// An API key was presented that is none, or no longer.
     #[error("{0}")]
     Key(Denied),
