@@ -1,0 +1,372 @@
+//! Every successful answer of the management plane, as it goes over the wire.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::server::{Key, Server};
+use crate::{assert_wire, on_both_engines};
+
+on_both_engines!(
+    organizations_over_the_wire,
+    bootstraps_over_the_wire,
+    api_keys_over_the_wire
+);
+
+async fn organizations_over_the_wire(server: Server) {
+    let root = "/v1/organizations";
+    let body = json!({ "id": "acme", "name": "Acme" });
+    let created = server.operate(Method::POST, root, body).await;
+    assert_wire!(server, created, @r#"
+    201
+    content-type: application/json
+    {
+      "bootstrapped_at": null,
+      "created_at": "[now]",
+      "id": "acme",
+      "issuer": "{base}/orgs/acme",
+      "name": "Acme",
+      "status": "active",
+      "suspended_at": null
+    }
+    "#);
+    let acme = "/v1/organizations/acme";
+    server
+        .operate(Method::POST, &format!("{acme}/bootstrap"), json!({}))
+        .await;
+    server.advance(60);
+    let body = json!({ "name": "Acme, Inc." });
+    let renamed = server.operate(Method::PATCH, acme, body).await;
+    assert_wire!(server, renamed, @r#"
+    200
+    content-type: application/json
+    {
+      "bootstrapped_at": "[now-60s]",
+      "created_at": "[now-60s]",
+      "id": "acme",
+      "issuer": "{base}/orgs/acme",
+      "name": "Acme, Inc.",
+      "status": "active",
+      "suspended_at": null
+    }
+    "#);
+    let suspended = server
+        .operate(Method::POST, &format!("{acme}/suspend"), Value::Null)
+        .await;
+    assert_wire!(server, suspended, @r#"
+    200
+    content-type: application/json
+    {
+      "bootstrapped_at": "[now-60s]",
+      "created_at": "[now-60s]",
+      "id": "acme",
+      "issuer": "{base}/orgs/acme",
+      "name": "Acme, Inc.",
+      "status": "suspended",
+      "suspended_at": "[now]"
+    }
+    "#);
+    let listed = server
+        .operate(Method::GET, &format!("{root}?limit=1"), Value::Null)
+        .await;
+    assert_wire!(server, listed, @r#"
+    200
+    content-type: application/json
+    {
+      "data": [
+        {
+          "bootstrapped_at": "[now-60s]",
+          "created_at": "[now-60s]",
+          "id": "acme",
+          "issuer": "{base}/orgs/acme",
+          "name": "Acme, Inc.",
+          "status": "suspended",
+          "suspended_at": "[now]"
+        }
+      ],
+      "next_cursor": "acme"
+    }
+    "#);
+}
+
+async fn bootstraps_over_the_wire(server: Server) {
+    let root = "/v1/organizations";
+    server
+        .operate(Method::POST, root, json!({ "id": "acme" }))
+        .await;
+    let path = "/v1/organizations/acme/bootstrap";
+    let first = server
+        .operate(Method::POST, path, json!({ "alg": "EdDSA" }))
+        .await;
+    assert_wire!(server, first, @r#"
+    201
+    content-type: application/json
+    {
+      "management_key": {
+        "allowed_ip_cidrs": [
+          "0.0.0.0/0",
+          "::/0"
+        ],
+        "created_at": "[now]",
+        "created_by": "key_[ulid]",
+        "description": null,
+        "expires_at": null,
+        "external_id": null,
+        "fingerprint": "sha256:[digest]",
+        "id": "key_[ulid]",
+        "metadata": {},
+        "name": "management",
+        "organization": "acme",
+        "revoked_at": null,
+        "scopes": [
+          "*",
+          "api_keys.*",
+          "audit.*",
+          "organization.*",
+          "roles.*",
+          "signing_keys.*",
+          "usage.*"
+        ],
+        "secret": "tmsk_[ulid]_[secret]",
+        "status": "active"
+      },
+      "organization": {
+        "bootstrapped_at": "[now]",
+        "created_at": "[now]",
+        "id": "acme",
+        "issuer": "{base}/orgs/acme",
+        "name": "acme",
+        "status": "active",
+        "suspended_at": null
+      },
+      "signing_key": {
+        "alg": "EdDSA",
+        "created_at": "[now]",
+        "kid": "[kid]",
+        "status": "active"
+      }
+    }
+    "#);
+    let again = server.operate(Method::POST, path, json!({})).await;
+    assert_wire!(server, again, @r#"
+    200
+    content-type: application/json
+    {
+      "management_key": {
+        "allowed_ip_cidrs": [
+          "0.0.0.0/0",
+          "::/0"
+        ],
+        "created_at": "[now]",
+        "created_by": "key_[ulid]",
+        "description": null,
+        "expires_at": null,
+        "external_id": null,
+        "fingerprint": "sha256:[digest]",
+        "id": "key_[ulid]",
+        "metadata": {},
+        "name": "management",
+        "organization": "acme",
+        "revoked_at": null,
+        "scopes": [
+          "*",
+          "api_keys.*",
+          "audit.*",
+          "organization.*",
+          "roles.*",
+          "signing_keys.*",
+          "usage.*"
+        ],
+        "status": "active"
+      },
+      "organization": {
+        "bootstrapped_at": "[now]",
+        "created_at": "[now]",
+        "id": "acme",
+        "issuer": "{base}/orgs/acme",
+        "name": "acme",
+        "status": "active",
+        "suspended_at": null
+      },
+      "signing_key": {
+        "alg": "EdDSA",
+        "created_at": "[now]",
+        "kid": "[kid]",
+        "status": "active"
+      }
+    }
+    "#);
+}
+
+async fn api_keys_over_the_wire(server: Server) {
+    let acme = server.organization("acme").await;
+    let call = async |method: Method, path: &str, body: Value| {
+        server.call(&acme.secret, method, path, body).await
+    };
+    let body = json!({ "name": "ci", "scopes": ["read:projects/42/**"],
+        "allowed_ip_cidrs": ["203.0.113.0/24"], "expires_in_days": 90,
+        "external_id": "customer-42", "metadata": { "plan": "pro" } });
+    let full = call(Method::POST, "/v1/api-keys", body).await;
+    assert_wire!(server, full, @r#"
+    201
+    content-type: application/json
+    {
+      "allowed_ip_cidrs": [
+        "203.0.113.0/24"
+      ],
+      "created_at": "[now]",
+      "created_by": "key_[ulid]",
+      "description": null,
+      "expires_at": "[now+7776000s]",
+      "external_id": "customer-42",
+      "fingerprint": "sha256:[digest]",
+      "id": "key_[ulid]",
+      "metadata": {
+        "plan": "pro"
+      },
+      "name": "ci",
+      "organization": "acme",
+      "revoked_at": null,
+      "scopes": [
+        "read:projects/42/**"
+      ],
+      "secret": "tmsk_[ulid]_[secret]",
+      "status": "active",
+      "warnings": []
+    }
+    "#);
+    let body = json!({ "name": "least", "scopes": ["*"] });
+    let least = call(Method::POST, "/v1/api-keys", body).await;
+    assert_wire!(server, least, @r#"
+    201
+    content-type: application/json
+    {
+      "allowed_ip_cidrs": [
+        "0.0.0.0/0",
+        "::/0"
+      ],
+      "created_at": "[now]",
+      "created_by": "key_[ulid]",
+      "description": null,
+      "expires_at": null,
+      "external_id": null,
+      "fingerprint": "sha256:[digest]",
+      "id": "key_[ulid]",
+      "metadata": {},
+      "name": "least",
+      "organization": "acme",
+      "revoked_at": null,
+      "scopes": [
+        "*"
+      ],
+      "secret": "tmsk_[ulid]_[secret]",
+      "status": "active",
+      "warnings": [
+        {
+          "code": "wildcard_network",
+          "detail": "this key can be used from any address; name networks to restrict it"
+        },
+        {
+          "code": "no_expiry",
+          "detail": "this key never ends by itself; give it an end to be safe"
+        }
+      ]
+    }
+    "#);
+    let path = format!("/v1/api-keys/{}", Key::of(&full.body).id);
+    let seen = call(Method::GET, &path, Value::Null).await;
+    assert_wire!(server, seen, @r#"
+    200
+    content-type: application/json
+    {
+      "allowed_ip_cidrs": [
+        "203.0.113.0/24"
+      ],
+      "created_at": "[now]",
+      "created_by": "key_[ulid]",
+      "description": null,
+      "expires_at": "[now+7776000s]",
+      "external_id": "customer-42",
+      "fingerprint": "sha256:[digest]",
+      "id": "key_[ulid]",
+      "metadata": {
+        "plan": "pro"
+      },
+      "name": "ci",
+      "organization": "acme",
+      "revoked_at": null,
+      "scopes": [
+        "read:projects/42/**"
+      ],
+      "status": "active"
+    }
+    "#);
+    server.advance(60);
+    let revoked = call(Method::POST, &format!("{path}/revoke"), Value::Null).await;
+    assert_wire!(server, revoked, @r#"
+    200
+    content-type: application/json
+    {
+      "allowed_ip_cidrs": [
+        "203.0.113.0/24"
+      ],
+      "created_at": "[now-60s]",
+      "created_by": "key_[ulid]",
+      "description": null,
+      "expires_at": "[now+7775940s]",
+      "external_id": "customer-42",
+      "fingerprint": "sha256:[digest]",
+      "id": "key_[ulid]",
+      "metadata": {
+        "plan": "pro"
+      },
+      "name": "ci",
+      "organization": "acme",
+      "revoked_at": "[now]",
+      "scopes": [
+        "read:projects/42/**"
+      ],
+      "status": "revoked"
+    }
+    "#);
+    let listed = call(Method::GET, "/v1/api-keys?status=revoked", Value::Null).await;
+    assert_wire!(server, listed, @r#"
+    200
+    content-type: application/json
+    {
+      "data": [
+        {
+          "allowed_ip_cidrs": [
+            "203.0.113.0/24"
+          ],
+          "created_at": "[now-60s]",
+          "created_by": "key_[ulid]",
+          "description": null,
+          "expires_at": "[now+7775940s]",
+          "external_id": "customer-42",
+          "fingerprint": "sha256:[digest]",
+          "id": "key_[ulid]",
+          "metadata": {
+            "plan": "pro"
+          },
+          "name": "ci",
+          "organization": "acme",
+          "revoked_at": "[now]",
+          "scopes": [
+            "read:projects/42/**"
+          ],
+          "status": "revoked"
+        }
+      ],
+      "next_cursor": null
+    }
+    "#);
+    let none = call(Method::GET, "/v1/api-keys?status=expired", Value::Null).await;
+    assert_wire!(server, none, @r#"
+    200
+    content-type: application/json
+    {
+      "data": [],
+      "next_cursor": null
+    }
+    "#);
+}
