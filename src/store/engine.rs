@@ -178,6 +178,16 @@ impl Postgres {
         let pool = PgPoolOptions::new()
             .max_connections(16)
             .acquire_timeout(PATIENCE)
+            // PostgreSQL waits for a lock without end, and each who waits holds a connection.
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    sqlx::query("SELECT set_config('lock_timeout', $1, false)")
+                        .bind(PATIENCE.as_millis().to_string())
+                        .execute(connection)
+                        .await
+                        .map(drop)
+                })
+            })
             .connect_with(options.clone())
             .await?;
         Ok(Self { pool, options })
