@@ -42,11 +42,14 @@ pub struct ApiKey {
     pub revoked_at: Option<Timestamp>,
 }
 
-/// Who made a key: another key, or tenmint's own command line.
+/// Who made a key: another key, the operator, or tenmint's own command line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Creator {
-    /// The API key whose authority was used.
+    /// The API key of the same organization whose authority was used.
     Key(KeyId),
+    /// The operator, who reached in from its own organization. By which of its keys is not
+    /// this organization's to know; the audit log has it.
+    Operator,
     /// `tenmint` on the machine itself: first start, `operator-key`, `quickstart`.
     CommandLine,
 }

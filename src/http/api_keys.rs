@@ -53,7 +53,7 @@ pub struct KeyView<'a> {
     external_id: Option<&'a ExternalId>,
     metadata: &'a Metadata,
     created_at: Timestamp,
-    created_by: Option<KeyId>,
+    created_by: Option<String>,
     expires_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
 }
@@ -220,7 +220,8 @@ impl<'a> KeyView<'a> {
             metadata: &key.metadata,
             created_at: key.created_at,
             created_by: match key.created_by {
-                Creator::Key(id) => Some(id),
+                Creator::Key(id) => Some(id.to_string()),
+                Creator::Operator => Some("operator".to_owned()),
                 Creator::CommandLine => None,
             },
             expires_at: key.expires_at,

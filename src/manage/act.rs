@@ -90,6 +90,9 @@ impl<'a> Act<'a> {
     /// Who will have made what this act makes.
     pub(super) fn creator(&self) -> Creator {
         match self.actor {
+            Actor::Key(caller) if caller.organization != self.write.organization().id => {
+                Creator::Operator
+            }
             Actor::Key(caller) => Creator::Key(caller.key),
             Actor::CommandLine => Creator::CommandLine,
         }

@@ -156,6 +156,7 @@ impl Write {
         let json = |value: serde_json::Result<String>| value.expect("strings are JSON");
         let created_by = match key.created_by {
             Creator::Key(creator) => Some(creator.to_string()),
+            Creator::Operator => Some(OPERATOR.to_owned()),
             Creator::CommandLine => None,
         };
         sql!(
@@ -195,6 +196,9 @@ impl Write {
         Ok(())
     }
 }
+
+/// What stands in `created_by` for the operator; a key id begins with `key_`.
+const OPERATOR: &str = "operator";
 
 const ONE_OF_ORGANIZATION: &str =
     "SELECT k.id, k.organization_id, k.name, k.description, k.scopes, k.allowed_ip_cidrs,
@@ -258,6 +262,7 @@ impl TryFrom<ApiKeyRow> for ApiKey {
             fingerprint: row.fingerprint,
             created_at: Timestamp::from_unix(row.created_at).map_err(|_| wrong("created_at"))?,
             created_by: match row.created_by {
+                Some(text) if text == OPERATOR => Creator::Operator,
                 Some(id) => Creator::Key(id.parse().map_err(|_| wrong("created_by"))?),
                 None => Creator::CommandLine,
             },
