@@ -112,7 +112,7 @@ impl Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 code,
                 title,
-                "nothing may have been done: look before you try again",
+                "it is not known whether anything was done: look, then try again",
             )
         }
     }
