@@ -22,6 +22,7 @@ mod canary;
 mod cli;
 mod docs;
 mod leaks;
+mod contention;
 mod forged_tokens;
 mod management_tokens;
 mod organizations;

@@ -469,7 +469,7 @@ async fn what_fails_inside(server: Server) {
     retry-after: 2
     {
       "code": "unavailable",
-      "detail": "nothing may have been done: look before you try again",
+      "detail": "it is not known whether anything was done: look, then try again",
       "request_id": "req_[ulid]",
       "status": 503,
       "title": "Unavailable",

@@ -15,6 +15,7 @@ on_both_engines!(
     tenants_are_told_the_same_of_every_organization,
     a_stranger_is_told_the_same_by_every_route,
     the_operator_finds_a_key_in_its_own_organization_alone,
+    the_operators_own_keys_show_through_no_wall,
     each_route_wants_its_own_scope_and_no_other,
     the_table_knows_every_method,
 );
@@ -262,6 +263,27 @@ async fn the_operator_finds_a_key_in_its_own_organization_alone(server: Server) 
         );
     }
     server.exchange(&acme, &[]).await.expect(StatusCode::OK);
+}
+
+async fn the_operators_own_keys_show_through_no_wall(server: Server) {
+    let acme = server.organization("acme").await;
+    let path = "/v1/organizations/acme/api-keys";
+    let body = json!({ "name": "from the dashboard", "scopes": ["read"] });
+    let made = server.operate(Method::POST, path, body).await;
+    let made = Key::of(&made.expect(StatusCode::CREATED).body);
+    for id in [&acme.id, &made.id] {
+        let path = format!("/v1/api-keys/{id}");
+        let seen = call(&server, Some(&acme.secret), "GET", &path, "").await;
+        assert_eq!(seen.expect(StatusCode::OK).body["created_by"], "operator");
+    }
+    // Which of its keys it was is in the audit log alone.
+    let listed = call(&server, Some(&acme.secret), "GET", "/v1/api-keys", "").await;
+    let operator = server.operator.split('_').nth(1).unwrap();
+    assert!(listed.text.contains(&acme.id) && !listed.text.contains(operator));
+    // Among the operator's own keys there is no wall.
+    let body = json!({ "name": "x", "scopes": ["read"] });
+    let own = server.operate(Method::POST, "/v1/api-keys", body).await;
+    assert_eq!(own.body["created_by"], format!("key_{operator}"));
 }
 
 async fn each_route_wants_its_own_scope_and_no_other(server: Server) {

@@ -107,7 +107,7 @@ async fn bootstraps_over_the_wire(server: Server) {
           "::/0"
         ],
         "created_at": "[now]",
-        "created_by": "key_[ulid]",
+        "created_by": "operator",
         "description": null,
         "expires_at": null,
         "external_id": null,
@@ -157,7 +157,7 @@ async fn bootstraps_over_the_wire(server: Server) {
           "::/0"
         ],
         "created_at": "[now]",
-        "created_by": "key_[ulid]",
+        "created_by": "operator",
         "description": null,
         "expires_at": null,
         "external_id": null,

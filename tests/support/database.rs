@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde_json::Value;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{PgPool, SqlitePool};
+use sqlx::{PgPool, SqlitePool, Transaction};
 
 use super::server::Server;
 
@@ -38,6 +38,21 @@ macro_rules! on_either {
             Database::Postgres(pool) => $build.$finish(pool).await.unwrap(),
         }
     };
+}
+
+/// A transaction that nobody has ended yet.
+pub enum Held {
+    Sqlite(Transaction<'static, sqlx::Sqlite>),
+    Postgres(Transaction<'static, sqlx::Postgres>),
+}
+
+impl Held {
+    pub async fn release(self) {
+        match self {
+            Self::Sqlite(transaction) => transaction.rollback().await.unwrap(),
+            Self::Postgres(transaction) => transaction.rollback().await.unwrap(),
+        }
+    }
 }
 
 impl Database {
@@ -80,6 +95,25 @@ impl Database {
                     .iter()
                     .fold(sqlx::query(text), |q, bind| q.bind(*bind));
                 query.execute(pool).await.unwrap();
+            }
+        }
+    }
+
+    /// Locks an organization, and on SQLite with it everything, until it is released.
+    pub async fn hold(&self, organization: &str) -> Held {
+        const TEXT: &str = "UPDATE organizations SET name = name WHERE id = $1";
+        match self {
+            Self::Sqlite(pool) => {
+                let mut held = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+                let query = sqlx::query(TEXT).bind(organization);
+                query.execute(&mut *held).await.unwrap();
+                Held::Sqlite(held)
+            }
+            Self::Postgres(pool) => {
+                let mut held = pool.begin().await.unwrap();
+                let query = sqlx::query(TEXT).bind(organization);
+                query.execute(&mut *held).await.unwrap();
+                Held::Postgres(held)
             }
         }
     }
