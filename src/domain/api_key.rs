@@ -47,9 +47,9 @@ pub struct ApiKey {
 pub enum Creator {
     /// The API key of the same organization whose authority was used.
     Key(KeyId),
-    /// The operator, who reached in from its own organization. By which of its keys is not
-    /// this organization's to know; the audit log has it.
-    Operator,
+    /// The operator, who reached in from its own organization with this key. Which key it was
+    /// is not this organization's to know.
+    Operator(KeyId),
     /// `tenmint` on the machine itself: first start, `operator-key`, `quickstart`.
     CommandLine,
 }

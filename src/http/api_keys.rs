@@ -221,7 +221,7 @@ impl<'a> KeyView<'a> {
             created_at: key.created_at,
             created_by: match key.created_by {
                 Creator::Key(id) => Some(id.to_string()),
-                Creator::Operator => Some("operator".to_owned()),
+                Creator::Operator(_) => Some("operator".to_owned()),
                 Creator::CommandLine => None,
             },
             expires_at: key.expires_at,

@@ -91,7 +91,7 @@ impl<'a> Act<'a> {
     pub(super) fn creator(&self) -> Creator {
         match self.actor {
             Actor::Key(caller) if caller.organization != self.write.organization().id => {
-                Creator::Operator
+                Creator::Operator(caller.key)
             }
             Actor::Key(caller) => Creator::Key(caller.key),
             Actor::CommandLine => Creator::CommandLine,

@@ -156,7 +156,7 @@ impl Write {
         let json = |value: serde_json::Result<String>| value.expect("strings are JSON");
         let created_by = match key.created_by {
             Creator::Key(creator) => Some(creator.to_string()),
-            Creator::Operator => Some(OPERATOR.to_owned()),
+            Creator::Operator(creator) => Some(format!("{OPERATOR}{creator}")),
             Creator::CommandLine => None,
         };
         sql!(
@@ -197,8 +197,8 @@ impl Write {
     }
 }
 
-/// What stands in `created_by` for the operator; a key id begins with `key_`.
-const OPERATOR: &str = "operator";
+/// What stands in `created_by` before the operator's key id.
+const OPERATOR: &str = "operator:";
 
 const ONE_OF_ORGANIZATION: &str =
     "SELECT k.id, k.organization_id, k.name, k.description, k.scopes, k.allowed_ip_cidrs,
@@ -262,8 +262,10 @@ impl TryFrom<ApiKeyRow> for ApiKey {
             fingerprint: row.fingerprint,
             created_at: Timestamp::from_unix(row.created_at).map_err(|_| wrong("created_at"))?,
             created_by: match row.created_by {
-                Some(text) if text == OPERATOR => Creator::Operator,
-                Some(id) => Creator::Key(id.parse().map_err(|_| wrong("created_by"))?),
+                Some(text) => match text.strip_prefix(OPERATOR) {
+                    Some(id) => Creator::Operator(id.parse().map_err(|_| wrong("created_by"))?),
+                    None => Creator::Key(text.parse().map_err(|_| wrong("created_by"))?),
+                },
                 None => Creator::CommandLine,
             },
             expires_at: time(row.expires_at, "expires_at")?,
