@@ -121,6 +121,28 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, code, title, detail)
     }
 
+    /// What goes too far is nowhere in the request, so no pointer can name it.
+    fn bootstrap_exceeds(excess: &Excess) -> Self {
+        let lacking = match excess {
+            Excess::Scope(scope) => format!("hold {scope}"),
+            Excess::Networks => "be open to every network".to_owned(),
+            Excess::Lifetime(end) => format!("outlive {end}, when your own key ends"),
+        };
+        Self::forbidden(
+            "exceeds_authority",
+            "Beyond your own authority",
+            format!(
+                "the management key would {lacking}, and so must the operator key that makes it: \
+                 use one like those of tenmint operator-key"
+            ),
+        )
+    }
+
+    fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
+        let title = "In conflict with what is there";
+        Self::new(StatusCode::CONFLICT, code, title, detail)
+    }
+
     fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -191,14 +213,6 @@ pub async fn method_not_allowed(State(app): State<Arc<App>>) -> Response {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let conflict = |code, detail: String| {
-            Self::new(
-                StatusCode::CONFLICT,
-                code,
-                "In conflict with what is there",
-                detail,
-            )
-        };
         match refusal {
             Refusal::Anonymous => Self::unauthenticated(
                 "send Authorization: Bearer with an API key, or with an access token obtained \
@@ -262,32 +276,18 @@ impl From<Refusal> for Problem {
                     excess.to_string(),
                 )
             },
-            Refusal::BootstrapExceeds(excess) => {
-                let lacking = match excess {
-                    Excess::Scope(scope) => format!("hold {scope}"),
-                    Excess::Networks => "be open to every network".to_owned(),
-                    Excess::Lifetime(end) => format!("outlive {end}, when your own key ends"),
-                };
-                Self::forbidden(
-                    "exceeds_authority",
-                    "Beyond your own authority",
-                    format!(
-                        "the management key would {lacking}, and so must the operator key that \
-                         makes it: use one like those of tenmint operator-key"
-                    ),
-                )
-            }
-            Refusal::OrganizationExists => conflict(
+            Refusal::BootstrapExceeds(excess) => Self::bootstrap_exceeds(&excess),
+            Refusal::OrganizationExists => Self::conflict(
                 "organization_exists",
-                "an organization of this id exists: choose another id".to_owned(),
+                "an organization of this id exists: choose another id",
             ),
-            Refusal::OtherAlgorithm(there) => conflict(
+            Refusal::OtherAlgorithm(there) => Self::conflict(
                 "other_algorithm",
                 format!("this organization signs with {there}: leave alg out, or say {there}"),
             ),
-            Refusal::OperatorNotSuspendable => conflict(
+            Refusal::OperatorNotSuspendable => Self::conflict(
                 "operator_not_suspendable",
-                "the operator organization cannot be suspended: revoke its keys instead".to_owned(),
+                "the operator organization cannot be suspended: revoke its keys instead",
             ),
             Refusal::Invalid { pointer, why } => Self::invalid(pointer, why),
             Refusal::Overloaded(_) | Refusal::Key(Denied::Overloaded(_)) => {
