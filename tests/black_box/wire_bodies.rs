@@ -146,55 +146,7 @@ async fn bootstraps_over_the_wire(server: Server) {
       }
     }
     "#);
-    let again = server.operate(Method::POST, path, json!({})).await;
-    assert_wire!(server, again, @r#"
-    200
-    content-type: application/json
-    {
-      "management_key": {
-        "allowed_ip_cidrs": [
-          "0.0.0.0/0",
-          "::/0"
-        ],
-        "created_at": "[now]",
-        "created_by": "operator",
-        "description": null,
-        "expires_at": null,
-        "external_id": null,
-        "fingerprint": "sha256:[digest]",
-        "id": "key_[ulid]",
-        "metadata": {},
-        "name": "management",
-        "organization": "acme",
-        "revoked_at": null,
-        "scopes": [
-          "*",
-          "api_keys.*",
-          "audit.*",
-          "organization.*",
-          "roles.*",
-          "signing_keys.*",
-          "usage.*"
-        ],
-        "status": "active"
-      },
-      "organization": {
-        "bootstrapped_at": "[now]",
-        "created_at": "[now]",
-        "id": "acme",
-        "issuer": "{base}/orgs/acme",
-        "name": "acme",
-        "status": "active",
-        "suspended_at": null
-      },
-      "signing_key": {
-        "alg": "EdDSA",
-        "created_at": "[now]",
-        "kid": "[kid]",
-        "status": "active"
-      }
-    }
-    "#);
+    // Asked again, it is the same without the secret: bootstrap.rs.
 }
 
 async fn api_keys_over_the_wire(server: Server) {
@@ -273,33 +225,6 @@ async fn api_keys_over_the_wire(server: Server) {
     }
     "#);
     let path = format!("/v1/api-keys/{}", Key::of(&full.body).id);
-    let seen = call(Method::GET, &path, Value::Null).await;
-    assert_wire!(server, seen, @r#"
-    200
-    content-type: application/json
-    {
-      "allowed_ip_cidrs": [
-        "203.0.113.0/24"
-      ],
-      "created_at": "[now]",
-      "created_by": "key_[ulid]",
-      "description": null,
-      "expires_at": "[now+7776000s]",
-      "external_id": "customer-42",
-      "fingerprint": "sha256:[digest]",
-      "id": "key_[ulid]",
-      "metadata": {
-        "plan": "pro"
-      },
-      "name": "ci",
-      "organization": "acme",
-      "revoked_at": null,
-      "scopes": [
-        "read:projects/42/**"
-      ],
-      "status": "active"
-    }
-    "#);
     server.advance(60);
     let revoked = call(Method::POST, &format!("{path}/revoke"), Value::Null).await;
     assert_wire!(server, revoked, @r#"
