@@ -1,7 +1,7 @@
 //! API keys and the hashes of their secrets in the database.
 
 use super::Store;
-use super::engine::sql;
+use super::engine::{Engine, sql};
 use super::error::{StoreError, corrupt};
 use super::organizations::Page;
 use super::write::Write;
@@ -133,13 +133,19 @@ impl Write {
         row.map(TryInto::try_into).transpose()
     }
 
-    /// The credential of a key of any organization, as it is now: who acts is asked again
-    /// inside the act.
+    /// The credential of a key of any organization, as it is now and stays until the act ends:
+    /// who acts is asked again inside the act, and whoever would revoke that key waits for it.
     ///
     /// # Errors
     /// When the database is unavailable or the row corrupt.
     pub async fn credential(&mut self, id: KeyId) -> Result<Option<StoredCredential>, StoreError> {
-        let row = sql!(optional CredentialRow, self.on(), CREDENTIAL, id.to_string())?;
+        let on = self.on();
+        let text = match on {
+            // It has one writer, and this is it.
+            Engine::Sqlite(_) => CREDENTIAL,
+            Engine::Postgres(_) => CREDENTIAL_KEPT,
+        };
+        let row = sql!(optional CredentialRow, on, text, id.to_string())?;
         row.map(TryInto::try_into).transpose()
     }
 
@@ -207,14 +213,23 @@ const ONE_OF_ORGANIZATION: &str =
      FROM api_keys k JOIN api_key_secrets s ON s.api_key_id = k.id
      WHERE k.organization_id = $1 AND k.id = $2";
 
-const CREDENTIAL: &str =
-    "SELECT k.id, k.organization_id, k.name, k.description, k.scopes, k.allowed_ip_cidrs,
-            k.external_id, k.metadata, s.fingerprint, k.created_at, k.created_by,
-            k.expires_at, k.revoked_at, o.suspended_at, s.hash
-     FROM api_keys k
-     JOIN api_key_secrets s ON s.api_key_id = k.id
-     JOIN organizations o ON o.id = k.organization_id
-     WHERE k.id = $1";
+macro_rules! credential {
+    ($($end:literal)?) => {
+        concat!(
+            "SELECT k.id, k.organization_id, k.name, k.description, k.scopes, k.allowed_ip_cidrs,
+                    k.external_id, k.metadata, s.fingerprint, k.created_at, k.created_by,
+                    k.expires_at, k.revoked_at, o.suspended_at, s.hash
+             FROM api_keys k
+             JOIN api_key_secrets s ON s.api_key_id = k.id
+             JOIN organizations o ON o.id = k.organization_id
+             WHERE k.id = $1"
+            $(, $end)?
+        )
+    };
+}
+
+const CREDENTIAL: &str = credential!();
+const CREDENTIAL_KEPT: &str = credential!(" FOR SHARE OF k");
 
 impl TryFrom<CredentialRow> for StoredCredential {
     type Error = StoreError;
