@@ -16,7 +16,7 @@ async fn a_locked_organization_keeps_nobody_waiting_for_long(server: Server) {
     let ci = server.key_with(&other, &["read"]).await;
     let database = Database::of(&server).await;
     let before = database.contents().await;
-    let held = database.hold("acme").await;
+    let held = database.hold_acme().await;
     // More than there are connections.
     let body = json!({ "name": "x", "scopes": ["read"] });
     let waiting = (0..24).map(|_| {

@@ -26,6 +26,7 @@ mod contention;
 mod docs;
 mod forged_tokens;
 mod leaks;
+mod late_acts;
 mod management_tokens;
 mod organizations;
 mod presenting;

@@ -99,20 +99,23 @@ impl Database {
         }
     }
 
-    /// Locks an organization, and on SQLite with it everything, until it is released.
-    pub async fn hold(&self, organization: &str) -> Held {
-        const TEXT: &str = "UPDATE organizations SET name = name WHERE id = $1";
+    /// Locks the organization `acme`, and on SQLite with it everything, until it is released.
+    pub async fn hold_acme(&self) -> Held {
+        self.begin("UPDATE organizations SET name = name WHERE id = 'acme'")
+            .await
+    }
+
+    /// Begins a transaction with this, and leaves it open.
+    pub async fn begin(&self, text: &'static str) -> Held {
         match self {
             Self::Sqlite(pool) => {
                 let mut held = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
-                let query = sqlx::query(TEXT).bind(organization);
-                query.execute(&mut *held).await.unwrap();
+                sqlx::query(text).execute(&mut *held).await.unwrap();
                 Held::Sqlite(held)
             }
             Self::Postgres(pool) => {
                 let mut held = pool.begin().await.unwrap();
-                let query = sqlx::query(TEXT).bind(organization);
-                query.execute(&mut *held).await.unwrap();
+                sqlx::query(text).execute(&mut *held).await.unwrap();
                 Held::Postgres(held)
             }
         }
