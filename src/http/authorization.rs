@@ -45,14 +45,14 @@ pub fn read(headers: &HeaderMap) -> Authorization<'_> {
     if lines.next().is_some() {
         return Authorization::Several;
     }
-    let Some((scheme, credentials)) = line.to_str().ok().and_then(|line| line.split_once(' '))
-    else {
-        return Authorization::Other;
-    };
-    let credentials = credentials.trim();
-    if scheme.eq_ignore_ascii_case("basic") {
+    // The scheme by itself: a refusal names it, be what follows missing or no text.
+    let line = line.as_bytes();
+    let end = line.iter().position(|byte| *byte == b' ');
+    let (scheme, credentials) = line.split_at(end.unwrap_or(line.len()));
+    let credentials = std::str::from_utf8(credentials).unwrap_or("").trim();
+    if scheme.eq_ignore_ascii_case(b"basic") {
         Authorization::Basic(basic(credentials))
-    } else if scheme.eq_ignore_ascii_case("bearer") {
+    } else if scheme.eq_ignore_ascii_case(b"bearer") {
         Authorization::Bearer(credentials)
     } else {
         Authorization::Other
@@ -148,6 +148,18 @@ mod tests {
             Authorization::Bearer("a")
         ));
         assert!(matches!(read(&header("Digest a")), Authorization::Other));
-        assert!(matches!(read(&header("Bearer")), Authorization::Other));
+    }
+
+    #[test]
+    fn a_scheme_is_known_by_its_name_whatever_follows() {
+        assert!(matches!(read(&header("Bearer")), Authorization::Bearer("")));
+        assert!(matches!(read(&header("Basic")), Authorization::Basic(None)));
+        for bytes in [&b"bearer \xe9"[..], b"BEARER \xff\xfe"] {
+            let mut headers = HeaderMap::new();
+            let line = axum::http::HeaderValue::from_bytes(bytes).unwrap();
+            headers.insert(header::AUTHORIZATION, line);
+            assert!(matches!(read(&headers), Authorization::Bearer("")));
+        }
+        assert!(matches!(read(&header("Bearerx")), Authorization::Other));
     }
 }
