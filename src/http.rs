@@ -54,10 +54,12 @@ type Routes = Router<Arc<App>>;
 fn oauth_plane() -> Routes {
     let token = post(token::deployment).fallback(token::post_only);
     let organization_token = post(token::organization).fallback(token::post_only);
+    // RFC 6749 §3.1: a client may come by either.
+    let authorize = get(token::no_authorization_endpoint).post(token::no_authorization_endpoint);
     Router::new()
         .route("/oauth/token", token)
         .route("/orgs/{org}/oauth/token", organization_token)
-        .route("/oauth/authorize", get(token::no_authorization_endpoint))
+        .route("/oauth/authorize", authorize)
         .route("/.well-known/jwks.json", get(jwks::deployment))
         .route("/orgs/{org}/.well-known/jwks.json", get(jwks::organization))
         .route(
