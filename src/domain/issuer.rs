@@ -37,6 +37,9 @@ pub enum BaseUrlError {
     /// Plain http off the machine: keys would cross the network in the clear (RFC 8414 §2).
     #[error("use https: plain http is accepted for loopback addresses alone")]
     Insecure,
+    /// Below `/.well-known`, where documents about issuers are.
+    #[error("choose another path: what begins with /.well-known is kept for documents (RFC 8615)")]
+    WellKnown,
 }
 
 impl FromStr for BaseUrl {
@@ -56,6 +59,13 @@ impl FromStr for BaseUrl {
         let host = url.host().ok_or(BaseUrlError::Shape)?;
         if !bare || !plain_path {
             return Err(BaseUrlError::Shape);
+        }
+        if url
+            .path()
+            .split('/')
+            .any(|segment| segment == ".well-known")
+        {
+            return Err(BaseUrlError::WellKnown);
         }
         match url.scheme() {
             "https" => {}
@@ -156,6 +166,19 @@ mod tests {
         ] {
             assert_eq!(text.parse::<BaseUrl>(), Err(BaseUrlError::Shape), "{text}");
         }
+    }
+
+    #[test]
+    fn a_base_url_is_no_place_of_well_known_documents() {
+        for path in [
+            "/.well-known",
+            "/.well-known/openid-configuration",
+            "/a/.well-known/",
+        ] {
+            let text = format!("https://a.example{path}");
+            assert_eq!(text.parse::<BaseUrl>(), Err(BaseUrlError::WellKnown));
+        }
+        assert!("https://a.example/well-known".parse::<BaseUrl>().is_ok());
     }
 
     #[test]
