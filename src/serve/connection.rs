@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use hyper::Request;
+use axum::response::IntoResponse;
 use hyper::body::{Body as _, Incoming};
+use hyper::header::HOST;
 use hyper::service::service_fn;
+use hyper::{Request, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -89,9 +91,12 @@ pub(super) async fn serve(
             }
         });
         // A router is always ready, and its clone a counted reference.
-        let answer = service.router.clone().call(request);
+        let answer = names_its_host(&request).then(|| service.router.clone().call(request));
         async move {
-            let answer = answer.await;
+            let answer = match answer {
+                Some(answer) => answer.await,
+                None => Ok(StatusCode::BAD_REQUEST.into_response()),
+            };
             drop(turn);
             answer
         }
@@ -137,6 +142,13 @@ pub(super) async fn serve(
             connection.as_mut().graceful_shutdown();
         }
     }
+}
+
+/// RFC 9112 §3.2: a request names one host. Of two, a proxy before us may have taken the other.
+fn names_its_host<B>(request: &Request<B>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let named = hosts.next().is_some();
+    hosts.next().is_none() && (named || request.version() != Version::HTTP_11)
 }
 
 /// The protocols, with everything in them bounded that the peer has a say in.
