@@ -3,16 +3,21 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, PgPool, SqlitePool};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, SqlitePool};
 
 use super::error::StoreError;
 
 /// How long a caller waits for a connection or a lock before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a connection that was idle may take to show that it still lives.
+const PULSE: Duration = Duration::from_millis(500);
 
 /// One thing for SQLite, another for PostgreSQL.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +87,8 @@ pub(super) struct Sqlite {
     /// One: SQLite has a single writer, and a pool of them would only wait on each other.
     pub(super) writer: SqlitePool,
     pub(super) readers: SqlitePool,
+    /// How often the writing connection was opened: what one counts, another does not continue.
+    pub(super) writers_opened: Arc<AtomicU64>,
 }
 
 /// PostgreSQL.
@@ -148,11 +155,25 @@ impl Sqlite {
             .foreign_keys(true)
             .busy_timeout(PATIENCE)
             .disable_statement_logging();
+        let writers_opened = Arc::new(AtomicU64::new(0));
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(PATIENCE)
             .idle_timeout(None)
             .max_lifetime(None)
+            // A full disk makes SQLite roll back by itself, and the connection then takes
+            // itself to be in a transaction for ever: such a one is given up.
+            .before_acquire(|connection, _| {
+                let fit = !connection.is_in_transaction();
+                Box::pin(async move { Ok(fit) })
+            })
+            .after_connect({
+                let opened = Arc::clone(&writers_opened);
+                move |_, _| {
+                    opened.fetch_add(1, Ordering::SeqCst);
+                    Box::pin(async { Ok(()) })
+                }
+            })
             .connect_with(options.clone())
             .await?;
         let readers = SqlitePoolOptions::new()
@@ -165,6 +186,7 @@ impl Sqlite {
             path,
             writer,
             readers,
+            writers_opened,
         })
     }
 }
@@ -175,9 +197,27 @@ impl Postgres {
             .clone()
             .application_name("tenmint")
             .disable_statement_logging();
+        // A pool says only that it timed out; a connection says why.
+        let unreachable = |why| StoreError::Unreachable {
+            server: format!("{}:{}", options.get_host(), options.get_port()),
+            why,
+        };
+        let first = PgConnection::connect_with(&options).await;
+        first.map_err(unreachable)?.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(16)
             .acquire_timeout(PATIENCE)
+            // Of many connections that died in silence, each would cost all of one's patience.
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    if about.idle_for < PULSE {
+                        return Ok(true);
+                    }
+                    let alive = tokio::time::timeout(PULSE, connection.ping()).await;
+                    Ok(matches!(alive, Ok(Ok(()))))
+                })
+            })
             // PostgreSQL waits for a lock without end, and each who waits holds a connection.
             .after_connect(|connection, _| {
                 Box::pin(async move {

@@ -8,6 +8,9 @@ pub enum StoreError {
     /// The database did not answer, was busy for too long, or refused: try again.
     #[error("the database is unavailable: {0}")]
     Unavailable(#[source] sqlx::Error),
+    /// The database took longer than the caller could wait.
+    #[error("the database did not answer in time")]
+    TimedOut,
     /// A row does not say what such a row says: somebody or something else wrote it.
     #[error("a row of {table} is corrupt: {what}")]
     Corrupt {
@@ -27,6 +30,15 @@ pub enum StoreError {
     /// A migration failed or was tampered with.
     #[error("the database could not be migrated: {0}")]
     Migration(#[source] sqlx::migrate::MigrateError),
+    /// The PostgreSQL server cannot be reached at start.
+    #[error("PostgreSQL at {server} cannot be used: {why}. Look at DATABASE_URL and at the server")]
+    Unreachable {
+        /// Its host and port.
+        server: String,
+        /// What was said.
+        #[source]
+        why: sqlx::Error,
+    },
     /// Another server has this SQLite file.
     #[error(
         "another tenmint serves {}: stop it first, or use PostgreSQL to run several servers",
@@ -46,8 +58,23 @@ pub enum StoreError {
 impl StoreError {
     /// Whether trying again can help.
     #[must_use]
-    pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unavailable(sqlx::Error::Database(error)) => {
+                !error.is_unique_violation()
+                    && !error.is_foreign_key_violation()
+                    && !error.is_check_violation()
+            }
+            Self::Unavailable(error) => !matches!(
+                error,
+                sqlx::Error::ColumnDecode { .. }
+                    | sqlx::Error::ColumnNotFound(_)
+                    | sqlx::Error::Decode(_)
+                    | sqlx::Error::RowNotFound
+            ),
+            Self::TimedOut => true,
+            _ => false,
+        }
     }
 }
 

@@ -31,7 +31,8 @@ pub struct Write {
 pub struct Event {
     /// When.
     pub at: Timestamp,
-    /// Who: a key id, or `command line`.
+    /// Who: a key id of the organization, `operator:` and one of the operator's, or
+    /// `command line`.
     pub actor: String,
     /// From where, if over the network.
     pub address: Option<IpAddr>,
@@ -185,5 +186,67 @@ fn on(transaction: &mut OpenTransaction) -> Engine<&mut SqliteConnection, &mut P
     match transaction {
         Engine::Sqlite(transaction) => Engine::Sqlite(&mut **transaction),
         Engine::Postgres(transaction) => Engine::Postgres(&mut **transaction),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::text::Name;
+    use crate::store::engine::DatabaseUrl;
+
+    /// Creates an organization with an audit entry of some size.
+    async fn create(store: &Store, id: &str) -> Result<(), StoreError> {
+        let now = Timestamp::from_unix(1_000).unwrap();
+        let new = Organization {
+            id: id.parse().unwrap(),
+            name: Name::new(id).unwrap(),
+            created_at: now,
+            suspended_at: None,
+            bootstrapped_at: None,
+            management_key: None,
+        };
+        let event = Event {
+            at: now,
+            actor: "command line".to_owned(),
+            address: None,
+            request_id: None,
+            action: "organization.create",
+            target: id.to_owned(),
+            details: serde_json::json!({ "note": "x".repeat(4_000) }),
+        };
+        let chain = hmac::Key::new(hmac::HMAC_SHA256, b"tests");
+        let write = store.begin_new(&new).await?.expect("a new id");
+        write.commit(event, &chain, &[]).await
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_fails_one_act_and_not_those_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&DatabaseUrl::Sqlite(folder.path().join("t.db")))
+            .await
+            .unwrap();
+        store.migrate(&store.lock().unwrap()).await.unwrap();
+        let Engine::Sqlite(sqlite) = &store.engine else {
+            unreachable!("an SQLite file was opened")
+        };
+        // As full as a disk can be, on this connection.
+        sqlx::query("PRAGMA max_page_count = 1")
+            .execute(&sqlite.writer)
+            .await
+            .unwrap();
+        let mut failed = 0;
+        for n in 0..50 {
+            failed += usize::from(create(&store, &format!("org{n}")).await.is_err());
+        }
+        assert_eq!(failed, 1, "the connection that failed was given up");
+        create(&store, "after").await.unwrap();
+        assert!(
+            store
+                .organization(&"after".parse().unwrap())
+                .await
+                .unwrap()
+                .is_some()
+        );
     }
 }
