@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
+use ring::rand::{SecureRandom, SystemRandom};
 use sqlx::postgres::{PgListener, PgPoolOptions};
+use ulid::Ulid;
 
 use super::Store;
 use super::engine::Engine;
@@ -18,12 +21,16 @@ pub(super) const CHANNEL: &str = "tenmint_changes";
 /// How often an SQLite file is asked whether another process wrote to it.
 const ASK_SQLITE: Duration = Duration::from_secs(1);
 
-/// How often a listener proves that it still hears: it sends itself a heartbeat on the very
-/// connection it listens on. A paused server gives no error at all.
+/// How often a listener sends itself a heartbeat: on the connection it listens on, through the
+/// channel it listens to. A paused server gives no error at all, and a connection that a pooler
+/// shares out answers every question and hears nothing.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// How long a heartbeat may take to come back before nothing heard is trusted.
+/// How long ago the last heartbeat to come back may have been sent before nothing heard is trusted.
 const DEAF: Duration = Duration::from_secs(5);
+
+/// What a heartbeat says before the name of whose it is.
+const BEAT: &str = "heartbeat:";
 
 /// Something that caches must forget.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,11 +44,21 @@ pub enum Change {
 }
 
 /// Hears of changes made by other processes, this one's own included.
-pub struct Changes(Engine<SqliteWatch, PgListener>);
+pub struct Changes(Engine<SqliteWatch, PgEar>);
 
 struct SqliteWatch {
     store: Store,
-    version: Option<i64>,
+    version: Option<(u64, i64)>,
+}
+
+struct PgEar {
+    listener: PgListener,
+    /// The heartbeats of this listener, apart from those of other nodes.
+    beat: String,
+    /// When the last heartbeat to come back was sent.
+    trusted: Instant,
+    /// When the heartbeat that is under way was sent.
+    sent: Option<Instant>,
 }
 
 impl Store {
@@ -67,20 +84,25 @@ impl Store {
                 let mut listener = PgListener::connect_with(&pool).await?;
                 listener.eager_reconnect(false);
                 listener.listen(CHANNEL).await?;
-                Ok(Changes(Engine::Postgres(listener)))
+                Ok(Changes(Engine::Postgres(PgEar {
+                    listener,
+                    beat: format!("{BEAT}{}", Ulid::from_parts(0, unique())),
+                    trusted: Instant::now(),
+                    sent: None,
+                })))
             }
         }
     }
 
     /// Changes whenever another connection commits. Asked on the writing connection, whose
     /// own commits do not count.
-    async fn data_version(&self) -> Result<Option<i64>, StoreError> {
+    async fn data_version(&self) -> Result<Option<(u64, i64)>, StoreError> {
         match &self.engine {
             Engine::Sqlite(sqlite) => {
                 let row: (i64,) = sqlx::query_as("PRAGMA data_version")
                     .fetch_one(&sqlite.writer)
                     .await?;
-                Ok(Some(row.0))
+                Ok(Some((sqlite.writers_opened.load(Ordering::SeqCst), row.0)))
             }
             Engine::Postgres(_) => Ok(None),
         }
@@ -102,23 +124,52 @@ impl Changes {
                     return Ok(Change::Everything);
                 }
             },
-            Engine::Postgres(listener) => loop {
-                let heard = match tokio::time::timeout(HEARTBEAT, listener.try_recv()).await {
-                    Ok(heard) => heard?,
-                    Err(_) => {
-                        let beat = sqlx::query("SELECT 1").execute(&mut *listener);
-                        tokio::time::timeout(DEAF, beat)
-                            .await
-                            .map_err(|_| StoreError::Unavailable(sqlx::Error::PoolTimedOut))??;
-                        continue;
-                    }
-                };
-                // None: the connection was lost, and with it whatever was said meanwhile.
-                let heard = heard.ok_or(StoreError::Unavailable(sqlx::Error::WorkerCrashed))?;
-                return Ok(heard.payload().parse().unwrap_or(Change::Everything));
-            },
+            Engine::Postgres(ear) => ear.next().await,
         }
     }
+}
+
+impl PgEar {
+    async fn next(&mut self) -> Result<Change, StoreError> {
+        let deaf = || StoreError::Unavailable(sqlx::Error::PoolTimedOut);
+        loop {
+            if self.trusted.elapsed() > DEAF {
+                return Err(deaf());
+            }
+            let due = self.sent.is_none() && self.trusted.elapsed() >= HEARTBEAT;
+            if due {
+                let sent = Instant::now();
+                let beat = sqlx::query("SELECT pg_notify($1, $2)")
+                    .bind(CHANNEL)
+                    .bind(&self.beat)
+                    .execute(&mut self.listener);
+                tokio::time::timeout(DEAF, beat)
+                    .await
+                    .map_err(|_| deaf())??;
+                self.sent = Some(sent);
+            }
+            let Ok(heard) = tokio::time::timeout(HEARTBEAT, self.listener.try_recv()).await else {
+                continue;
+            };
+            // None: the connection was lost, and with it whatever was said meanwhile.
+            let heard = heard?.ok_or(StoreError::Unavailable(sqlx::Error::WorkerCrashed))?;
+            match heard.payload() {
+                own if own == self.beat => {
+                    self.trusted = self.sent.take().unwrap_or(self.trusted);
+                }
+                others if others.starts_with(BEAT) => {}
+                news => return Ok(news.parse().unwrap_or(Change::Everything)),
+            }
+        }
+    }
+}
+
+/// Tells this listener from every other, in this process and elsewhere.
+fn unique() -> u128 {
+    let mut bytes = [0; 16];
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled.expect("the operating system gives random bytes");
+    u128::from_le_bytes(bytes)
 }
 
 impl fmt::Display for Change {
@@ -151,7 +202,7 @@ mod tests {
     #[test]
     fn a_change_is_read_as_it_was_told() {
         let changes = [
-            Change::Key(KeyId::new(ulid::Ulid(7))),
+            Change::Key(KeyId::new(Ulid(7))),
             Change::Organization("acme".parse().unwrap()),
             Change::Everything,
         ];
