@@ -6,6 +6,7 @@ pub mod issuers;
 pub mod proofs;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quick_cache::sync::Cache;
 
@@ -21,6 +22,9 @@ use crate::store::error::StoreError;
 use gate::{Gate, Overloaded};
 use generations::{Generation, Generations};
 use proofs::Proofs;
+
+/// How long a request waits for the database to tell who somebody is.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many keys are remembered at most.
 const CAPACITY: usize = 100_000;
@@ -171,6 +175,14 @@ impl Credentials {
     /// From the cache if what it holds is still true, else from the database. Concurrent
     /// askers of one key share one query.
     async fn look_up(&self, id: KeyId) -> Result<Cached, StoreError> {
+        // Whoever waits for another's query that fails would begin one of its own, and so on in
+        // a row: patience is counted from when one came.
+        tokio::time::timeout(PATIENCE, self.look_up_patiently(id))
+            .await
+            .unwrap_or(Err(StoreError::TimedOut))
+    }
+
+    async fn look_up_patiently(&self, id: KeyId) -> Result<Cached, StoreError> {
         loop {
             match self.cache.get_value_or_guard_async(&id).await {
                 Ok(cached) if self.is_current(id, &cached) => return Ok(cached),

@@ -1,6 +1,7 @@
 //! Who signs, and whose signatures count: the signing key of each issuer, opened and cached.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use tokio::sync::Semaphore;
@@ -18,6 +19,9 @@ use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::signing_keys::SealedSigningKey;
 
+/// How long a request waits for the database to tell who signs.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// How many organizations' signing keys are held open at most.
 const CAPACITY: usize = 10_000;
 
@@ -32,6 +36,7 @@ pub struct Issuers {
     crypto: Arc<Crypto>,
     token_type: TokenType,
     cache: Cache<OrganizationId, Cached>,
+    last_known: Cache<OrganizationId, Arc<Identity>>,
     generations: Arc<Generations>,
 }
 
@@ -84,6 +89,7 @@ impl Issuers {
             crypto,
             token_type,
             cache: Cache::new(CAPACITY),
+            last_known: Cache::new(CAPACITY),
             look_ups: Semaphore::new(LOOK_UPS),
             generations,
         }
@@ -95,6 +101,30 @@ impl Issuers {
     /// # Errors
     /// See [`IssuerError`].
     pub async fn of(&self, id: &OrganizationId) -> Result<Option<Arc<Identity>>, IssuerError> {
+        tokio::time::timeout(PATIENCE, self.look_up(id))
+            .await
+            .unwrap_or(Err(IssuerError::Store(StoreError::TimedOut)))
+    }
+
+    /// The same for what is published: while the database does not answer, what was true when it
+    /// last did. Validators must not fail because a database restarts.
+    ///
+    /// # Errors
+    /// See [`IssuerError`].
+    pub async fn published(
+        &self,
+        id: &OrganizationId,
+    ) -> Result<Option<Arc<Identity>>, IssuerError> {
+        match self.of(id).await {
+            Err(IssuerError::Store(error)) if error.is_passing() => match self.last_known.get(id) {
+                Some(identity) => Ok(Some(identity)),
+                None => Err(IssuerError::Store(error)),
+            },
+            other => other,
+        }
+    }
+
+    async fn look_up(&self, id: &OrganizationId) -> Result<Option<Arc<Identity>>, IssuerError> {
         loop {
             match self.cache.get_value_or_guard_async(id).await {
                 Ok(cached) if self.generations.is_current(cached.loaded, None, id) => {
@@ -113,6 +143,7 @@ impl Issuers {
                         return Ok(None);
                     };
                     let identity = Arc::new(self.open(stored)?);
+                    self.last_known.insert(id.clone(), Arc::clone(&identity));
                     if self.generations.is_current(loaded, None, id) {
                         let _ = guard.insert(Cached {
                             loaded,

@@ -4,6 +4,7 @@
 //! false: invalidation leaves it alone, and an edited key does not pay Argon2 again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use ring::hmac;
@@ -18,6 +19,9 @@ use crate::domain::secret::ApiKeySecret;
 /// How many refuted secrets are remembered. Refuting one needs a string that was once a
 /// genuine key, so there are few; apart from the proven ones, they can displace none.
 const REFUTED: usize = 10_000;
+
+/// How long a request waits for its turn and its run.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 type Digest = [u8; 32];
 
@@ -64,9 +68,11 @@ impl Proofs {
         // In a task of its own: a client that hangs up and comes again then finds the run it
         // started, instead of starting another.
         let (proofs, credential) = (Arc::clone(self), Arc::clone(credential));
-        tokio::spawn(async move { proofs.find_out(digest, secret, credential).await })
-            .await
-            .unwrap_or(Err(Denied::Overloaded(Overloaded)))
+        let run = tokio::spawn(async move { proofs.find_out(digest, secret, credential).await });
+        match tokio::time::timeout(PATIENCE, run).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => Err(Denied::Overloaded(Overloaded)),
+        }
     }
 
     /// One run, however many ask: the others wait at the cache.
