@@ -11,7 +11,6 @@ use super::{conditional, path};
 use crate::app::App;
 use crate::credentials::issuers::Identity;
 use crate::domain::issuer::Issuer;
-use crate::manage::refusal::Refusal;
 
 /// `/.well-known/jwks.json`: the deployment issuer's.
 pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -26,17 +25,18 @@ pub async fn organization(State(app): State<Arc<App>>, request: Request) -> Resp
 }
 
 /// The signing key behind an issuer, or the answer that there is none.
-pub(super) async fn identity(app: &App, issuer: &Issuer) -> Result<Arc<Identity>, Problem> {
-    match app.mint.issuers.of(&issuer.signing_organization()).await {
+pub(super) async fn identity(app: &App, issuer: &Issuer) -> Result<Arc<Identity>, Response> {
+    let organization = issuer.signing_organization();
+    match app.mint.issuers.published(&organization).await {
         Ok(Some(identity)) => Ok(identity),
-        Ok(None) => Err(Problem::no_such_issuer()),
-        Err(error) => Err(Problem::from(Refusal::from(error))),
+        Ok(None) => Err(problem::respond(app, Problem::no_such_issuer())),
+        Err(error) => Err(problem::fail(app, error.into())),
     }
 }
 
 async fn document(app: &App, issuer: &Issuer, request: &HeaderMap) -> Response {
     match identity(app, issuer).await {
         Ok(identity) => conditional::respond(request, identity.jwks.to_string()),
-        Err(problem) => problem::respond(app, problem),
+        Err(refusal) => refusal,
     }
 }

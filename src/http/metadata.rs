@@ -7,7 +7,6 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
 
-use super::problem;
 use super::{conditional, jwks, path};
 use crate::app::App;
 use crate::domain::issuer::{BaseUrl, Issuer};
@@ -49,7 +48,7 @@ async fn document(app: &App, issuer: &Issuer, request: &HeaderMap) -> Response {
             let document = serde_json::to_string(&metadata).expect("strings are JSON");
             conditional::respond(request, document)
         }
-        Err(problem) => problem::respond(app, problem),
+        Err(refusal) => refusal,
     }
 }
 

@@ -122,6 +122,12 @@ impl OAuthError {
         }
     }
 
+    /// What the client is told, for the log.
+    #[must_use]
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
     /// The answer, findable by its request id.
     #[must_use]
     pub fn respond(self, request: &str) -> Response {

@@ -152,6 +152,13 @@ impl Problem {
         )
     }
 
+    /// One line for whoever looks the request id up. No values: a client wrote them.
+    pub fn log(&self, request_id: &str) {
+        let (code, pointer) = (self.code, self.pointer.as_deref().map(redact));
+        let pointer = pointer.as_deref().unwrap_or_default();
+        tracing::info!(%request_id, code, pointer, "refused a request");
+    }
+
     /// The answer, findable by its request id.
     #[must_use]
     pub fn respond(self, request: &str) -> Response {
@@ -189,9 +196,18 @@ impl Problem {
     }
 }
 
-/// Answers with a problem under a new request id.
+/// Answers with a problem under a new request id, by which the log has it too.
 pub fn respond(app: &App, problem: Problem) -> Response {
-    problem.respond(&app.request_id())
+    let request_id = app.request_id();
+    problem.log(&request_id);
+    problem.respond(&request_id)
+}
+
+/// The same for a failure of tenmint's own, whose cause is in the log alone.
+pub fn fail(app: &App, refusal: Refusal) -> Response {
+    let request_id = app.request_id();
+    tracing::error!(%request_id, cause = %refusal, "a request failed");
+    Problem::from(refusal).respond(&request_id)
 }
 
 /// There is no such route.

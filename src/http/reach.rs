@@ -40,10 +40,12 @@ pub struct Refused {
 }
 
 impl Reach {
-    /// Turns a cause into an answer, and logs it: the one place where this plane does.
+    /// The answer to a request that is not acceptable as it was written.
     pub fn refuse(&self, why: impl Into<Problem>) -> Refused {
+        let problem = why.into();
+        problem.log(&self.request_id);
         Refused {
-            problem: Box::new(why.into()),
+            problem: Box::new(problem),
             request_id: self.request_id.clone(),
         }
     }

@@ -131,6 +131,6 @@ fn refused(app: &App, refusal: &Refusal, scheme: Scheme) -> Response {
 
 fn malformed(app: &App, error: OAuthError) -> Response {
     let request = app.request_id();
-    tracing::debug!(request_id = %request, ?error, "malformed token request");
+    tracing::info!(request_id = %request, cause = error.description(), "malformed token request");
     error.respond(&request)
 }
