@@ -14,7 +14,7 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::settings::{LogFormat, Settings};
-use crate::telemetry;
+use crate::telemetry::{self, Log};
 
 /// tenmint exchanges long-lived API keys for short-lived signed tokens
 #[derive(Parser, Debug)]
@@ -84,19 +84,19 @@ impl Cli {
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Serve(settings) => {
-                start_log(&settings, None)?;
+                let _log = start_log(&settings, None)?;
                 block_on(serve::run(&settings))
             }
             Command::Quickstart(arguments) => {
-                start_log(&arguments.settings, Some("warn"))?;
+                let _log = start_log(&arguments.settings, Some("warn"))?;
                 block_on(quickstart::run(&arguments))
             }
             Command::Migrate(settings) => {
-                start_log(&settings, None)?;
+                let _log = start_log(&settings, None)?;
                 block_on(migrate::run(&settings))
             }
             Command::OperatorKey(arguments) => {
-                start_log(&arguments.settings, Some("warn"))?;
+                let _log = start_log(&arguments.settings, Some("warn"))?;
                 block_on(operator_key::run(&arguments))
             }
             Command::Token(arguments) => token::run(&arguments),
@@ -106,7 +106,7 @@ impl Cli {
 }
 
 /// Starts the log. Commands that talk to a person are quieter, unless told otherwise.
-fn start_log(settings: &Settings, quieter: Option<&str>) -> Result<(), Failure> {
+fn start_log(settings: &Settings, quieter: Option<&str>) -> Result<Log, Failure> {
     let json = match settings.log_format {
         LogFormat::Auto => None,
         LogFormat::Text => Some(false),

@@ -2,31 +2,40 @@
 
 use std::io::{self, IsTerminal};
 
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Libraries below HTTP can trace whole frames, credentials included. They stay quiet unless they
 /// are asked by name.
-const QUIET: &str = "h2=info,hyper=info,hyper_util=info,sqlx=info";
+const QUIET: &str = "h2=info,hyper=info,hyper_util=info,sqlx=warn";
 
 /// The log filter is not one.
 #[derive(Debug, thiserror::Error)]
 #[error("LOG: write error, warn, info, debug, trace, or a filter such as tenmint=debug,info")]
 pub struct FilterError;
 
+/// The log of this process. Dropped, it writes what is still to be written.
+///
+/// Lines go through a bounded queue to a thread of their own: when nobody reads them, they are
+/// lost, and the server goes on.
+#[must_use = "dropped, the log ends"]
+pub struct Log(#[expect(dead_code, reason = "held for its drop")] WorkerGuard);
+
 /// Starts logging to standard error, for the whole process; `json` unasked means text on a
 /// terminal. Standard output stays free for what commands answer.
 ///
 /// # Errors
 /// When the filter is malformed.
-pub fn start(filter: &str, json: Option<bool>) -> Result<(), FilterError> {
+pub fn start(filter: &str, json: Option<bool>) -> Result<Log, FilterError> {
     let filter = EnvFilter::builder()
         .parse(format!("{QUIET},{filter}"))
         .map_err(|_| FilterError)?;
     let json = json.unwrap_or_else(|| !io::stderr().is_terminal());
+    let (writer, guard) = tracing_appender::non_blocking(io::stderr());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr);
+        .with_writer(writer);
     tell_panics_by_their_place();
     // A second start in one process, as in tests, leaves the first in place.
     let _ = if json {
@@ -38,7 +47,7 @@ pub fn start(filter: &str, json: Option<bool>) -> Result<(), FilterError> {
             .finish()
             .try_init()
     };
-    Ok(())
+    Ok(Log(guard))
 }
 
 /// What panicked may have held a secret, and a panic's message may repeat it: only the place
