@@ -103,7 +103,11 @@ impl<'a> Act<'a> {
     pub(super) async fn commit(self, did: Did) -> Result<(), Refusal> {
         let (actor, address, request_id) = match self.actor {
             Actor::Key(caller) => (
-                caller.key.to_string(),
+                if caller.organization == self.write.organization().id {
+                    caller.key.to_string()
+                } else {
+                    format!("operator:{}", caller.key)
+                },
                 Some(caller.address),
                 Some(caller.request_id.clone()),
             ),
