@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::root_key::{RootKey, RootKeyError};
+use super::{hex, random};
 
 /// Why the root key cannot be used; each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,9 @@ pub enum RootKeyFileError {
     /// Everybody on the machine can read or replace it.
     #[error("the root key at {} is open to every account on this machine: run `chmod 600 {}`; if others could read it, treat it as leaked", .0.display(), .0.display())]
     Exposed(PathBuf),
+    /// A folder, a pipe or the like.
+    #[error("the root key at {} is no regular file: name one with ROOT_KEY_FILE", .0.display())]
+    NotAFile(PathBuf),
     /// It is not a root key.
     #[error("the root key at {} cannot be used: {why}. Restore it from its backup", path.display())]
     Damaged {
@@ -64,6 +68,10 @@ pub fn read(path: &Path) -> Result<Found, RootKeyFileError> {
             why,
         },
     };
+    // Opening a pipe would wait for ever.
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(RootKeyFileError::NotAFile(path.to_owned()));
+    }
     // Rights are read from the open file: what is checked is what is read.
     let file = File::open(path).map_err(unreadable)?;
     let mode = mode(&file).map_err(unreadable)?;
@@ -100,7 +108,8 @@ pub fn create(path: &Path) -> Result<Found, RootKeyFileError> {
 
     // Written aside and then linked into place: a crash leaves no half a key, and a second
     // process that comes at the same moment does not overwrite the first one's.
-    let aside = folder.join(format!(".root.key.{}", std::process::id()));
+    let random: [u8; 8] = random::bytes();
+    let aside = folder.join(format!(".root.key.{}", hex(&random)));
     let key = RootKey::generate();
     let written = write_private(&aside, key.to_line().as_bytes())
         .and_then(|()| fs::hard_link(&aside, path))
@@ -129,14 +138,7 @@ fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = match options.open(path) {
-        // Left by a process of the same number that died: it is nobody's.
-        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(path)?;
-            options.open(path)?
-        }
-        other => other?,
-    };
+    let mut file = options.open(path)?;
     file.write_all(content)?;
     file.sync_all()
 }
