@@ -172,7 +172,19 @@ pub struct Settings {
     #[arg(long, env = "TENMINT_REQUEST_TIMEOUT", hide_env_values = true, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     pub request_timeout: Duration,
 
-    /// How long a shutdown waits for requests under way
+    /// How long a shutdown goes on serving while /readyz already says no, so that load balancers
+    /// notice before connections are refused
+    #[arg(
+        long,
+        env = "TENMINT_SHUTDOWN_DELAY",
+        hide_env_values = true,
+        value_name = "DURATION",
+        default_value = "0s",
+        value_parser = humantime::parse_duration
+    )]
+    pub shutdown_delay: Duration,
+
+    /// How long a shutdown waits for requests under way; a second signal ends the wait
     #[arg(long, env = "TENMINT_DRAIN_TIMEOUT", hide_env_values = true, value_name = "DURATION", default_value = "20s", value_parser = humantime::parse_duration)]
     pub drain_timeout: Duration,
 

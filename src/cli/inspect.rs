@@ -129,7 +129,11 @@ fn verify(token: &str, issuer: &str, audience: Option<&str>) -> Result<(), Failu
     let jwk = jwks
         .find(&kid)
         .ok_or("the token is signed by no key that this issuer publishes")?;
+    if !matches!(header.typ.as_deref(), Some("at+jwt" | "JWT")) {
+        return Err("the token is valid, but no access token: its typ is another".into());
+    }
     let mut validation = Validation::new(header.alg);
+    validation.leeway = 0;
     validation.set_issuer(&[base.as_str()]);
     match audience {
         Some(audience) => validation.set_audience(&[audience]),

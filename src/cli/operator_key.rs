@@ -36,6 +36,9 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = &arguments.settings;
     let name = Name::new(&arguments.name).map_err(|why| format!("--name: {why}"))?;
     let base = settings.base(settings.listen)?;
+    if arguments.expires_in.is_some_and(|span| span.as_secs() == 0) {
+        return Err("--expires-in: write a duration of at least one second".into());
+    }
     let clock = Clock::system();
     let expiry = arguments
         .expires_in

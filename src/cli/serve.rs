@@ -38,20 +38,30 @@ pub(super) async fn until_stopped(
     app: Arc<App>,
 ) -> Result<(), Failure> {
     let jobs = app.start_jobs();
+    let (leave, left) = tokio::sync::oneshot::channel();
     let stop = async {
         serve::shutdown_signal().await;
         tracing::info!("stopping");
         app.begin_draining();
+        tokio::time::sleep(settings.shutdown_delay).await;
+        let _ = leave.send(());
+    };
+    let insist = async {
+        let _ = left.await;
+        serve::shutdown_signal().await;
     };
     let router = http::router(Arc::clone(&app));
-    let drained = serve::run(listener, router, settings.into(), stop).await;
+    let busy = tokio::select! {
+        drained = serve::run(listener, router, settings.into(), stop) => drained.left,
+        () = insist => {
+            tracing::warn!("asked again: cutting what is under way");
+            0
+        }
+    };
     jobs.stop().await;
     app.close().await;
-    if drained.left > 0 {
-        tracing::warn!(
-            connections = drained.left,
-            "cut connections that were still busy"
-        );
+    if busy > 0 {
+        tracing::warn!(connections = busy, "cut connections that were still busy");
     }
     tracing::info!("stopped");
     Ok(())
