@@ -186,32 +186,30 @@ impl App {
     }
 }
 
-/// Migrates if this process may. Beside a running server it only looks.
+/// Migrates if this process may. Beside a running server it only looks, and takes no lock while
+/// there is nothing to do: a server that starts at that moment must not be turned away.
 ///
 /// # Errors
 /// See [`StoreError`].
 pub async fn prepare_schema(store: &Store, role: Role) -> Result<Option<ServerLock>, StoreError> {
-    match (store.lock(), role) {
-        (Ok(lock), Role::Server) => {
-            store.migrate(&lock).await?;
-            Ok(Some(lock))
-        }
-        (Ok(lock), Role::Beside) => {
+    if role == Role::Server {
+        let lock = store.lock()?;
+        store.migrate(&lock).await?;
+        return Ok(Some(lock));
+    }
+    match store.require_current_schema().await {
+        Err(StoreError::SchemaTooOld) => {
+            let lock = store.lock()?;
             // Several servers can be using PostgreSQL: leave its schema to them, unless there
             // is none yet.
             if store.is_alone_with(&lock) || store.is_empty().await? {
                 store.migrate(&lock).await?;
             }
             store.require_current_schema().await?;
-            // Given back at once: a server that starts now must not be turned away.
-            Ok(None)
         }
-        (Err(StoreError::InUse(_)), Role::Beside) => {
-            store.require_current_schema().await?;
-            Ok(None)
-        }
-        (Err(error), _) => Err(error),
+        outcome => outcome?,
     }
+    Ok(None)
 }
 
 /// The root key that this database belongs to, made on first start.
@@ -230,7 +228,10 @@ async fn root_key(
             );
             line.parse().map_err(StartError::RootKeyVariable)?
         }
-        Err(_) => match (root_key_file::read(path), &expected) {
+        Err(std::env::VarError::NotUnicode(_)) => {
+            return Err(StartError::RootKeyVariable(RootKeyError));
+        }
+        Err(std::env::VarError::NotPresent) => match (root_key_file::read(path), &expected) {
             (Ok(found), _) => {
                 if found.group_readable {
                     let path = path.display();
