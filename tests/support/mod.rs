@@ -14,10 +14,13 @@
 
 pub mod crowd;
 pub mod database;
+pub mod forged;
 pub mod left_out;
 pub mod postgres;
 pub mod process;
+pub mod raw;
 pub mod server;
+pub mod verbatim;
 pub mod wire;
 
 /// Makes one test for each engine out of each `async fn name(server: Server)` that is named.

@@ -29,8 +29,10 @@ fn start_of_time() -> Timestamp {
 
 /// A running server. Dropped, it is gone with its files and its database.
 pub struct Server {
-    /// `http://127.0.0.1:PORT`, or below it.
+    /// The public base URL: `http://127.0.0.1:PORT`, or below it, or what the test set.
     pub base: String,
+    /// Where it really listens.
+    address: SocketAddr,
     /// The server's clock: it stands until the test moves it.
     pub clock: Clock,
     /// What it was built from.
@@ -171,11 +173,10 @@ impl Place {
 
     pub fn settings(&self) -> Settings {
         let (url, root) = (self.database_url(), self.root_key_file());
-        let mut line = vec![
-            "tenmint".to_owned(),
-            "--listen".into(),
-            "127.0.0.1:0".into(),
-        ];
+        let mut line = vec!["tenmint".to_owned()];
+        if !self.flags.iter().any(|flag| flag == "--listen") {
+            line.extend(["--listen".into(), "127.0.0.1:0".into()]);
+        }
         line.extend(["--database-url".into(), url]);
         line.extend(["--root-key-file".into(), root.to_str().unwrap().into()]);
         line.extend(self.flags.iter().cloned());
@@ -231,6 +232,7 @@ impl Server {
         });
         Ok(Self {
             base: app.mint.base.as_str().to_owned(),
+            address,
             clock,
             operator: operator.secret.expose().to_owned(),
             http: Client::builder()
@@ -261,10 +263,7 @@ impl Server {
     }
 
     pub fn address(&self) -> SocketAddr {
-        let url = url::Url::parse(&self.base).unwrap();
-        format!("127.0.0.1:{}", url.port().unwrap())
-            .parse()
-            .unwrap()
+        self.address
     }
 
     pub fn advance(&self, seconds: u64) {
@@ -280,9 +279,12 @@ impl Server {
         }
     }
 
-    /// A request to a path below the base URL.
+    /// A request to a path below the base URL, sent to where the server really listens.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base))
+        self.http.request(
+            method,
+            format!("http://{}{}{path}", self.address, self.place.base_path),
+        )
     }
 
     pub async fn get(&self, path: &str) -> Reply {
