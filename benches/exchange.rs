@@ -1,0 +1,275 @@
+//! The exchange against the least a server can do, and what it takes: time, memory, first uses.
+//!
+//! `cargo bench --bench exchange`; with `-- --quick` a try of some seconds, with
+//! `-- --instructions` a count under valgrind. `docs/performance.md` explains the numbers.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a bench prints what it found"
+)]
+
+mod support;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use support::Failure;
+use support::child::{self, Child, Place};
+use support::contest::{Contender, Effort, contest, millis};
+use support::load::{Load, Until};
+use support::process::resident;
+use support::requests::{Key, Operator, ask, exchange, forged, former};
+use support::{instructions, postgres};
+
+/// The deployment issuer's token endpoint, and the bare handler's path alike.
+const TOKEN: &str = "/oauth/token";
+
+/// How many keys take turns in the warm exchange.
+const WARM_KEYS: usize = 256;
+
+/// How much of everything is done.
+#[derive(Clone, Copy)]
+struct Plan {
+    effort: Effort,
+    /// Keys whose first exchange is timed.
+    fresh_keys: usize,
+    /// Exchanges between two looks at memory.
+    exchanges: usize,
+}
+
+const WHOLE: Plan = Plan {
+    effort: Effort {
+        rounds: 11,
+        span: Duration::from_secs(1),
+        connections: 32,
+    },
+    fresh_keys: 1_000,
+    exchanges: 100_000,
+};
+
+const QUICK: Plan = Plan {
+    effort: Effort {
+        rounds: 3,
+        span: Duration::from_millis(250),
+        connections: 32,
+    },
+    fresh_keys: 60,
+    exchanges: 5_000,
+};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let done = match &*arguments {
+        [serve, which] if serve == child::SERVE => child::serve(which),
+        _ if has("--instructions") => run(count_instructions()),
+        // Cargo says --bench in `cargo bench` alone: in `cargo test --all-targets` a try will do.
+        _ if has("--quick") || !has("--bench") => run(measure(QUICK)),
+        _ => run(measure(WHOLE)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
+}
+
+async fn measure(plan: Plan) -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let sqlite = Place {
+        folder: folder.path(),
+        database_url: None,
+    };
+    let mut tenmint = Child::start("tenmint", &sqlite, &[])?;
+    let mut operator = Operator::of(&mut tenmint).await?;
+    let idle = resident(tenmint.id());
+    let keys = operator.keys(WARM_KEYS + plan.fresh_keys).await?;
+    let (keys, fresh) = keys.split_at(WARM_KEYS);
+
+    let exchanges = exchanges(&tenmint, keys);
+    first_uses(&tenmint, fresh, plan.effort.connections).await?;
+    let before = resident(tenmint.id());
+    let until = Until::Count(plan.exchanges);
+    exchanges.run(plan.effort.connections, until).await?;
+    println!("\nresident memory");
+    println!("{:34} {:>9}", "started, idle", mebibytes(idle));
+    println!(
+        "{:34} {:>9}",
+        format!("{} keys made", WARM_KEYS + plan.fresh_keys),
+        mebibytes(before)
+    );
+    println!(
+        "{:34} {:>9}",
+        format!("and {} exchanges later", plan.exchanges),
+        mebibytes(resident(tenmint.id()))
+    );
+
+    let bare = bare(&sqlite, &samples(&tenmint, &keys[0]).await?)?;
+    let elsewhere = tempfile::tempdir()?;
+    let database = postgres::fresh_database();
+    let postgres = Place {
+        folder: elsewhere.path(),
+        database_url: database.as_ref().map(postgres::FreshDatabase::url),
+    };
+    let mut on_postgres = None;
+    if database.is_some() {
+        let mut server = Child::start("tenmint", &postgres, &[])?;
+        let keys = Operator::of(&mut server).await?.keys(WARM_KEYS).await?;
+        let load = self::exchanges(&server, &keys);
+        on_postgres = Some((server, load));
+    }
+    let mut contenders = vec![
+        contender("bare axum and ring", &bare, &likes(&bare, TOKEN, 200)),
+        contender("tenmint, SQLite", &tenmint, &exchanges),
+    ];
+    if let Some((server, load)) = &on_postgres {
+        contenders.push(contender("tenmint, PostgreSQL", server, load));
+    }
+    let title = "warm exchange, against the bare handler that signs";
+    print!("{}", contest(title, &contenders, plan.effort).await?);
+
+    let [forged, wrong, unknown] = strangers(&mut tenmint, &keys[0])?;
+    let contenders = [
+        contender("bare axum", &bare, &likes(&bare, "/refusal", 401)),
+        contender("forged tag", &tenmint, &forged),
+        contender("wrong secret, remembered", &tenmint, &wrong),
+        contender("unknown key, remembered", &tenmint, &unknown),
+    ];
+    let title = "refusal, against the bare handler that does not sign";
+    print!("{}", contest(title, &contenders, plan.effort).await?);
+    Ok(())
+}
+
+/// First exchanges of keys: a query and an Argon2 run each. One key after the other, then many
+/// at once.
+async fn first_uses(server: &Child, fresh: &[Key], together: usize) -> Result<(), Failure> {
+    println!("\nfirst exchange of a fresh key, Argon2 included");
+    println!(
+        "{:34} {:>9} {:>8} {:>8} {:>8} {:>8}",
+        "", "per s", "p50", "p90", "p99", "longest"
+    );
+    let (alone, at_once) = fresh.split_at(fresh.len() / 2);
+    for (keys, connections) in [(alone, 1), (at_once, together)] {
+        let load = exchanges(server, keys);
+        let mut outcome = load.run(connections, Until::Count(keys.len())).await?;
+        let [half, most, late, longest] =
+            [50, 90, 99, 100].map(|percent| millis(outcome.percentile(percent)));
+        let name = format!("{} keys, {connections} at a time", keys.len());
+        let rate = outcome.rate();
+        println!("{name:34} {rate:>9.0} {half:>8} {most:>8} {late:>8} {longest:>8}");
+    }
+    Ok(())
+}
+
+async fn count_instructions() -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let place = Place {
+        folder: folder.path(),
+        database_url: None,
+    };
+    let mut server = Child::start("tenmint", &place, &[])?;
+    let key = Operator::of(&mut server).await?.keys(1).await?;
+    let samples = samples(&server, &key[0]).await?;
+    server.stop()?;
+
+    println!("\ninstructions per request");
+    let say = |name: &str, count: u64| println!("{name:34} {count:>9}");
+    for (name, path, status) in [("bare-signing", TOKEN, 200), ("bare", "/refusal", 401)] {
+        let count = instructions::each(name, "bare", async |server| {
+            server.tell(&samples)?;
+            Ok(likes(server, path, status))
+        });
+        say(name, count.await?);
+    }
+    let count = instructions::each("tenmint", "tenmint", async |server| {
+        let keys = Operator::of(server).await?.keys(8).await?;
+        Ok(exchanges(server, &keys))
+    });
+    say("tenmint", count.await?);
+    for (at, name) in ["forged-tag", "wrong-secret", "unknown-key"]
+        .into_iter()
+        .enumerate()
+    {
+        let count = instructions::each(name, "tenmint", async |server| {
+            let keys = Operator::of(server).await?.keys(1).await?;
+            Ok(Arc::clone(&strangers(server, &keys[0])?[at]))
+        });
+        say(name, count.await?);
+    }
+    Ok(())
+}
+
+/// A bare server that answers likes of `samples`.
+fn bare(place: &Place<'_>, samples: &str) -> Result<Child, Failure> {
+    let mut bare = Child::start("bare", place, &[])?;
+    bare.tell(samples)?;
+    Ok(bare)
+}
+
+/// A token answer and a refusal of tenmint's, on one line.
+async fn samples(server: &Child, key: &Key) -> Result<String, Failure> {
+    let (_, issued) = ask(server.address, &exchange(TOKEN, key)).await?;
+    let (_, refused) = ask(server.address, &exchange(TOKEN, &forged(key)?)).await?;
+    let (issued, refused) = (String::from_utf8(issued)?, String::from_utf8(refused)?);
+    Ok(format!(r#"{{"issued":{issued},"refused":{refused}}}"#))
+}
+
+/// Requests to the bare handler, no different from those to tenmint.
+fn likes(bare: &Child, path: &str, status: u16) -> Arc<Load> {
+    let key = Key {
+        id: format!("key_{}", "0".repeat(26)),
+        secret: format!("tmsk_{}_{}", "0".repeat(26), "0".repeat(60)),
+    };
+    load(bare, vec![exchange(path, &key)], status)
+}
+
+fn exchanges(server: &Child, keys: &[Key]) -> Arc<Load> {
+    let requests = keys.iter().map(|key| exchange(TOKEN, key)).collect();
+    load(server, requests, 200)
+}
+
+/// Those who hold no key in force: with a forged tag, a wrong secret, the id of no key.
+fn strangers(server: &mut Child, key: &Key) -> Result<[Arc<Load>; 3], Failure> {
+    let nobody = Key {
+        id: format!("key_{}", "0".repeat(26)),
+        secret: String::new(),
+    };
+    let forged = forged(key)?;
+    let wrong = former(server, key)?;
+    let unknown = former(server, &nobody)?;
+    Ok([forged, wrong, unknown].map(|key| load(server, vec![exchange(TOKEN, &key)], 401)))
+}
+
+fn load(server: &Child, requests: Vec<Vec<u8>>, status: u16) -> Arc<Load> {
+    Arc::new(Load {
+        address: server.address,
+        requests,
+        status,
+    })
+}
+
+fn contender<'a>(name: &'a str, server: &'a Child, load: &Arc<Load>) -> Contender<'a> {
+    Contender {
+        name,
+        server,
+        load: Arc::clone(load),
+    }
+}
+
+fn mebibytes(kibibytes: Option<u64>) -> String {
+    kibibytes.map_or_else(
+        || "not measured".to_owned(),
+        |kibibytes| format!("{} MiB", kibibytes.div_ceil(1024)),
+    )
+}

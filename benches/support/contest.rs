@@ -1,0 +1,195 @@
+//! Servers side by side: alternating rounds under the same load, and what they come to.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Failure;
+use super::child::Child;
+use super::load::{Load, Until};
+use super::process::used;
+
+/// How much is done.
+#[derive(Clone, Copy)]
+pub struct Effort {
+    /// Alternating rounds.
+    pub rounds: usize,
+    /// How long each contender has in each.
+    pub span: Duration,
+    /// Connections at once.
+    pub connections: usize,
+}
+
+/// A server under a load.
+pub struct Contender<'a> {
+    /// What it is called in the table.
+    pub name: &'a str,
+    /// The server.
+    pub server: &'a Child,
+    /// What it is asked.
+    pub load: Arc<Load>,
+}
+
+/// What all rounds came to.
+pub struct Table {
+    title: String,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    name: String,
+    rate: f64,
+    micros: Option<f64>,
+    busy: Option<f64>,
+    median_wait: Duration,
+    late_wait: Duration,
+    by_rate: Spread,
+    by_time: Option<Spread>,
+}
+
+/// Median, least and greatest.
+struct Spread([f64; 3]);
+
+struct Turn {
+    rate: f64,
+    micros: Option<f64>,
+    busy: Option<f64>,
+    median_wait: Duration,
+    late_wait: Duration,
+}
+
+/// Lets the contenders take turns. The first is the measure of the others: it has the first and
+/// the last turn of each round, so that what the machine does meanwhile weighs on both sides, and
+/// its last turn against its first tells how much of every number is noise.
+pub async fn contest(
+    title: &str,
+    contenders: &[Contender<'_>],
+    effort: Effort,
+) -> Result<Table, Failure> {
+    let order: Vec<_> = (0..contenders.len()).chain([0]).collect();
+    let mut turns: Vec<Vec<Turn>> = order.iter().map(|_| Vec::new()).collect();
+    for round in 0..=effort.rounds {
+        for (turns, at) in turns.iter_mut().zip(&order) {
+            let turn = take(&contenders[*at], effort).await?;
+            // The first round warms up: pages, branch predictors, the clock of the processor.
+            if round > 0 {
+                turns.push(turn);
+            }
+        }
+    }
+    let again = turns.len() - 1;
+    let rows = order.iter().enumerate().map(|(at, contender)| {
+        let name = match at {
+            _ if at == again => "  again, against its first turn",
+            _ => contenders[*contender].name,
+        };
+        let last = if at == again { 0 } else { again };
+        Row::of(name, &turns[at], [&turns[0], &turns[last]])
+    });
+    Ok(Table {
+        title: title.to_owned(),
+        rows: rows.collect(),
+    })
+}
+
+async fn take(contender: &Contender<'_>, effort: Effort) -> Result<Turn, Failure> {
+    let process = contender.server.id();
+    let before = used(process);
+    let until = Until::Time(effort.span);
+    let mut outcome = contender.load.run(effort.connections, until).await?;
+    let busy = used(process).since(&before);
+    let answers = f64::from(u32::try_from(outcome.waits.len())?);
+    Ok(Turn {
+        rate: outcome.rate(),
+        micros: busy.map(|busy| busy.as_secs_f64() * 1e6 / answers),
+        busy: busy.map(|busy| busy.as_secs_f64() / outcome.took.as_secs_f64()),
+        median_wait: outcome.percentile(50),
+        late_wait: outcome.percentile(99),
+    })
+}
+
+impl Row {
+    /// Of the turns of one contender and the two turns beside each of which it is held.
+    fn of(name: &str, turns: &[Turn], measure: [&[Turn]; 2]) -> Self {
+        let middle = |each: fn(&Turn) -> Option<f64>| {
+            let known: Option<Vec<f64>> = turns.iter().map(each).collect();
+            known.map(|known| Spread::of(known).0[0])
+        };
+        let wait = |each: fn(&Turn) -> Duration| {
+            let mut waits: Vec<_> = turns.iter().map(each).collect();
+            waits.sort_unstable();
+            waits.get(waits.len() / 2).copied().unwrap_or_default()
+        };
+        let beside = |each: fn(&Turn) -> Option<f64>| {
+            let [first, last] = measure;
+            let ratios = turns.iter().zip(first).zip(last);
+            let ratios: Option<Vec<f64>> = ratios
+                .map(|((turn, first), last)| {
+                    Some(each(turn)? / f64::midpoint(each(first)?, each(last)?))
+                })
+                .collect();
+            ratios.map(Spread::of)
+        };
+        Self {
+            name: name.to_owned(),
+            rate: middle(|turn| Some(turn.rate)).unwrap_or_default(),
+            micros: middle(|turn| turn.micros),
+            busy: middle(|turn| turn.busy),
+            median_wait: wait(|turn| turn.median_wait),
+            late_wait: wait(|turn| turn.late_wait),
+            by_rate: beside(|turn| Some(turn.rate)).unwrap_or(Spread([f64::NAN; 3])),
+            by_time: beside(|turn| turn.micros.map(f64::recip)),
+        }
+    }
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>) -> Self {
+        values.sort_unstable_by(f64::total_cmp);
+        let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+        let last = values.len().saturating_sub(1);
+        Self([at(values.len() / 2), at(0), at(last)])
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [middle, least, greatest] = self.0;
+        write!(f, "{middle:.2} ({least:.2} to {greatest:.2})")
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n{}", self.title)?;
+        writeln!(
+            f,
+            "{:34} {:>7} {:>6} {:>8} {:>8} {:>8}   {:20}   by CPU time",
+            "", "per s", "busy", "CPU each", "p50", "p99", "ratio by rate"
+        )?;
+        for row in &self.rows {
+            let busy = shown(row.busy, |busy| format!("{:.0} %", busy * 100.0));
+            let micros = shown(row.micros, |micros| format!("{micros:.1} µs"));
+            let by_time = shown(row.by_time.as_ref(), Spread::to_string);
+            writeln!(
+                f,
+                "{:34} {:>7.0} {busy:>6} {micros:>8} {:>8} {:>8}   {:20}   {by_time}",
+                row.name,
+                row.rate,
+                millis(row.median_wait),
+                millis(row.late_wait),
+                row.by_rate.to_string(),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn shown<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
+    value.map_or_else(|| "?".to_owned(), show)
+}
+
+/// A duration for people.
+pub fn millis(wait: Duration) -> String {
+    format!("{:.2} ms", wait.as_secs_f64() * 1e3)
+}

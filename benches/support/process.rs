@@ -1,0 +1,43 @@
+//! What a process has used, as Linux tells it in files. Elsewhere nothing is measured.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+/// Processor time of each thread so far.
+#[derive(Clone, Default)]
+pub struct Used(BTreeMap<u32, Duration>);
+
+/// What the threads of a process have used so far.
+pub fn used(process: u32) -> Used {
+    let threads = fs::read_dir(format!("/proc/{process}/task"));
+    let threads = threads.into_iter().flatten().flatten().filter_map(|entry| {
+        let thread = entry.file_name().to_str()?.parse().ok()?;
+        let statistics = fs::read_to_string(entry.path().join("schedstat")).ok()?;
+        let nanoseconds = statistics.split(' ').next()?.parse().ok()?;
+        Some((thread, Duration::from_nanos(nanoseconds)))
+    });
+    Used(threads.collect())
+}
+
+impl Used {
+    /// What was used since `before`; `None` where the system does not tell.
+    pub fn since(&self, before: &Self) -> Option<Duration> {
+        // A thread that has ended in between takes what it used with it: of those that serve
+        // requests none does.
+        let each = self.0.iter().map(|(thread, used)| {
+            let then = before.0.get(thread).copied().unwrap_or_default();
+            used.saturating_sub(then)
+        });
+        (!self.0.is_empty()).then(|| each.sum())
+    }
+}
+
+/// Resident memory in KiB.
+pub fn resident(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
