@@ -38,7 +38,7 @@ pub async fn serve(listener: TcpListener) -> Result<Tenmint, Failure> {
         .map_err(|why| why.to_string())?;
     let jobs = app.start_jobs();
     let router = tenmint::http::router(Arc::clone(&app));
-    let limits = settings.limits();
+    let limits = (&settings).into();
     tokio::spawn(async move {
         let _jobs = jobs;
         let _ = tenmint::serve::run(listener, router, limits, std::future::pending()).await;
