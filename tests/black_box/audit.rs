@@ -55,12 +55,13 @@ fn says(event: &AuditEvent, actor: &str, action: &str, target: &str) {
     assert!(request.starts_with("req_"), "{request}");
 }
 
-fn operators_id(server: &Server) -> String {
-    format!("key_{}", server.operator.split('_').nth(1).unwrap())
+/// The operator, reaching into another organization with its key.
+fn operator_reaching_in(server: &Server) -> String {
+    format!("operator:{}", server.operator_key().id)
 }
 
 async fn each_act_leaves_one_event_that_says_who_did_what_to_what(server: Server) {
-    let operator = &operators_id(&server);
+    let operator = &operator_reaching_in(&server);
     let mut log = Log::of(&server, "acme").await;
     let root = "/v1/organizations";
     let operate = async |path: &str, body: Value| {
