@@ -1,7 +1,8 @@
 //! The exchange against the least a server can do, and what it takes: time, memory, first uses.
 //!
 //! `cargo bench --bench exchange`; with `-- --quick` a try of some seconds, with
-//! `-- --instructions` a count under valgrind. `docs/performance.md` explains the numbers.
+//! `-- --instructions` a count under valgrind, of what is named after it or of everything.
+//! `docs/performance.md` explains the numbers.
 
 #![allow(
     clippy::print_stdout,
@@ -64,7 +65,7 @@ fn main() -> ExitCode {
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let done = match &*arguments {
         [serve, which] if serve == child::SERVE => child::serve(which),
-        _ if has("--instructions") => run(count_instructions()),
+        _ if has("--instructions") => run(count_instructions(&arguments)),
         // Cargo says --bench in `cargo bench` alone: in `cargo test --all-targets` a try will do.
         _ if has("--quick") || !has("--bench") => run(measure(QUICK)),
         _ => run(measure(WHOLE)),
@@ -172,7 +173,12 @@ async fn first_uses(server: &Child, fresh: &[Key], together: usize) -> Result<()
     Ok(())
 }
 
-async fn count_instructions() -> Result<(), Failure> {
+async fn count_instructions(arguments: &[String]) -> Result<(), Failure> {
+    let named: Vec<_> = arguments
+        .iter()
+        .filter(|name| !name.starts_with("--"))
+        .collect();
+    let wanted = |name: &str| named.is_empty() || named.iter().any(|named| *named == name);
     let folder = tempfile::tempdir()?;
     let place = Place {
         folder: folder.path(),
@@ -186,21 +192,27 @@ async fn count_instructions() -> Result<(), Failure> {
     println!("\ninstructions per request");
     let say = |name: &str, count: u64| println!("{name:34} {count:>9}");
     for (name, path, status) in [("bare-signing", TOKEN, 200), ("bare", "/refusal", 401)] {
+        if !wanted(name) {
+            continue;
+        }
         let count = instructions::each(name, "bare", async |server| {
             server.tell(&samples)?;
             Ok(likes(server, path, status))
         });
         say(name, count.await?);
     }
-    let count = instructions::each("tenmint", "tenmint", async |server| {
-        let keys = Operator::of(server).await?.keys(8).await?;
-        Ok(exchanges(server, &keys))
-    });
-    say("tenmint", count.await?);
-    for (at, name) in ["forged-tag", "wrong-secret", "unknown-key"]
-        .into_iter()
-        .enumerate()
-    {
+    if wanted("tenmint") {
+        let count = instructions::each("tenmint", "tenmint", async |server| {
+            let keys = Operator::of(server).await?.keys(8).await?;
+            Ok(exchanges(server, &keys))
+        });
+        say("tenmint", count.await?);
+    }
+    let strange = ["forged-tag", "wrong-secret", "unknown-key"];
+    for (at, name) in strange.into_iter().enumerate() {
+        if !wanted(name) {
+            continue;
+        }
         let count = instructions::each(name, "tenmint", async |server| {
             let keys = Operator::of(server).await?.keys(1).await?;
             Ok(Arc::clone(&strangers(server, &keys[0])?[at]))
