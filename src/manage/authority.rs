@@ -51,6 +51,12 @@ impl Authority {
         })
     }
 
+    /// When it ends, if it does.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.0.as_ref().and_then(|bounds| bounds.expires_at)
+    }
+
     /// Requires an action.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use super::refusal::{Kind, Refusal};
 use super::{Management, Minted, to_its_end};
 use crate::crypto::jose::key_pair::{KeyPair, thumbprint};
 use crate::crypto::seal::Row;
-use crate::domain::api_key::{ApiKey, NewApiKey};
+use crate::domain::api_key::{ApiKey, Expiry, NewApiKey};
 use crate::domain::management::{ManagementAction, bootstrap_scopes};
 use crate::domain::network::NetworkSet;
 use crate::domain::organization::{Organization, OrganizationId};
@@ -59,7 +59,8 @@ pub struct Bootstrapped {
 /// Bootstraps an organization. Concurrent and repeated calls give one signing key and one
 /// management key between them; the first answer alone carries the secret.
 ///
-/// It is a grant: whoever bootstraps must hold what the management key will.
+/// It is a grant: whoever bootstraps must hold what the management key will, and the management
+/// key ends with the key that makes it, if that one ends.
 ///
 /// # Errors
 /// [`Refusal::OtherAlgorithm`] when it was bootstrapped with another, among others.
@@ -134,7 +135,8 @@ async fn within(
         networks: NetworkSet::any(),
         external_id: None,
         metadata: Metadata::default(),
-        expiry: None,
+        // It ends with whoever makes it, so that keys which expire, as they should, can bootstrap.
+        expiry: act.authority.expires_at().map(Expiry::At),
     };
     let inserted = insert(management, &mut act, new, minted).await;
     let (key, secret) = inserted.map_err(|refusal| match refusal {
