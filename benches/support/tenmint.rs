@@ -29,7 +29,7 @@ pub struct Tenmint {
 /// Opens a deployment as the environment describes it, and serves it on `listener`.
 pub async fn serve(listener: TcpListener) -> Result<Tenmint, Failure> {
     let settings = Line::try_parse_from(["tenmint"])?.settings;
-    tenmint::telemetry::start(&settings.log, Some(true))?;
+    let log = tenmint::telemetry::start(&settings.log, Some(true))?;
     let base = settings.base(listener.local_addr()?)?;
     let app = App::open(&settings, base, Clock::system(), Role::Server).await?;
     let name = Name::new("bench")?;
@@ -40,7 +40,7 @@ pub async fn serve(listener: TcpListener) -> Result<Tenmint, Failure> {
     let router = tenmint::http::router(Arc::clone(&app));
     let limits = (&settings).into();
     tokio::spawn(async move {
-        let _jobs = jobs;
+        let _held = (jobs, log);
         let _ = tenmint::serve::run(listener, router, limits, std::future::pending()).await;
     });
     Ok(Tenmint {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -15,6 +16,7 @@ on_both_engines!(
     a_revocation_reaches_an_exchange_already_under_way,
     a_suspension_stops_all_keys_of_an_organization_at_once,
     what_another_process_changes_is_noticed,
+    a_quiet_database_is_listened_to_without_alarm,
 );
 
 /// Eight keys revoked in turn while each is exchanged without pause: whatever began after
@@ -113,12 +115,19 @@ async fn what_another_process_changes_is_noticed(server: Server) {
         server.place().execute(&notify).await;
     }
     while server.exchange(&key, &[]).await.status == StatusCode::OK {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     server
         .exchange(&key, &[])
         .await
         .refuses(401, "invalid_client");
+}
+
+/// For longer than a listener may go without a heartbeat of its own.
+async fn a_quiet_database_is_listened_to_without_alarm(server: Server) {
+    let mut changes = server.app.management.store.listen().await.unwrap();
+    let heard = tokio::time::timeout(Duration::from_secs(8), changes.next()).await;
+    assert!(heard.is_err(), "{heard:?}");
 }
 
 async fn revoke(server: &Server, manager: &Key, key: &Key) {
