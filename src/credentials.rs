@@ -13,6 +13,7 @@ use quick_cache::sync::Cache;
 use crate::crypto::Crypto;
 use crate::crypto::secret_hash::StoredHashError;
 use crate::domain::api_key::{ApiKey, Status};
+use crate::domain::claims::KeyClaims;
 use crate::domain::secret::{ApiKeySecret, KeyId};
 use crate::domain::timestamp::Timestamp;
 use crate::store::Store;
@@ -43,8 +44,8 @@ pub struct Credentials {
 pub struct Credential {
     /// The key.
     pub key: ApiKey,
-    /// Its scopes as a `scope` claim, ready to use.
-    pub scope_parameter: String,
+    /// What its tokens say of it, ready to use.
+    pub claims: KeyClaims,
     /// Whether its organization is suspended.
     pub organization_suspended: bool,
     hash: String,
@@ -234,7 +235,7 @@ impl Verified {
 impl From<StoredCredential> for Credential {
     fn from(stored: StoredCredential) -> Self {
         Self {
-            scope_parameter: stored.key.scopes.to_parameter(),
+            claims: KeyClaims::of(&stored.key),
             key: stored.key,
             organization_suspended: stored.organization_suspended,
             hash: stored.hash,

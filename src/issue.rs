@@ -180,7 +180,7 @@ impl Mint {
             });
         }
         let scope = match scope {
-            AskedScope::Everything => credential.scope_parameter.clone(),
+            AskedScope::Everything => credential.claims.scope.clone(),
             AskedScope::Malformed(why) => return Err(Refusal::MalformedScope(why.clone())),
             AskedScope::These(asked) => match key.scopes.uncovered(asked) {
                 None => asked.to_parameter(),
@@ -211,8 +211,8 @@ impl Mint {
         }
         let token = identity.signer.sign(&Claims {
             iss: &issuer.name(&self.base),
-            sub: key.id,
-            client_id: key.id,
+            sub: &credential.claims.id,
+            client_id: &credential.claims.id,
             aud: &audience,
             iat: now,
             nbf: now,
@@ -220,7 +220,7 @@ impl Mint {
             jti: &random::token_id(),
             scope: &scope,
             org: &key.organization,
-            allowed_ip_cidrs: (!key.networks.is_unrestricted()).then_some(&key.networks),
+            allowed_ip_cidrs: credential.claims.networks.as_deref(),
         });
         if token.len() > MAX_TOKEN {
             return Err(Refusal::TokenTooLong);

@@ -1,13 +1,12 @@
 //! What an access token says (RFC 9068 §2.2).
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::api_key::ApiKey;
 use super::audience::Audience;
 use super::issuer::{BaseUrl, Issuer};
-use super::network::NetworkSet;
 use super::organization::OrganizationId;
-use super::secret::KeyId;
 use super::timestamp::Timestamp;
 
 /// Longest token issued, in bytes: it must fit beside cookies in the 8 KB of headers that
@@ -20,9 +19,9 @@ pub struct Claims<'a> {
     /// The issuer's name.
     pub iss: &'a str,
     /// The key's id: a client acts for itself.
-    pub sub: KeyId,
+    pub sub: &'a str,
     /// The key's id (RFC 9068 §2.2).
-    pub client_id: KeyId,
+    pub client_id: &'a str,
     /// Which resources the token is for.
     pub aud: &'a Audience,
     /// When it was issued, Unix seconds.
@@ -42,7 +41,31 @@ pub struct Claims<'a> {
     pub org: &'a OrganizationId,
     /// The networks the key may be used from; absent when from anywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub allowed_ip_cidrs: Option<&'a NetworkSet>,
+    pub allowed_ip_cidrs: Option<&'a RawValue>,
+}
+
+/// What every token of a key says alike, rendered once for all of them.
+#[derive(Clone, Debug)]
+pub struct KeyClaims {
+    /// `sub` and `client_id`.
+    pub id: String,
+    /// `scope` when nothing narrower is asked for.
+    pub scope: String,
+    /// `allowed_ip_cidrs`.
+    pub networks: Option<Box<RawValue>>,
+}
+
+impl KeyClaims {
+    /// Those of a key.
+    #[must_use]
+    pub fn of(key: &ApiKey) -> Self {
+        let restricted = (!key.networks.is_unrestricted()).then_some(&key.networks);
+        Self {
+            id: key.id.to_string(),
+            scope: key.scopes.to_parameter(),
+            networks: restricted.map(|networks| to_raw_value(networks).expect("networks are JSON")),
+        }
+    }
 }
 
 /// The claims of a token presented to tenmint itself, after its signature was verified.
@@ -72,18 +95,19 @@ pub fn longest_token(base: &BaseUrl, audience: &Audience, key: &ApiKey) -> usize
     /// The header with its kid, the signature of the longest algorithm in use, two dots.
     const AROUND: usize = 130 + 86 + 2;
     let issuer = Issuer::Organization(key.organization.clone());
+    let of_key = KeyClaims::of(key);
     let claims = Claims {
         iss: &issuer.name(base),
-        sub: key.id,
-        client_id: key.id,
+        sub: &of_key.id,
+        client_id: &of_key.id,
         aud: audience,
         iat: Timestamp::MAX,
         nbf: Timestamp::MAX,
         exp: Timestamp::MAX,
         jti: "0123456789012345678901",
-        scope: &key.scopes.to_parameter(),
+        scope: &of_key.scope,
         org: &key.organization,
-        allowed_ip_cidrs: Some(&key.networks),
+        allowed_ip_cidrs: of_key.networks.as_deref(),
     };
     let payload = serde_json::to_vec(&claims).expect("claims are JSON").len();
     payload.div_ceil(3) * 4 + AROUND

@@ -110,8 +110,8 @@ impl<'a> Signed<'a> {
         let at = |offset| Timestamp::from_unix(now + offset).unwrap();
         identity.signer.sign(&Claims {
             iss: &self.issuer,
-            sub: self.key.id.parse().unwrap(),
-            client_id: self.key.id.parse().unwrap(),
+            sub: &self.key.id,
+            client_id: &self.key.id,
             aud: &audience,
             iat: at(self.from),
             nbf: at(self.from),

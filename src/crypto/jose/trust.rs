@@ -179,6 +179,7 @@ mod tests {
     use crate::domain::claims::Claims;
     use crate::domain::network::NetworkSet;
     use crate::domain::secret::KeyId;
+    use serde_json::value::to_raw_value;
 
     const ISSUER: &str = "https://auth.example";
 
@@ -199,11 +200,12 @@ mod tests {
     }
 
     fn token(signer: &Signer, audience: &str) -> String {
-        let networks = NetworkSet::any();
+        let networks = to_raw_value(&NetworkSet::any()).unwrap();
+        let id = KeyId::new(ulid::Ulid(1)).to_string();
         signer.sign(&Claims {
             iss: ISSUER,
-            sub: KeyId::new(ulid::Ulid(1)),
-            client_id: KeyId::new(ulid::Ulid(1)),
+            sub: &id,
+            client_id: &id,
             aud: &Audience::one(audience.parse().unwrap()),
             iat: at(1_000),
             nbf: at(1_000),
