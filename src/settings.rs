@@ -1,244 +1,18 @@
 //! Settings: flags and environment variables of the same name, parsed once into types.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
+mod flags;
 
-use clap::{Args, ValueEnum};
+use std::net::SocketAddr;
+
+pub use flags::{EmptyScopes, LogFormat, Settings, TokenTypeSetting};
 
 use crate::crypto::jose::signer::TokenType;
 use crate::crypto::secret_hash::HashCost;
-use crate::domain::audience::{Audiences, AudiencesError, Resource};
-use crate::domain::client_address::{ForwardingHeader, TrustedProxies};
+use crate::domain::audience::{Audiences, AudiencesError};
+use crate::domain::client_address::TrustedProxies;
 use crate::domain::issuer::{BaseUrl, BaseUrlError};
-use crate::domain::network::Network;
 use crate::domain::scope::ScopeSet;
-use crate::domain::secret::KeyPrefix;
 use crate::store::engine::{DatabaseUrl, DatabaseUrlError};
-
-/// What a deployment can be told. Every flag has an environment variable of its name, with
-/// `TENMINT_` before it; the flag wins. No secret has a flag: the process list shows flags.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Settings")]
-pub struct Settings {
-    /// Address and port to listen on
-    #[arg(
-        long,
-        env = "TENMINT_LISTEN",
-        hide_env_values = true,
-        value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:8080"
-    )]
-    pub listen: SocketAddr,
-
-    /// Public base URL: the deployment issuer's `iss`, and the audience of the management plane.
-    /// Must be https, except on loopback [default: http:// and LISTEN, when that is loopback]
-    #[arg(
-        long,
-        env = "TENMINT_ISSUER",
-        hide_env_values = true,
-        value_name = "URL"
-    )]
-    pub issuer: Option<String>,
-
-    /// Database: sqlite:PATH or postgres://USER@HOST/DATABASE. A URL with a password is taken
-    /// from the environment only
-    #[arg(
-        long,
-        env = "TENMINT_DATABASE_URL",
-        hide_env_values = true,
-        value_name = "URL",
-        default_value = "sqlite:data/tenmint.db"
-    )]
-    pub database_url: String,
-
-    /// File that holds the root key; made on first start
-    #[arg(
-        long,
-        env = "TENMINT_ROOT_KEY_FILE",
-        hide_env_values = true,
-        value_name = "PATH",
-        default_value = "keys/root.key"
-    )]
-    pub root_key_file: PathBuf,
-
-    /// Audiences that tokens are issued for, comma-separated absolute URIs; the first is the
-    /// default [default: ISSUER/api]
-    #[arg(
-        long,
-        env = "TENMINT_AUDIENCE",
-        hide_env_values = true,
-        value_name = "URI,...",
-        value_delimiter = ','
-    )]
-    pub audience: Vec<Resource>,
-
-    /// How long a token lives: 60s to 1h
-    #[arg(long, env = "TENMINT_TOKEN_LIFETIME", hide_env_values = true, value_name = "DURATION", default_value = "600s", value_parser = token_lifetime)]
-    pub token_lifetime: Duration,
-
-    /// The `typ` header of tokens. Spring Security 7 refuses at+jwt by default
-    #[arg(
-        long,
-        env = "TENMINT_TOKEN_TYP",
-        hide_env_values = true,
-        default_value = "at+jwt"
-    )]
-    pub token_typ: TokenTypeSetting,
-
-    /// What new API keys begin with: 1 to 16 lower-case letters, digits and _
-    #[arg(
-        long,
-        env = "TENMINT_KEY_PREFIX",
-        hide_env_values = true,
-        value_name = "PREFIX",
-        default_value = "tmsk"
-    )]
-    pub key_prefix: KeyPrefix,
-
-    /// Networks of the proxies in front, comma-separated: from these, and no others, the
-    /// client's address is taken from CLIENT_IP_HEADER
-    #[arg(
-        long,
-        env = "TENMINT_TRUSTED_PROXIES",
-        hide_env_values = true,
-        value_name = "CIDR,...",
-        value_delimiter = ','
-    )]
-    pub trusted_proxies: Vec<Network>,
-
-    /// The one header trusted proxies tell the client's address in: X-Forwarded-For or Forwarded
-    #[arg(
-        long,
-        env = "TENMINT_CLIENT_IP_HEADER",
-        hide_env_values = true,
-        value_name = "HEADER",
-        default_value = "X-Forwarded-For"
-    )]
-    pub client_ip_header: ForwardingHeader,
-
-    /// What a new API key without scopes is: refused, or given every platform scope
-    #[arg(
-        long,
-        env = "TENMINT_EMPTY_SCOPES",
-        hide_env_values = true,
-        default_value = "refuse"
-    )]
-    pub empty_scopes: EmptyScopes,
-
-    /// Memory of one secret hash in KiB: 8 to 65536
-    #[arg(
-        long,
-        env = "TENMINT_ARGON2_MEMORY",
-        hide_env_values = true,
-        value_name = "KIB",
-        default_value = "1024"
-    )]
-    pub argon2_memory: u32,
-
-    /// Passes of one secret hash: 1 to 16
-    #[arg(
-        long,
-        env = "TENMINT_ARGON2_PASSES",
-        hide_env_values = true,
-        value_name = "N",
-        default_value = "1"
-    )]
-    pub argon2_passes: u32,
-
-    /// Lanes of one secret hash: 1 to 4
-    #[arg(
-        long,
-        env = "TENMINT_ARGON2_LANES",
-        hide_env_values = true,
-        value_name = "N",
-        default_value = "1"
-    )]
-    pub argon2_lanes: u32,
-
-    /// Most connections held at once; further ones wait
-    #[arg(long, env = "TENMINT_MAX_CONNECTIONS", hide_env_values = true, value_name = "N", default_value = "8192", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub max_connections: u32,
-
-    /// How long a new connection may take to send its first request's head
-    #[arg(long, env = "TENMINT_FIRST_REQUEST_TIMEOUT", hide_env_values = true, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
-    pub first_request_timeout: Duration,
-
-    /// How long an open connection may stay idle; longer than a proxy in front keeps its own
-    #[arg(long, env = "TENMINT_IDLE_TIMEOUT", hide_env_values = true, value_name = "DURATION", default_value = "75s", value_parser = humantime::parse_duration)]
-    pub idle_timeout: Duration,
-
-    /// How long a request may take from its head to its answer
-    #[arg(long, env = "TENMINT_REQUEST_TIMEOUT", hide_env_values = true, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
-    pub request_timeout: Duration,
-
-    /// How long a shutdown goes on serving while /readyz already says no, so that load balancers
-    /// notice before connections are refused
-    #[arg(
-        long,
-        env = "TENMINT_SHUTDOWN_DELAY",
-        hide_env_values = true,
-        value_name = "DURATION",
-        default_value = "0s",
-        value_parser = humantime::parse_duration
-    )]
-    pub shutdown_delay: Duration,
-
-    /// How long a shutdown waits for requests under way; a second signal ends the wait
-    #[arg(long, env = "TENMINT_DRAIN_TIMEOUT", hide_env_values = true, value_name = "DURATION", default_value = "20s", value_parser = humantime::parse_duration)]
-    pub drain_timeout: Duration,
-
-    /// Form of the log: text, json, or auto (text on a terminal, json elsewhere)
-    #[arg(
-        long,
-        env = "TENMINT_LOG_FORMAT",
-        hide_env_values = true,
-        default_value = "auto"
-    )]
-    pub log_format: LogFormat,
-
-    /// Which events are logged: error, warn, info, debug, trace, or a filter such as
-    /// tenmint=debug,info
-    #[arg(
-        long,
-        env = "TENMINT_LOG",
-        hide_env_values = true,
-        value_name = "FILTER",
-        default_value = "info"
-    )]
-    pub log: String,
-}
-
-/// The `typ` of tokens, as it is set.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum TokenTypeSetting {
-    /// RFC 9068.
-    #[value(name = "at+jwt")]
-    AtJwt,
-    /// For validators that refuse the other.
-    #[value(name = "JWT")]
-    Jwt,
-}
-
-/// What a new API key without scopes is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum EmptyScopes {
-    /// An error.
-    Refuse,
-    /// A key with the scope `*`.
-    Full,
-}
-
-/// The form of the log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
-    Auto,
-    /// For people.
-    Text,
-    /// For machines: one JSON object a line.
-    Json,
-}
 
 /// Why settings that are each well-formed cannot be used together.
 #[derive(Debug, thiserror::Error)]
@@ -344,7 +118,6 @@ impl Settings {
         }
     }
 }
-
 impl From<TokenTypeSetting> for TokenType {
     fn from(setting: TokenTypeSetting) -> Self {
         match setting {
@@ -352,14 +125,6 @@ impl From<TokenTypeSetting> for TokenType {
             TokenTypeSetting::Jwt => Self::Jwt,
         }
     }
-}
-
-fn token_lifetime(text: &str) -> Result<Duration, String> {
-    let lifetime = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if !(60..=3_600).contains(&lifetime.as_secs()) || lifetime.subsec_nanos() != 0 {
-        return Err("write a whole number of seconds between 60s and 1h".to_owned());
-    }
-    Ok(lifetime)
 }
 
 #[cfg(test)]
