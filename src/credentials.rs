@@ -11,6 +11,7 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 
 use crate::crypto::Crypto;
+use crate::crypto::fingerprint;
 use crate::crypto::secret_hash::StoredHashError;
 use crate::domain::api_key::{ApiKey, Status};
 use crate::domain::claims::KeyClaims;
@@ -49,6 +50,17 @@ pub struct Credential {
     /// Whether its organization is suspended.
     pub organization_suspended: bool,
     hash: String,
+    /// That of the secret which a rotation replaced, if it may still count.
+    ending_hash: Option<String>,
+}
+
+/// Which of a key's secrets was presented.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// The key's own.
+    Lasting,
+    /// The one before, while a rotation lets both count.
+    Ending,
 }
 
 /// A credential whose holder proved to be who it says, and how fresh that knowledge is.
@@ -56,6 +68,8 @@ pub struct Credential {
 pub struct Verified {
     /// The credential.
     pub credential: Arc<Credential>,
+    /// Which secret was proven; the key's own where a token stands for it.
+    pub which: Which,
     loaded: Generation,
 }
 
@@ -72,7 +86,7 @@ pub enum Denied {
     #[error("wrong secret")]
     WrongSecret,
     /// The key has ended.
-    #[error("key is {}", match .0 { Status::Active => "active", Status::Expired => "expired", Status::Revoked => "revoked" })]
+    #[error("key is {}", .0.as_str())]
     Ended(Status),
     /// The key's organization is suspended.
     #[error("organization is suspended")]
@@ -121,10 +135,15 @@ impl Credentials {
         let id = secret.id();
         let Cached { loaded, credential } = self.look_up(id).await?;
         let credential = credential.ok_or(Denied::Unknown)?;
-        if !self.proofs.prove(secret, &credential).await? {
+        let which = credential.presented(&secret, now);
+        if !self.proofs.prove(secret, &credential, which).await? {
             return Err(Denied::WrongSecret);
         }
-        let verified = Verified { credential, loaded };
+        let verified = Verified {
+            credential,
+            which,
+            loaded,
+        };
         verified.require_in_force(now)?;
         Ok(verified)
     }
@@ -137,7 +156,11 @@ impl Credentials {
     pub async fn of_token(&self, id: KeyId, now: Timestamp) -> Result<Verified, Denied> {
         let Cached { loaded, credential } = self.look_up(id).await?;
         let credential = credential.ok_or(Denied::Unknown)?;
-        let verified = Verified { credential, loaded };
+        let verified = Verified {
+            credential,
+            which: Which::Lasting,
+            loaded,
+        };
         verified.require_in_force(now)?;
         Ok(verified)
     }
@@ -149,10 +172,14 @@ impl Credentials {
     /// See [`Denied`].
     pub async fn again(&self, before: &Verified, now: Timestamp) -> Result<Verified, Denied> {
         let after = self.of_token(before.credential.key.id, now).await?;
-        if after.credential.hash == before.credential.hash {
-            Ok(after)
-        } else {
-            Err(Denied::WrongSecret)
+        let proven = before.credential.hash(before.which);
+        let counts = [Which::Lasting, Which::Ending]
+            .into_iter()
+            .filter(|which| *which == Which::Lasting || after.credential.overlaps(now))
+            .find(|which| after.credential.hash(*which) == proven);
+        match counts {
+            Some(which) => Ok(Verified { which, ..after }),
+            None => Err(Denied::WrongSecret),
         }
     }
 
@@ -220,7 +247,39 @@ impl Credentials {
     }
 }
 
+impl Credential {
+    /// Which of the key's secrets this must be, if it is one. Only a key under rotation has to
+    /// be asked.
+    fn presented(&self, secret: &ApiKeySecret, now: Timestamp) -> Which {
+        match self.key.overlap(now) {
+            Some(before) if fingerprint::of(secret) == before.fingerprint => Which::Ending,
+            _ => Which::Lasting,
+        }
+    }
+
+    fn overlaps(&self, now: Timestamp) -> bool {
+        self.key.overlap(now).is_some()
+    }
+
+    fn hash(&self, which: Which) -> &str {
+        match (which, &self.ending_hash) {
+            (Which::Ending, Some(hash)) => hash,
+            _ => &self.hash,
+        }
+    }
+}
+
 impl Verified {
+    /// The fingerprint of the secret that was proven.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        let key = &self.credential.key;
+        match (self.which, &key.overlap) {
+            (Which::Ending, Some(before)) => &before.fingerprint,
+            _ => &key.fingerprint,
+        }
+    }
+
     fn require_in_force(&self, now: Timestamp) -> Result<(), Denied> {
         match self.credential.key.status(now) {
             Status::Active if self.credential.organization_suspended => {
@@ -239,6 +298,7 @@ impl From<StoredCredential> for Credential {
             key: stored.key,
             organization_suspended: stored.organization_suspended,
             hash: stored.hash,
+            ending_hash: stored.ending_hash,
         }
     }
 }

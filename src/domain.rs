@@ -8,6 +8,8 @@ pub mod issuer;
 pub mod management;
 pub mod network;
 pub mod organization;
+pub mod rate_limit;
+pub mod role;
 pub mod scope;
 pub mod secret;
 pub mod signing_key;

@@ -96,7 +96,18 @@ fn management_plane() -> Routes {
             let keys = get(api_keys::list).post(api_keys::create);
             routes
                 .route(&format!("{root}/api-keys"), keys)
-                .route(&format!("{root}/api-keys/{{id}}"), get(api_keys::show))
+                .route(
+                    &format!("{root}/api-keys/{{id}}"),
+                    get(api_keys::show).patch(api_keys::edit),
+                )
+                .route(
+                    &format!("{root}/api-keys/{{id}}/disable"),
+                    post(api_keys::disable),
+                )
+                .route(
+                    &format!("{root}/api-keys/{{id}}/enable"),
+                    post(api_keys::enable),
+                )
                 .route(
                     &format!("{root}/api-keys/{{id}}/revoke"),
                     post(api_keys::revoke),

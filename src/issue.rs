@@ -182,7 +182,7 @@ impl Mint {
         let scope = match scope {
             AskedScope::Everything => credential.claims.scope.clone(),
             AskedScope::Malformed(why) => return Err(Refusal::MalformedScope(why.clone())),
-            AskedScope::These(asked) => match key.scopes.uncovered(asked) {
+            AskedScope::These(asked) => match key.effective.uncovered(asked) {
                 None => asked.to_parameter(),
                 Some(beyond) => {
                     return Err(Refusal::ScopeBeyondKey {

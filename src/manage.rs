@@ -20,10 +20,12 @@ use crate::crypto::key_mint::KeyMint;
 use crate::crypto::random;
 use crate::domain::audience::Audiences;
 use crate::domain::issuer::BaseUrl;
+use crate::domain::organization::OrganizationId;
 use crate::domain::secret::ApiKeySecret;
 use crate::store::Store;
 
-use refusal::Refusal;
+use caller::Actor;
+use refusal::{Kind, Refusal};
 
 /// What every act of management needs.
 pub struct Management {
@@ -53,6 +55,21 @@ impl Management {
         let secret = Arc::new(mint.mint(random::ulid(self.clock.unix_millis())));
         let hash = self.credentials.hash(&secret).await?;
         Ok(Minted { secret, hash })
+    }
+}
+
+impl Management {
+    /// The operator names organizations that may not exist. One's own always does.
+    async fn require_organization(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+    ) -> Result<(), Refusal> {
+        if matches!(actor, Actor::Key(caller) if caller.organization == *organization) {
+            return Ok(());
+        }
+        let found = self.store.organization(organization).await?;
+        found.map(drop).ok_or(Refusal::NotFound(Kind::Organization))
     }
 }
 

@@ -8,6 +8,7 @@ pub mod error;
 pub mod lock;
 pub mod migrate;
 pub mod organizations;
+pub mod roles;
 pub mod signing_keys;
 pub mod write;
 

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::domain::api_key::{ApiKey, NewApiKey, StatusFilter};
 use crate::domain::network::NetworkSet;
 use crate::domain::organization::{ChosenOrganizationId, OrganizationId};
+use crate::domain::role::RoleNames;
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::ApiKeySecret;
 use crate::domain::text::{Metadata, Name};
@@ -92,6 +93,8 @@ async fn prepare(app: &Arc<App>, new_key: bool) -> Result<Ready, Refusal> {
         description: None,
         scopes: ScopeSet::parse_parameter(SCOPES).expect("scopes"),
         networks: NetworkSet::any(),
+        rate_limit: None,
+        roles: RoleNames::default(),
         external_id: None,
         metadata: Metadata::default(),
         expiry: None,

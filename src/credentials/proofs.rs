@@ -11,6 +11,7 @@ use ring::hmac;
 
 use super::Credential;
 use super::Denied;
+use super::Which;
 use super::gate::{Gate, Overloaded};
 use crate::crypto::Crypto;
 use crate::crypto::random;
@@ -48,7 +49,7 @@ impl Proofs {
         }
     }
 
-    /// Whether `secret` matches the credential's hash.
+    /// Whether `secret` matches this one of the credential's hashes.
     ///
     /// # Errors
     /// [`Denied::Overloaded`] when the queue is too long, [`Denied::Unavailable`] when the
@@ -57,8 +58,9 @@ impl Proofs {
         self: &Arc<Self>,
         secret: ApiKeySecret,
         credential: &Arc<Credential>,
+        which: Which,
     ) -> Result<bool, Denied> {
-        let digest = self.digest(&secret, &credential.hash);
+        let digest = self.digest(&secret, credential.hash(which));
         if self.proven.get(&digest).is_some() {
             return Ok(true);
         }
@@ -68,7 +70,8 @@ impl Proofs {
         // In a task of its own: a client that hangs up and comes again then finds the run it
         // started, instead of starting another.
         let (proofs, credential) = (Arc::clone(self), Arc::clone(credential));
-        let run = tokio::spawn(async move { proofs.find_out(digest, secret, credential).await });
+        let run =
+            tokio::spawn(async move { proofs.find_out(digest, secret, credential, which).await });
         match tokio::time::timeout(PATIENCE, run).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) => Err(Denied::Overloaded(Overloaded)),
@@ -81,6 +84,7 @@ impl Proofs {
         digest: Digest,
         secret: ApiKeySecret,
         credential: Arc<Credential>,
+        which: Which,
     ) -> Result<bool, Denied> {
         let guard = match self.proven.get_value_or_guard_async(&digest).await {
             Ok(()) => return Ok(true),
@@ -93,7 +97,7 @@ impl Proofs {
         let crypto = Arc::clone(&self.crypto);
         let matches = self
             .gate
-            .run(move || crypto.secrets.verify(&secret, &credential.hash))
+            .run(move || crypto.secrets.verify(&secret, credential.hash(which)))
             .await??;
         if matches {
             let _ = guard.insert(());

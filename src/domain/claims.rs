@@ -62,7 +62,7 @@ impl KeyClaims {
         let restricted = (!key.networks.is_unrestricted()).then_some(&key.networks);
         Self {
             id: key.id.to_string(),
-            scope: key.scopes.to_parameter(),
+            scope: key.effective.to_parameter(),
             networks: restricted.map(|networks| to_raw_value(networks).expect("networks are JSON")),
         }
     }

@@ -101,6 +101,11 @@ impl Metadata {
         self.0.insert(name.to_owned(), value.to_owned());
         Ok(())
     }
+
+    /// Removes one entry, if it is there.
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(name.trim());
+    }
 }
 
 impl<'de> Deserialize<'de> for Metadata {

@@ -48,6 +48,13 @@ impl Timestamp {
         Self(self.0.saturating_add(seconds).min(Self::MAX.0))
     }
 
+    /// This instant less `span`, whole seconds, never before 1970.
+    #[must_use]
+    pub fn minus(self, span: Duration) -> Self {
+        let seconds = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(seconds).max(0))
+    }
+
     /// Whole seconds from `earlier` to this instant, zero if it is not earlier.
     #[must_use]
     pub fn seconds_since(self, earlier: Self) -> u64 {

@@ -6,6 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest;
 
+use crate::manage::api_keys::Precondition;
+
 /// A public JSON document, or 304 if the client has it already (RFC 9110 §13.1.2).
 pub fn respond(request: &HeaderMap, document: String) -> Response {
     let etag = etag(&document);
@@ -34,6 +36,39 @@ pub fn respond(request: &HeaderMap, document: String) -> Response {
         HeaderValue::from_static("application/json"),
     )];
     (headers, json, document).into_response()
+}
+
+/// The strong entity tag of a revision (RFC 9110 §8.8.3).
+pub fn of_revision(revision: i64) -> HeaderValue {
+    let tag = format!("\"r{revision}\"");
+    HeaderValue::from_str(&tag).expect("an entity tag is ASCII")
+}
+
+/// Which revisions a request may build on, by its `If-Match` (RFC 9110 §13.1.1). A tag that no
+/// revision has, a weak one among them, matches none.
+pub fn if_match(headers: &HeaderMap) -> Precondition {
+    let lines = headers.get_all(header::IF_MATCH);
+    let mut revisions = Vec::new();
+    let mut asked = false;
+    for line in lines {
+        asked = true;
+        let tags = line.to_str().unwrap_or_default().split(',').map(str::trim);
+        for tag in tags {
+            if tag == "*" {
+                return Precondition::None;
+            }
+            let revision = tag
+                .strip_prefix("\"r")
+                .and_then(|tag| tag.strip_suffix('"'))
+                .and_then(|revision| revision.parse::<i64>().ok());
+            revisions.extend(revision);
+        }
+    }
+    if asked {
+        Precondition::Revisions(revisions)
+    } else {
+        Precondition::None
+    }
 }
 
 /// A strong entity tag of a document (RFC 9110 §8.8.3).

@@ -142,6 +142,18 @@ where
     T::deserialize(deserializer).map(Some)
 }
 
+/// For a field of an edit: left out it stays, `null` removes it (RFC 7396).
+///
+/// # Errors
+/// Those of the field.
+pub fn nullable<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)

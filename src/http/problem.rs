@@ -138,6 +138,22 @@ impl Problem {
         )
     }
 
+    /// The same, of a key that is there: it is not the request that holds what goes too far.
+    fn target_exceeds(excess: &Excess) -> Self {
+        let lacking = match excess {
+            Excess::Scope(scope) => format!("it holds {scope}, and your own credential does not"),
+            Excess::Networks => "it is open to networks that your own key is not open to, and you \
+                                 do not hold api_keys.any_network"
+                .to_owned(),
+            Excess::Lifetime(end) => format!("it outlives {end}, when your own key ends"),
+        };
+        Self::forbidden(
+            "exceeds_authority",
+            "Beyond your own authority",
+            format!("this key is more than you are: {lacking}"),
+        )
+    }
+
     fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
         let title = "In conflict with what is there";
         Self::new(StatusCode::CONFLICT, code, title, detail)
@@ -292,7 +308,18 @@ impl From<Refusal> for Problem {
                     excess.to_string(),
                 )
             },
+            Refusal::TargetExceeds(excess) => Self::target_exceeds(&excess),
             Refusal::BootstrapExceeds(excess) => Self::bootstrap_exceeds(&excess),
+            Refusal::KeyRevoked => Self::conflict(
+                "key_revoked",
+                "this key was revoked, and that is for good: create another",
+            ),
+            Refusal::Changed => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                "changed",
+                "Changed meanwhile",
+                "this is not, or no longer, the revision that If-Match names: read it again",
+            ),
             Refusal::OrganizationExists => Self::conflict(
                 "organization_exists",
                 "an organization of this id exists: choose another id",

@@ -12,6 +12,7 @@ use super::authorization::{Authorization, read};
 use super::path::Ids;
 use super::problem::Problem;
 use crate::app::App;
+use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::{ApiKeySecret, KeyId, contains_api_key};
 use crate::manage::caller::{Actor, Caller, Presented};
@@ -48,6 +49,12 @@ impl Reach {
             problem: Box::new(problem),
             request_id: self.request_id.clone(),
         }
+    }
+
+    /// Requires, before input is discussed, that the caller may do this at all.
+    pub fn require(&self, action: ManagementAction) -> Result<(), Refused> {
+        let allowed = self.actor.require(action);
+        allowed.map_err(|why| self.refuse_act(why))
     }
 
     /// The same for a refused act, whose cause is worth a line in the log.

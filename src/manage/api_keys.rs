@@ -1,4 +1,8 @@
-//! API keys: created, shown, listed, revoked.
+//! API keys: created, shown, listed; edited, switched and ended in files of their own.
+
+mod edit;
+mod revoke;
+mod switch;
 
 use std::sync::Arc;
 
@@ -10,14 +14,21 @@ use super::caller::Actor;
 use super::refusal::{Kind, Refusal};
 use super::{Management, Minted, to_its_end};
 use crate::crypto::fingerprint;
-use crate::domain::api_key::{ApiKey, NewApiKey, StatusFilter};
+use crate::domain::api_key::{ApiKey, NewApiKey, StatusFilter, next_notice};
 use crate::domain::claims::{MAX_TOKEN, longest_token};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
+use crate::domain::role::RoleNames;
+use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{ApiKeySecret, KeyId};
 use crate::store::api_keys::NewSecret;
 use crate::store::changes::Change;
 use crate::store::organizations::Page;
+
+pub use edit::{Edited, Precondition, edit};
+pub(super) use revoke::end;
+pub use revoke::revoke;
+pub use switch::{disable, enable};
 
 /// A key that was just made, with the one sight of its secret.
 #[derive(Debug)]
@@ -38,6 +49,12 @@ pub enum Warning {
     WildcardNetwork,
     /// The key never ends by itself.
     NoExpiry,
+    /// The key may do more than before.
+    WidenedScopes,
+    /// The key may be used from more addresses than before.
+    WidenedNetworks,
+    /// What the key was used for lately would be refused.
+    BreaksPresentUse,
 }
 
 /// Makes an API key in an organization.
@@ -60,13 +77,20 @@ pub async fn create(
             action: "api_key.create",
             target: key.id.to_string(),
             details: json!({
-                "name": &key.name, "scopes": &key.scopes, "allowed_ip_cidrs": &key.networks,
-                "expires_at": key.expires_at, "fingerprint": &key.fingerprint,
+                "name": &key.name, "scopes": &key.scopes, "roles": &key.roles,
+                "allowed_ip_cidrs": &key.networks, "expires_at": key.expires_at,
+                "fingerprint": &key.fingerprint,
             }),
             changes: vec![Change::Key(key.id)],
         };
         act.commit(did).await?;
-        let warnings = warnings(&key);
+        let mut warnings = Vec::new();
+        if key.networks.has_wildcard() {
+            warnings.push(Warning::WildcardNetwork);
+        }
+        if key.expires_at.is_none() {
+            warnings.push(Warning::NoExpiry);
+        }
         Ok(Created {
             key,
             secret,
@@ -87,7 +111,7 @@ pub async fn show(
     id: KeyId,
 ) -> Result<ApiKey, Refusal> {
     actor.require(ManagementAction::ApiKeysRead)?;
-    require_organization(management, actor, organization).await?;
+    management.require_organization(actor, organization).await?;
     let found = management.store.api_key(organization, id).await?;
     found.ok_or(Refusal::NotFound(Kind::ApiKey))
 }
@@ -105,45 +129,12 @@ pub async fn list(
     limit: u8,
 ) -> Result<Page<ApiKey>, Refusal> {
     actor.require(ManagementAction::ApiKeysRead)?;
-    require_organization(management, actor, organization).await?;
+    management.require_organization(actor, organization).await?;
     let now = management.clock.now();
     Ok(management
         .store
         .api_keys(organization, status, now, after, limit)
         .await?)
-}
-
-/// Revokes a key for good. Repeating it changes nothing and answers the same.
-///
-/// # Errors
-/// [`Refusal::NotFound`] when there is none, or it is another organization's.
-pub async fn revoke(
-    management: Arc<Management>,
-    actor: Actor,
-    organization: OrganizationId,
-    id: KeyId,
-) -> Result<ApiKey, Refusal> {
-    actor.require(ManagementAction::ApiKeysRevoke)?;
-    to_its_end(async move {
-        let action = ManagementAction::ApiKeysRevoke;
-        let mut act = Act::begin(&management, &actor, &organization, action).await?;
-        let found = act.write.api_key(id).await?;
-        let mut key = found.ok_or(Refusal::NotFound(Kind::ApiKey))?;
-        if key.revoked_at.is_some() {
-            return Ok(key);
-        }
-        key.revoked_at = Some(act.now);
-        act.write.revoke_api_key(id, act.now).await?;
-        act.commit(Did {
-            action: "api_key.revoke",
-            target: id.to_string(),
-            details: json!({ "name": &key.name, "fingerprint": &key.fingerprint }),
-            changes: vec![Change::Key(id)],
-        })
-        .await?;
-        Ok(key)
-    })
-    .await
 }
 
 /// Writes a new key into an act, within the authority of whoever acts.
@@ -157,36 +148,35 @@ pub(super) async fn insert(
         .expiry
         .map(|expiry| expiry.instant(act.now))
         .transpose()
-        .map_err(|past| Refusal::Invalid {
-            pointer: "/expires_at",
-            why: past.to_string(),
-        })?;
+        .map_err(|past| Refusal::invalid("/expires_at", past))?;
+    let effective = effective(act, &new.scopes, &new.roles).await?;
     act.authority
-        .require_grant(&new.scopes, &new.networks, expires_at)?;
+        .require_grant(&effective, &new.networks, expires_at)?;
     let key = ApiKey {
         id: minted.secret.id(),
         organization: act.write.organization().id.clone(),
         name: new.name,
         description: new.description,
         scopes: new.scopes,
+        roles: new.roles,
+        effective,
         networks: new.networks,
+        rate_limit: new.rate_limit,
         external_id: new.external_id,
         metadata: new.metadata,
         fingerprint: fingerprint::of(&minted.secret),
+        secret_created_at: act.now,
+        overlap: None,
         created_at: act.now,
         created_by: act.creator(),
         expires_at,
-        revoked_at: None,
+        disabled_at: None,
+        revoked: None,
+        revision: 1,
+        next_notice_at: expires_at.and_then(|end| next_notice(end, act.now)),
+        unused_warned_at: None,
     };
-    if longest_token(&management.base, &management.audiences.longest(), &key) > MAX_TOKEN {
-        return Err(Refusal::Invalid {
-            pointer: "/scopes",
-            why: format!(
-                "its tokens would be longer than {MAX_TOKEN} bytes: give it fewer or shorter \
-                 scopes or networks"
-            ),
-        });
-    }
+    require_short_tokens(management, &key)?;
     let secret = NewSecret {
         hash: minted.hash,
         root_key: management.crypto.root_key.to_string(),
@@ -195,26 +185,43 @@ pub(super) async fn insert(
     Ok((key, minted.secret))
 }
 
-fn warnings(key: &ApiKey) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    if key.networks.has_wildcard() {
-        warnings.push(Warning::WildcardNetwork);
+/// What scopes and roles come to together.
+async fn effective(
+    act: &mut Act<'_>,
+    scopes: &ScopeSet,
+    roles: &RoleNames,
+) -> Result<ScopeSet, Refusal> {
+    let mut all = scopes.clone();
+    for name in roles {
+        let of_role = act.write.role_scopes(name).await?.ok_or_else(|| {
+            Refusal::invalid(
+                "/roles",
+                format!("there is no role {name} here: create it first"),
+            )
+        })?;
+        all = all.union(&of_role).map_err(|_| {
+            let why = format!(
+                "its scopes and those of its roles are more than {} together",
+                ScopeSet::MAX
+            );
+            Refusal::invalid("/scopes", why)
+        })?;
     }
-    if key.expires_at.is_none() {
-        warnings.push(Warning::NoExpiry);
+    if all.is_empty() {
+        let why = "give at least one scope or role; [\"*\"] says everything aloud";
+        return Err(Refusal::invalid("/scopes", why));
     }
-    warnings
+    Ok(all)
 }
 
-/// The operator names organizations that may not exist. One's own always does.
-async fn require_organization(
-    management: &Management,
-    actor: &Actor,
-    organization: &OrganizationId,
-) -> Result<(), Refusal> {
-    if matches!(actor, Actor::Key(caller) if caller.organization == *organization) {
+/// So that a key whose tokens could not travel is refused when it is made, not when it is used.
+fn require_short_tokens(management: &Management, key: &ApiKey) -> Result<(), Refusal> {
+    if longest_token(&management.base, &management.audiences.longest(), key) <= MAX_TOKEN {
         return Ok(());
     }
-    let found = management.store.organization(organization).await?;
-    found.map(drop).ok_or(Refusal::NotFound(Kind::Organization))
+    let why = format!(
+        "its tokens would be longer than {MAX_TOKEN} bytes: give it fewer or shorter scopes or \
+         networks"
+    );
+    Err(Refusal::invalid("/scopes", why))
 }

@@ -32,7 +32,7 @@ impl Authority {
     #[must_use]
     pub fn of(key: &ApiKey, token: Option<ScopeSet>) -> Self {
         Self(Some(Bounds {
-            held: key.scopes.clone(),
+            held: key.effective.clone(),
             token,
             networks: key.networks.clone(),
             expires_at: key.expires_at,
@@ -69,6 +69,51 @@ impl Authority {
         }
     }
 
+    /// Requires all that a key holds: for whatever gives the key, or its secret, to somebody.
+    ///
+    /// # Errors
+    /// The first excess.
+    pub fn require_whole(&self, key: &ApiKey) -> Result<(), Excess> {
+        self.exceeded_by(&key.effective, &key.networks, key.expires_at)
+            .map_or(Ok(()), Err)
+    }
+
+    /// Requires that whatever `after` has and `before` had not stays within it.
+    ///
+    /// # Errors
+    /// [`Refusal::Exceeds`], naming the first excess.
+    pub fn require_growth(&self, before: &ApiKey, after: &ApiKey) -> Result<(), Refusal> {
+        let Some(bounds) = &self.0 else {
+            return Ok(());
+        };
+        let added = |scope: &&Scope| !before.effective.covers(scope);
+        if let Some(beyond) = after
+            .effective
+            .iter()
+            .filter(added)
+            .find(|scope| !self.covers(scope))
+        {
+            return Err(Refusal::Exceeds(Excess::Scope(beyond.clone())));
+        }
+        let covered = bounds
+            .networks
+            .covers_with(&before.networks, &after.networks);
+        if !covered && !self.covers(&ManagementAction::ApiKeysAnyNetwork.scope()) {
+            return Err(Refusal::Exceeds(Excess::Networks));
+        }
+        let longer = match (before.expires_at, after.expires_at) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(before), Some(after)) => after > before,
+        };
+        match bounds.expires_at {
+            Some(own_end) if longer && after.expires_at.is_none_or(|end| end > own_end) => {
+                Err(Refusal::Exceeds(Excess::Lifetime(own_end)))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Requires that a grant of scopes, networks and life stays within it.
     ///
     /// # Errors
@@ -79,22 +124,30 @@ impl Authority {
         networks: &NetworkSet,
         expires_at: Option<Timestamp>,
     ) -> Result<(), Refusal> {
-        let Some(bounds) = &self.0 else {
-            return Ok(());
-        };
+        self.exceeded_by(scopes, networks, expires_at)
+            .map_or(Ok(()), |excess| Err(Refusal::Exceeds(excess)))
+    }
+
+    fn exceeded_by(
+        &self,
+        scopes: &ScopeSet,
+        networks: &NetworkSet,
+        expires_at: Option<Timestamp>,
+    ) -> Option<Excess> {
+        let bounds = self.0.as_ref()?;
         if let Some(beyond) = scopes.iter().find(|scope| !self.covers(scope)) {
-            return Err(Refusal::Exceeds(Excess::Scope(beyond.clone())));
+            return Some(Excess::Scope(beyond.clone()));
         }
         if !bounds.networks.covers(networks)
             && !self.covers(&ManagementAction::ApiKeysAnyNetwork.scope())
         {
-            return Err(Refusal::Exceeds(Excess::Networks));
+            return Some(Excess::Networks);
         }
         match bounds.expires_at {
             Some(own_end) if expires_at.is_none_or(|end| end > own_end) => {
-                Err(Refusal::Exceeds(Excess::Lifetime(own_end)))
+                Some(Excess::Lifetime(own_end))
             }
-            _ => Ok(()),
+            _ => None,
         }
     }
 }

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::act::{Act, Did};
-use super::api_keys::insert;
+use super::api_keys::{end, insert};
 use super::caller::Actor;
 use super::refusal::{Kind, Refusal};
 use super::{Management, Minted, to_its_end};
 use crate::crypto::jose::key_pair::{KeyPair, thumbprint};
 use crate::crypto::seal::Row;
-use crate::domain::api_key::{ApiKey, Expiry, NewApiKey};
+use crate::domain::api_key::{ApiKey, Expiry, NewApiKey, RevokeReason};
 use crate::domain::management::{ManagementAction, bootstrap_scopes};
 use crate::domain::network::NetworkSet;
 use crate::domain::organization::{Organization, OrganizationId};
+use crate::domain::role::RoleNames;
 use crate::domain::secret::ApiKeySecret;
 use crate::domain::signing_key::{Algorithm, SigningKey};
 use crate::domain::text::{Metadata, Name};
@@ -125,14 +126,19 @@ async fn within(
         });
     };
 
-    if let Some(old) = &replaced {
-        act.write.revoke_api_key(old.id, act.now).await?;
+    let mut replaced = replaced;
+    if let Some(old) = &mut replaced
+        && old.revoked.is_none()
+    {
+        end(&mut act, old, RevokeReason::Superseded).await?;
     }
     let new = NewApiKey {
         name: Name::new("management").expect("a short, visible text"),
         description: None,
         scopes: bootstrap_scopes(organization.id.is_operator()),
+        roles: RoleNames::default(),
         networks: NetworkSet::any(),
+        rate_limit: None,
         external_id: None,
         metadata: Metadata::default(),
         // It ends with whoever makes it, so that keys which expire, as they should, can bootstrap.

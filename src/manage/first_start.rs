@@ -12,6 +12,7 @@ use crate::domain::api_key::{Expiry, NewApiKey};
 use crate::domain::management::bootstrap_scopes;
 use crate::domain::network::NetworkSet;
 use crate::domain::organization::{Organization, OrganizationId};
+use crate::domain::role::RoleNames;
 use crate::domain::text::{Metadata, Name};
 use crate::store::changes::Change;
 
@@ -68,7 +69,9 @@ pub async fn operator_key(
         name,
         description: None,
         scopes: bootstrap_scopes(true),
+        roles: RoleNames::default(),
         networks: NetworkSet::any(),
+        rate_limit: None,
         external_id: None,
         metadata: Metadata::default(),
         expiry,

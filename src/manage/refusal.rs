@@ -44,9 +44,18 @@ pub enum Refusal {
     /// The grant goes beyond what the granter has.
     #[error("{0}")]
     Exceeds(Excess),
+    /// What is to be given back goes, as it is, beyond whoever would give it.
+    #[error("the key is more than its caller: {0}")]
+    TargetExceeds(Excess),
     /// A bootstrap's management key would be more than whoever bootstraps.
     #[error("the management key would be more than its maker: {0}")]
     BootstrapExceeds(Excess),
+    /// The key was revoked, for good.
+    #[error("the key is revoked")]
+    KeyRevoked,
+    /// What is there is not what the caller built on.
+    #[error("changed since it was read")]
+    Changed,
     /// An organization of this id exists.
     #[error("an organization of this id exists")]
     OrganizationExists,
@@ -105,6 +114,16 @@ pub enum Excess {
     /// A life longer than the granter's.
     #[error("you cannot make a key that outlives your own; let it expire by {0} at the latest")]
     Lifetime(crate::domain::timestamp::Timestamp),
+}
+
+impl Refusal {
+    /// A field's value is not acceptable.
+    pub(super) fn invalid(pointer: &'static str, why: impl std::fmt::Display) -> Self {
+        Self::Invalid {
+            pointer,
+            why: why.to_string(),
+        }
+    }
 }
 
 impl Excess {

@@ -27,7 +27,7 @@ async fn page(server: &Server, manager: &Key, query: &str) -> Page {
         .call(&manager.secret, Method::GET, &path, Value::Null)
         .await;
     reply.expect(StatusCode::OK);
-    assert!(!reply.text.contains("secret"));
+    assert!(!reply.text.contains("\"secret\""));
     let data = reply.body["data"].as_array().unwrap();
     let id = |row: &Value| row["id"].as_str().unwrap().to_owned();
     Page {

@@ -130,7 +130,7 @@ async fn each_act_leaves_one_event_that_says_who_did_what_to_what(server: Server
             .unwrap();
         let event = log.one().await;
         says(&event, actor, "api_key.create", id);
-        let details = json!({ "name": "ci", "scopes": ["read"],
+        let details = json!({ "name": "ci", "scopes": ["read"], "roles": [],
             "allowed_ip_cidrs": ["203.0.113.7/32"], "expires_at": made.body["expires_at"],
             "fingerprint": made.body["fingerprint"] });
         assert_eq!(event.details(), details);
@@ -139,7 +139,8 @@ async fn each_act_leaves_one_event_that_says_who_did_what_to_what(server: Server
         revoked.expect(StatusCode::OK);
         let event = log.one().await;
         says(&event, actor, "api_key.revoke", id);
-        let details = json!({ "name": "ci", "fingerprint": made.body["fingerprint"] });
+        let details = json!({ "name": "ci", "fingerprint": made.body["fingerprint"],
+            "reason": "unspecified" });
         assert_eq!(event.details(), details);
     }
     the_chain_holds(&server, "acme").await;

@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod api_key_edits;
 mod api_key_lists;
 mod api_keys;
 mod audit;

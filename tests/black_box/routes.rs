@@ -19,6 +19,9 @@ const TABLE: &str = r#"
 api_keys.read        GET    /v1/api-keys
 api_keys.create      POST   /v1/api-keys                                   {"name":"x","scopes":["read"]}
 api_keys.read        GET    /v1/api-keys/{id}
+api_keys.update      PATCH  /v1/api-keys/{id}                              {"name":"N"}
+api_keys.update      POST   /v1/api-keys/{id}/disable
+api_keys.update      POST   /v1/api-keys/{id}/enable
 api_keys.revoke      POST   /v1/api-keys/{id}/revoke
 organizations.read   GET    /v1/organizations
 organizations.write  POST   /v1/organizations                              {"id":"new"}
@@ -30,6 +33,9 @@ organizations.write  POST   /v1/organizations/{org}/bootstrap              {}
 api_keys.read        GET    /v1/organizations/{org}/api-keys
 api_keys.create      POST   /v1/organizations/{org}/api-keys               {"name":"x","scopes":["read"]}
 api_keys.read        GET    /v1/organizations/{org}/api-keys/{id}
+api_keys.update      PATCH  /v1/organizations/{org}/api-keys/{id}          {"name":"N"}
+api_keys.update      POST   /v1/organizations/{org}/api-keys/{id}/disable
+api_keys.update      POST   /v1/organizations/{org}/api-keys/{id}/enable
 api_keys.revoke      POST   /v1/organizations/{org}/api-keys/{id}/revoke
 "#;
 

@@ -109,6 +109,16 @@ async fn bootstraps_over_the_wire(server: Server) {
         "created_at": "[now]",
         "created_by": "operator",
         "description": null,
+        "disabled_at": null,
+        "effective_scopes": [
+          "*",
+          "api_keys.*",
+          "audit.*",
+          "organization.*",
+          "roles.*",
+          "signing_keys.*",
+          "usage.*"
+        ],
         "expires_at": null,
         "external_id": null,
         "fingerprint": "sha256:[digest]",
@@ -116,7 +126,11 @@ async fn bootstraps_over_the_wire(server: Server) {
         "metadata": {},
         "name": "management",
         "organization": "acme",
+        "rate_limit": null,
+        "revision": 1,
+        "revoke_reason": null,
         "revoked_at": null,
+        "roles": [],
         "scopes": [
           "*",
           "api_keys.*",
@@ -127,6 +141,13 @@ async fn bootstraps_over_the_wire(server: Server) {
           "usage.*"
         ],
         "secret": "tmsk_[ulid]_[secret]",
+        "secrets": [
+          {
+            "created_at": "[now]",
+            "expires_at": null,
+            "fingerprint": "sha256:[digest]"
+          }
+        ],
         "status": "active"
       },
       "organization": {
@@ -168,6 +189,10 @@ async fn api_keys_over_the_wire(server: Server) {
       "created_at": "[now]",
       "created_by": "key_[ulid]",
       "description": null,
+      "disabled_at": null,
+      "effective_scopes": [
+        "read:projects/42/**"
+      ],
       "expires_at": "[now+7776000s]",
       "external_id": "customer-42",
       "fingerprint": "sha256:[digest]",
@@ -177,11 +202,22 @@ async fn api_keys_over_the_wire(server: Server) {
       },
       "name": "ci",
       "organization": "acme",
+      "rate_limit": null,
+      "revision": 1,
+      "revoke_reason": null,
       "revoked_at": null,
+      "roles": [],
       "scopes": [
         "read:projects/42/**"
       ],
       "secret": "tmsk_[ulid]_[secret]",
+      "secrets": [
+        {
+          "created_at": "[now]",
+          "expires_at": null,
+          "fingerprint": "sha256:[digest]"
+        }
+      ],
       "status": "active",
       "warnings": []
     }
@@ -199,6 +235,10 @@ async fn api_keys_over_the_wire(server: Server) {
       "created_at": "[now]",
       "created_by": "key_[ulid]",
       "description": null,
+      "disabled_at": null,
+      "effective_scopes": [
+        "*"
+      ],
       "expires_at": null,
       "external_id": null,
       "fingerprint": "sha256:[digest]",
@@ -206,11 +246,22 @@ async fn api_keys_over_the_wire(server: Server) {
       "metadata": {},
       "name": "least",
       "organization": "acme",
+      "rate_limit": null,
+      "revision": 1,
+      "revoke_reason": null,
       "revoked_at": null,
+      "roles": [],
       "scopes": [
         "*"
       ],
       "secret": "tmsk_[ulid]_[secret]",
+      "secrets": [
+        {
+          "created_at": "[now]",
+          "expires_at": null,
+          "fingerprint": "sha256:[digest]"
+        }
+      ],
       "status": "active",
       "warnings": [
         {
@@ -237,6 +288,10 @@ async fn api_keys_over_the_wire(server: Server) {
       "created_at": "[now-60s]",
       "created_by": "key_[ulid]",
       "description": null,
+      "disabled_at": null,
+      "effective_scopes": [
+        "read:projects/42/**"
+      ],
       "expires_at": "[now+7775940s]",
       "external_id": "customer-42",
       "fingerprint": "sha256:[digest]",
@@ -246,9 +301,20 @@ async fn api_keys_over_the_wire(server: Server) {
       },
       "name": "ci",
       "organization": "acme",
+      "rate_limit": null,
+      "revision": 2,
+      "revoke_reason": "unspecified",
       "revoked_at": "[now]",
+      "roles": [],
       "scopes": [
         "read:projects/42/**"
+      ],
+      "secrets": [
+        {
+          "created_at": "[now-60s]",
+          "expires_at": null,
+          "fingerprint": "sha256:[digest]"
+        }
       ],
       "status": "revoked"
     }
@@ -266,6 +332,10 @@ async fn api_keys_over_the_wire(server: Server) {
           "created_at": "[now-60s]",
           "created_by": "key_[ulid]",
           "description": null,
+          "disabled_at": null,
+          "effective_scopes": [
+            "read:projects/42/**"
+          ],
           "expires_at": "[now+7775940s]",
           "external_id": "customer-42",
           "fingerprint": "sha256:[digest]",
@@ -275,9 +345,20 @@ async fn api_keys_over_the_wire(server: Server) {
           },
           "name": "ci",
           "organization": "acme",
+          "rate_limit": null,
+          "revision": 2,
+          "revoke_reason": "unspecified",
           "revoked_at": "[now]",
+          "roles": [],
           "scopes": [
             "read:projects/42/**"
+          ],
+          "secrets": [
+            {
+              "created_at": "[now-60s]",
+              "expires_at": null,
+              "fingerprint": "sha256:[digest]"
+            }
           ],
           "status": "revoked"
         }

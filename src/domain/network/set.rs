@@ -62,11 +62,13 @@ impl NetworkSet {
     /// halves of a network cover the whole.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        // Joined as far as they go, the blocks of a set are the largest that fit
-        // in it, so a network lies in the set only if it lies in one of them.
-        let blocks = self.joined();
-        let is_covered = |network: &Network| blocks.iter().any(|block| block.contains(&network.0));
-        other.0.iter().all(is_covered)
+        joined(&self.0).cover(other)
+    }
+
+    /// Whether every address of `other` is an address of this set or of `more`. Exact.
+    #[must_use]
+    pub fn covers_with(&self, more: &Self, other: &Self) -> bool {
+        joined(self.iter().chain(more)).cover(other)
     }
 
     /// Whether it holds every address of both families, however it is written.
@@ -79,16 +81,31 @@ impl NetworkSet {
     /// written.
     #[must_use]
     pub fn has_wildcard(&self) -> bool {
-        self.joined().iter().any(|block| block.prefix_len() == 0)
+        joined(&self.0)
+            .0
+            .iter()
+            .any(|block| block.prefix_len() == 0)
     }
 
     /// The networks, in the order first given.
     pub fn iter(&self) -> std::slice::Iter<'_, Network> {
         self.0.iter()
     }
+}
 
-    fn joined(&self) -> Vec<IpNet> {
-        IpNet::aggregate(&self.0.iter().map(|network| network.0).collect())
+/// Networks joined as far as they go: each block is then the largest that fits in them, so a
+/// network lies in them only if it lies in one of the blocks.
+struct Blocks(Vec<IpNet>);
+
+fn joined<'a>(networks: impl IntoIterator<Item = &'a Network>) -> Blocks {
+    let networks = networks.into_iter().map(|network| network.0).collect();
+    Blocks(IpNet::aggregate(&networks))
+}
+
+impl Blocks {
+    fn cover(&self, other: &NetworkSet) -> bool {
+        let is_covered = |network: &Network| self.0.iter().any(|block| block.contains(&network.0));
+        other.0.iter().all(is_covered)
     }
 }
 

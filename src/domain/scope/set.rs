@@ -83,6 +83,15 @@ impl ScopeSet {
         asked.iter().find(|asked| !self.covers(asked))
     }
 
+    /// The scopes of both, each once, those of this set first.
+    ///
+    /// # Errors
+    ///
+    /// [`ScopeError::TooMany`] if more than [`ScopeSet::MAX`] differ.
+    pub fn union(&self, other: &Self) -> Result<Self, ScopeError> {
+        Self::new(self.iter().chain(other).cloned())
+    }
+
     /// Whether there is no scope in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,0 +1,122 @@
+//! States of keys, and why keys end.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::timestamp::Timestamp;
+
+/// Whether a key is of any use at an instant, and if not, why not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Usable.
+    Active,
+    /// Switched off by a person, who can switch it on again.
+    Disabled,
+    /// Past its `expires_at`.
+    Expired,
+    /// Ended for good.
+    Revoked,
+}
+
+/// Which keys of an organization a list is to show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum StatusFilter {
+    /// Those that are of use now.
+    #[default]
+    Active,
+    /// Those switched off, neither past their end nor revoked.
+    Disabled,
+    /// Those past their end, not revoked.
+    Expired,
+    /// Those ended for good.
+    Revoked,
+    /// All.
+    All,
+}
+
+/// That a key was ended for good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Revocation {
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: RevokeReason,
+}
+
+/// Why a key was ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevokeReason {
+    /// Nobody said.
+    #[default]
+    Unspecified,
+    /// Somebody else has it, or may.
+    Compromised,
+    /// Another took its place.
+    Superseded,
+    /// Nobody used it.
+    Unused,
+}
+
+impl Status {
+    /// The name, as answers have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl StatusFilter {
+    /// Every filter, once.
+    pub const ALL: [Self; 5] = [
+        Self::Active,
+        Self::Disabled,
+        Self::Expired,
+        Self::Revoked,
+        Self::All,
+    ];
+
+    /// The name, as requests and SQL have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::All => "all",
+        }
+    }
+}
+
+impl RevokeReason {
+    /// Every reason, once.
+    pub const ALL: [Self; 4] = [
+        Self::Unspecified,
+        Self::Compromised,
+        Self::Superseded,
+        Self::Unused,
+    ];
+
+    /// The name, as requests, answers and rows have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::Compromised => "compromised",
+            Self::Superseded => "superseded",
+            Self::Unused => "unused",
+        }
+    }
+
+    /// The reason of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+}

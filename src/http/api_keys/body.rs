@@ -1,0 +1,121 @@
+//! What callers say about keys.
+
+use serde::Deserialize;
+
+use crate::domain::api_key::{ApiKeyEdit, Days, Expiry, MetadataEdit, NewApiKey, RevokeReason};
+use crate::domain::network::NetworkSet;
+use crate::domain::rate_limit::RateLimit;
+use crate::domain::role::RoleNames;
+use crate::domain::scope::ScopeSet;
+use crate::domain::text::{Description, ExternalId, Metadata, Name};
+use crate::domain::timestamp::Timestamp;
+use crate::http::json;
+use crate::http::problem::Problem;
+
+/// A new key. What answers show as `null` may be said as `null`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewKeyBody {
+    name: Name,
+    description: Option<Description>,
+    #[serde(default)]
+    scopes: ScopeSet,
+    #[serde(default)]
+    roles: RoleNames,
+    #[serde(default, deserialize_with = "json::present")]
+    allowed_ip_cidrs: Option<NetworkSet>,
+    rate_limit: Option<RateLimit>,
+    expires_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "json::present")]
+    expires_in_days: Option<Days>,
+    external_id: Option<ExternalId>,
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+/// An edit, as a merge patch (RFC 7396): `null` removes what can be absent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EditBody {
+    #[serde(default, deserialize_with = "json::present")]
+    name: Option<Name>,
+    #[serde(default, deserialize_with = "json::nullable")]
+    description: Option<Option<Description>>,
+    #[serde(default, deserialize_with = "json::present")]
+    scopes: Option<ScopeSet>,
+    #[serde(default, deserialize_with = "json::present")]
+    roles: Option<RoleNames>,
+    #[serde(default, deserialize_with = "json::present")]
+    allowed_ip_cidrs: Option<NetworkSet>,
+    #[serde(default, deserialize_with = "json::nullable")]
+    rate_limit: Option<Option<RateLimit>>,
+    #[serde(default, deserialize_with = "json::nullable")]
+    expires_at: Option<Option<Timestamp>>,
+    #[serde(default, deserialize_with = "json::present")]
+    expires_in_days: Option<Days>,
+    #[serde(default, deserialize_with = "json::nullable")]
+    external_id: Option<Option<ExternalId>>,
+    #[serde(default, deserialize_with = "json::present")]
+    metadata: Option<MetadataEdit>,
+}
+
+/// Why a key is revoked.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RevokeBody {
+    #[serde(default)]
+    pub(super) reason: RevokeReason,
+}
+
+impl NewKeyBody {
+    /// With the scopes of a key that is given neither scopes nor roles, where there are such.
+    pub(super) fn check(self, default_scopes: Option<&ScopeSet>) -> Result<NewApiKey, Problem> {
+        let expiry = match (self.expires_at, self.expires_in_days) {
+            (Some(_), Some(_)) => return Err(both()),
+            (Some(at), None) => Some(Expiry::At(at)),
+            (None, days) => days.map(Expiry::In),
+        };
+        let scopes = match default_scopes {
+            Some(default) if self.scopes.is_empty() && self.roles.is_empty() => default.clone(),
+            _ => self.scopes,
+        };
+        Ok(NewApiKey {
+            name: self.name,
+            description: self.description,
+            scopes,
+            roles: self.roles,
+            networks: self.allowed_ip_cidrs.unwrap_or_else(NetworkSet::any),
+            rate_limit: self.rate_limit,
+            external_id: self.external_id,
+            metadata: self.metadata,
+            expiry,
+        })
+    }
+}
+
+impl EditBody {
+    pub(super) fn check(self) -> Result<ApiKeyEdit, Problem> {
+        let expiry = match (self.expires_at, self.expires_in_days) {
+            (Some(_), Some(_)) => return Err(both()),
+            (Some(None), None) => Some(None),
+            (Some(Some(at)), None) => Some(Some(Expiry::At(at))),
+            (None, days) => days.map(|days| Some(Expiry::In(days))),
+        };
+        Ok(ApiKeyEdit {
+            name: self.name,
+            description: self.description,
+            scopes: self.scopes,
+            roles: self.roles,
+            networks: self.allowed_ip_cidrs,
+            rate_limit: self.rate_limit,
+            external_id: self.external_id,
+            metadata: self.metadata,
+            expiry,
+        })
+    }
+}
+
+fn both() -> Problem {
+    let why = "give expires_at or expires_in_days, not both";
+    Problem::invalid("/expires_in_days", why)
+}

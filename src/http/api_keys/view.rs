@@ -1,0 +1,123 @@
+//! API keys as answers show them.
+
+use serde::Serialize;
+
+use crate::domain::api_key::{ApiKey, Creator, RevokeReason, Status};
+use crate::domain::network::NetworkSet;
+use crate::domain::organization::OrganizationId;
+use crate::domain::rate_limit::RateLimit;
+use crate::domain::role::RoleNames;
+use crate::domain::scope::ScopeSet;
+use crate::domain::secret::KeyId;
+use crate::domain::text::{Description, ExternalId, Metadata, Name};
+use crate::domain::timestamp::Timestamp;
+use crate::manage::api_keys::Warning;
+
+/// An API key, as everybody who may see it sees it.
+#[derive(Serialize)]
+pub struct KeyView<'a> {
+    id: KeyId,
+    name: &'a Name,
+    description: Option<&'a Description>,
+    organization: &'a OrganizationId,
+    status: Status,
+    scopes: &'a ScopeSet,
+    roles: &'a RoleNames,
+    effective_scopes: &'a ScopeSet,
+    allowed_ip_cidrs: &'a NetworkSet,
+    rate_limit: Option<RateLimit>,
+    fingerprint: &'a str,
+    secrets: Vec<SecretView<'a>>,
+    external_id: Option<&'a ExternalId>,
+    metadata: &'a Metadata,
+    created_at: Timestamp,
+    created_by: Option<String>,
+    expires_at: Option<Timestamp>,
+    disabled_at: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+    revoke_reason: Option<RevokeReason>,
+    revision: i64,
+}
+
+/// A secret of a key, by all that may be told of it.
+#[derive(Serialize)]
+struct SecretView<'a> {
+    fingerprint: &'a str,
+    created_at: Timestamp,
+    /// When a rotation ends it; `null` for the key's own.
+    expires_at: Option<Timestamp>,
+}
+
+/// Something allowed that is often a mistake.
+#[derive(Serialize)]
+pub struct WarningView {
+    code: Warning,
+    detail: &'static str,
+}
+
+impl<'a> KeyView<'a> {
+    /// The key as it is at `now`.
+    #[must_use]
+    pub fn of(key: &'a ApiKey, now: Timestamp) -> Self {
+        let own = SecretView {
+            fingerprint: &key.fingerprint,
+            created_at: key.secret_created_at,
+            expires_at: None,
+        };
+        let before = key.overlap(now).map(|before| SecretView {
+            fingerprint: &before.fingerprint,
+            created_at: before.created_at,
+            expires_at: Some(before.ends_at),
+        });
+        Self {
+            id: key.id,
+            name: &key.name,
+            description: key.description.as_ref(),
+            organization: &key.organization,
+            status: key.status(now),
+            scopes: &key.scopes,
+            roles: &key.roles,
+            effective_scopes: &key.effective,
+            allowed_ip_cidrs: &key.networks,
+            rate_limit: key.rate_limit,
+            fingerprint: &key.fingerprint,
+            secrets: std::iter::once(own).chain(before).collect(),
+            external_id: key.external_id.as_ref(),
+            metadata: &key.metadata,
+            created_at: key.created_at,
+            created_by: match key.created_by {
+                Creator::Key(id) => Some(id.to_string()),
+                Creator::Operator(_) => Some("operator".to_owned()),
+                Creator::CommandLine => None,
+            },
+            expires_at: key.expires_at,
+            disabled_at: key.disabled_at,
+            revoked_at: key.revoked.map(|revoked| revoked.at),
+            revoke_reason: key.revoked.map(|revoked| revoked.reason),
+            revision: key.revision,
+        }
+    }
+}
+
+impl WarningView {
+    /// Each with a sentence for people.
+    #[must_use]
+    pub fn all(warnings: &[Warning]) -> Vec<Self> {
+        let view = |code: &Warning| Self {
+            code: *code,
+            detail: match code {
+                Warning::WildcardNetwork => {
+                    "this key can be used from any address; name networks to restrict it"
+                }
+                Warning::NoExpiry => "this key never ends by itself; give it an end to be safe",
+                Warning::WidenedScopes => "this key may do more than before",
+                Warning::WidenedNetworks => "this key may be used from more addresses than before",
+                Warning::BreaksPresentUse => {
+                    "exchanges like some of the last 7 days will be refused, or give less; a dry \
+                     run lists them"
+                }
+            },
+        };
+        warnings.iter().map(view).collect()
+    }
+}

@@ -1,0 +1,200 @@
+//! Keys edited: what is said changes, within the authority of whoever says it.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::{Warning, effective, require_short_tokens};
+use crate::domain::api_key::{ApiKey, ApiKeyEdit, Status, next_notice};
+use crate::domain::management::ManagementAction;
+use crate::domain::organization::OrganizationId;
+use crate::domain::secret::KeyId;
+use crate::domain::timestamp::Timestamp;
+use crate::manage::act::{Act, Did};
+use crate::manage::caller::Actor;
+use crate::manage::refusal::{Kind, Refusal};
+use crate::manage::{Management, to_its_end};
+use crate::store::changes::Change;
+
+/// A key after its edit.
+#[derive(Debug)]
+pub struct Edited {
+    /// The key.
+    pub key: ApiKey,
+    /// What its editor may not have meant.
+    pub warnings: Vec<Warning>,
+}
+
+/// Which revisions an edit may build on (RFC 9110 §13.1.1).
+#[derive(Clone, Debug, Default)]
+pub enum Precondition {
+    /// Whichever is there.
+    #[default]
+    None,
+    /// One of these.
+    Revisions(Vec<i64>),
+}
+
+impl Precondition {
+    /// Requires that `revision` is one that may be built on.
+    ///
+    /// # Errors
+    /// [`Refusal::Changed`].
+    pub fn require(&self, revision: i64) -> Result<(), Refusal> {
+        match self {
+            Self::Revisions(expected) if !expected.contains(&revision) => Err(Refusal::Changed),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Edits a key. Nothing said, or nothing different, changes nothing.
+///
+/// What an edit adds must be within its editor's own authority; what was there may stay.
+///
+/// # Errors
+/// [`Refusal::Changed`] when the precondition fails, [`Refusal::Exceeds`], and others.
+pub async fn edit(
+    management: Arc<Management>,
+    actor: Actor,
+    organization: OrganizationId,
+    id: KeyId,
+    edit: ApiKeyEdit,
+    precondition: Precondition,
+) -> Result<Edited, Refusal> {
+    let action = ManagementAction::ApiKeysUpdate;
+    actor.require(action)?;
+    to_its_end(async move {
+        let mut act = Act::begin(&management, &actor, &organization, action).await?;
+        let (before, after) = prepare(&management, &mut act, id, &edit, &precondition).await?;
+        let warnings = warnings(&before, &after);
+        let details = differences(&before, &after);
+        if details.is_empty() {
+            return Ok(Edited {
+                key: before,
+                warnings,
+            });
+        }
+        act.write.save_api_key(&after).await?;
+        act.commit(Did {
+            action: "api_key.update",
+            target: id.to_string(),
+            details: Value::Object(details),
+            changes: vec![Change::Key(id)],
+        })
+        .await?;
+        Ok(Edited {
+            key: after,
+            warnings,
+        })
+    })
+    .await
+}
+
+/// The key as it is and as it would become, once everything that could refuse the edit was
+/// asked.
+async fn prepare(
+    management: &Management,
+    act: &mut Act<'_>,
+    id: KeyId,
+    edit: &ApiKeyEdit,
+    precondition: &Precondition,
+) -> Result<(ApiKey, ApiKey), Refusal> {
+    let found = act.write.api_key(id).await?;
+    let before = found.ok_or(Refusal::NotFound(Kind::ApiKey))?;
+    precondition.require(before.revision)?;
+    if before.revoked.is_some() {
+        return Err(Refusal::KeyRevoked);
+    }
+    let mut after = before.clone();
+    edit.set_plain(&mut after)
+        .map_err(|why| Refusal::invalid("/metadata", why))?;
+    if let Some(scopes) = &edit.scopes {
+        after.scopes = scopes.clone();
+    }
+    if let Some(roles) = &edit.roles {
+        after.roles = roles.clone();
+    }
+    if let Some(expiry) = edit.expiry {
+        let end = expiry
+            .map(|expiry| expiry.instant(act.now))
+            .transpose()
+            .map_err(|past| Refusal::invalid("/expires_at", past))?;
+        if end != before.expires_at {
+            after.expires_at = end;
+            after.next_notice_at = end.and_then(|end| next_notice(end, act.now));
+        }
+    }
+    after.effective = effective(act, &after.scopes, &after.roles).await?;
+    require_grant(act, &before, &after)?;
+    require_short_tokens(management, &after)?;
+    after.revision += 1;
+    Ok((before, after))
+}
+
+/// An edit may leave what is there. One that brings an ended key back to life gives all of it.
+fn require_grant(act: &Act<'_>, before: &ApiKey, after: &ApiKey) -> Result<(), Refusal> {
+    let revived =
+        before.status(act.now) == Status::Expired && after.status(act.now) != Status::Expired;
+    if revived {
+        return act
+            .authority
+            .require_whole(after)
+            .map_err(Refusal::TargetExceeds);
+    }
+    act.authority.require_growth(before, after)
+}
+
+fn warnings(before: &ApiKey, after: &ApiKey) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if after.networks.has_wildcard() && after.networks != before.networks {
+        warnings.push(Warning::WildcardNetwork);
+    }
+    if before.effective.uncovered(&after.effective).is_some() {
+        warnings.push(Warning::WidenedScopes);
+    }
+    if !before.networks.covers(&after.networks) {
+        warnings.push(Warning::WidenedNetworks);
+    }
+    if after.expires_at.is_none() && before.expires_at.is_some() {
+        warnings.push(Warning::NoExpiry);
+    }
+    warnings
+}
+
+/// What changed, from what to what.
+fn differences(before: &ApiKey, after: &ApiKey) -> Map<String, Value> {
+    let mut details = Map::new();
+    let mut note = |field: &str, from: Value, to: Value| {
+        if from != to {
+            details.insert(field.to_owned(), json!({ "from": from, "to": to }));
+        }
+    };
+    note("name", json!(before.name), json!(after.name));
+    note(
+        "description",
+        json!(before.description),
+        json!(after.description),
+    );
+    note("scopes", json!(before.scopes), json!(after.scopes));
+    note("roles", json!(before.roles), json!(after.roles));
+    note(
+        "allowed_ip_cidrs",
+        json!(before.networks),
+        json!(after.networks),
+    );
+    note(
+        "rate_limit",
+        json!(before.rate_limit),
+        json!(after.rate_limit),
+    );
+    note(
+        "external_id",
+        json!(before.external_id),
+        json!(after.external_id),
+    );
+    note("metadata", json!(before.metadata), json!(after.metadata));
+    let end = |at: Option<Timestamp>| json!(at);
+    note("expires_at", end(before.expires_at), end(after.expires_at));
+    details
+}

@@ -1,0 +1,88 @@
+//! What is needed to decide about a key that was presented.
+
+use super::row::{ApiKeyRow, columns, secrets};
+use crate::domain::api_key::ApiKey;
+use crate::domain::secret::KeyId;
+use crate::store::Store;
+use crate::store::engine::{Engine, sql};
+use crate::store::error::StoreError;
+use crate::store::write::Write;
+
+/// A key, the hashes of its secrets, and what of its organization decides about it.
+#[derive(Clone, Debug)]
+pub struct StoredCredential {
+    /// The key.
+    pub key: ApiKey,
+    /// Whether its organization is suspended.
+    pub organization_suspended: bool,
+    /// The PHC string of its secret.
+    pub hash: String,
+    /// The PHC string of the secret that a rotation replaced, if it may still count.
+    pub ending_hash: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct CredentialRow {
+    #[sqlx(flatten)]
+    key: ApiKeyRow,
+    suspended_at: Option<i64>,
+    hash: String,
+    ending_hash: Option<String>,
+}
+
+impl Store {
+    /// What is needed to decide about a key, whatever its state; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the database is unavailable or the row corrupt.
+    pub async fn credential(&self, id: KeyId) -> Result<Option<StoredCredential>, StoreError> {
+        let row = sql!(optional CredentialRow, self.reader(), CREDENTIAL, id.to_string())?;
+        row.map(TryInto::try_into).transpose()
+    }
+}
+
+impl Write {
+    /// The credential of a key of any organization, as it is now and stays until the act ends:
+    /// who acts is asked again inside the act, and whoever would revoke that key waits for it.
+    ///
+    /// # Errors
+    /// When the database is unavailable or the row corrupt.
+    pub async fn credential(&mut self, id: KeyId) -> Result<Option<StoredCredential>, StoreError> {
+        let on = self.on();
+        let text = match on {
+            // It has one writer, and this is it.
+            Engine::Sqlite(_) => CREDENTIAL,
+            Engine::Postgres(_) => CREDENTIAL_KEPT,
+        };
+        let row = sql!(optional CredentialRow, on, text, id.to_string())?;
+        row.map(TryInto::try_into).transpose()
+    }
+}
+
+macro_rules! credential {
+    ($($end:literal)?) => {
+        concat!(
+            "SELECT ", columns!(), ", o.suspended_at, s.hash, e.hash AS ending_hash
+             FROM api_keys k
+             JOIN organizations o ON o.id = k.organization_id ", secrets!(), "
+             WHERE k.id = $1"
+            $(, $end)?
+        )
+    };
+}
+
+const CREDENTIAL: &str = credential!();
+const CREDENTIAL_KEPT: &str = credential!(" FOR SHARE OF k");
+
+impl TryFrom<CredentialRow> for StoredCredential {
+    type Error = StoreError;
+
+    fn try_from(row: CredentialRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            key: row.key.try_into()?,
+            organization_suspended: row.suspended_at.is_some(),
+            hash: row.hash,
+            ending_hash: row.ending_hash,
+        })
+    }
+}
