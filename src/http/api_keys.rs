@@ -10,8 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
 
-use super::problem::Problem;
-use super::query::{ListQuery, refuse};
+use super::query::Query;
 use super::reach::{Answer, Reach};
 use super::{conditional, json};
 use crate::app::App;
@@ -68,16 +67,21 @@ pub async fn create(State(app): State<Arc<App>>, reach: Reach, request: Request)
 /// `GET` of the collection.
 pub async fn list(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
     reach.require(ManagementAction::ApiKeysRead)?;
-    let query = ListQuery::parse(request.uri(), true).map_err(|why| reach.refuse(why))?;
+    let query = Query::parse(request.uri(), &["status"]).map_err(|why| reach.refuse(why))?;
     let after = query.after().map_err(|why| reach.refuse(why))?;
-    let status = status(query.status.as_deref()).map_err(|why| reach.refuse(why))?;
+    let status = query
+        .word(
+            "status",
+            &StatusFilter::ALL.map(|status| (status.as_str(), status)),
+        )
+        .map_err(|why| reach.refuse(why))?;
     let page = manage::list(
         &app.management,
         &reach.actor,
         &reach.organization,
-        status,
+        status.unwrap_or_default(),
         after,
-        query.limit,
+        query.limit(),
     )
     .await
     .map_err(|why| reach.refuse_act(why))?;
@@ -194,14 +198,4 @@ impl<'a> CreatedView<'a> {
             warnings: WarningView::all(&created.warnings),
         }
     }
-}
-
-fn status(text: Option<&str>) -> Result<StatusFilter, Problem> {
-    let Some(text) = text else {
-        return Ok(StatusFilter::default());
-    };
-    StatusFilter::ALL
-        .into_iter()
-        .find(|status| status.as_str() == text)
-        .ok_or_else(|| refuse("write status as active, disabled, expired, revoked or all"))
 }

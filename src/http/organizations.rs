@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::json;
-use super::query::ListQuery;
+use super::query::Query;
 use super::reach::{Answer, Reach};
 use crate::app::App;
 use crate::domain::issuer::{BaseUrl, Issuer};
@@ -64,9 +64,9 @@ pub async fn create(State(app): State<Arc<App>>, reach: Reach, request: Request)
 /// `GET` of the collection.
 pub async fn list(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
     require(&reach, ManagementAction::OrganizationsRead)?;
-    let query = ListQuery::parse(request.uri(), false).map_err(|why| reach.refuse(why))?;
+    let query = Query::parse(request.uri(), &[]).map_err(|why| reach.refuse(why))?;
     let after: Option<OrganizationId> = query.after().map_err(|why| reach.refuse(why))?;
-    let page = manage::list(&app.management, &reach.actor, after.as_ref(), query.limit)
+    let page = manage::list(&app.management, &reach.actor, after.as_ref(), query.limit())
         .await
         .map_err(|why| reach.refuse_act(why))?;
     let next = page.rows.last().filter(|_| page.more).map(|row| &row.id);

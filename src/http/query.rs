@@ -1,6 +1,8 @@
-//! Query strings of lists: known parameters, each once.
+//! Query strings of lists: known parameters, each once, none empty.
 
 use std::borrow::Cow;
+use std::fmt::{Display, Write};
+use std::str::FromStr;
 
 use axum::http::{StatusCode, Uri};
 
@@ -9,67 +11,109 @@ use super::problem::Problem;
 /// Most rows on a page, and how many when nobody says.
 const LIMIT: (u8, u8) = (100, 20);
 
-/// The parameters of a list.
-#[derive(Debug, PartialEq, Eq)]
-pub struct ListQuery<'a> {
-    /// Rows on the page: 1 to 100.
-    pub limit: u8,
-    /// Where the page begins, as the page before said.
-    pub cursor: Option<Cow<'a, str>>,
-    /// Which rows, by state.
-    pub status: Option<Cow<'a, str>>,
+/// What every list has beside its filters.
+const PAGING: [&str; 2] = ["limit", "cursor"];
+
+/// The parameters of a list: `limit`, `cursor`, and the filters that it has.
+#[derive(Debug)]
+pub struct Query<'a> {
+    limit: u8,
+    given: Vec<(&'static str, Cow<'a, str>)>,
 }
 
-impl<'a> ListQuery<'a> {
-    /// Reads `limit`, `cursor`, and `status` where `with_status` says that the list has one.
+impl<'a> Query<'a> {
+    /// Reads `limit`, `cursor`, and what `filters` names.
     ///
     /// # Errors
-    /// 422 for anything else, for a repeated parameter, or a limit out of range.
-    pub fn parse(uri: &'a Uri, with_status: bool) -> Result<Self, Problem> {
+    /// 422 for anything else, for a parameter that is repeated or empty, or a limit out of range.
+    pub fn parse(uri: &'a Uri, filters: &[&'static str]) -> Result<Self, Problem> {
+        let known = || PAGING.iter().chain(filters).copied();
+        let mut given: Vec<(&'static str, Cow<'a, str>)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+            let Some(name) = known().find(|known| *known == name) else {
+                let known: Vec<_> = known().collect();
+                let known = known.join(", ");
+                return Err(refuse(format!(
+                    "unknown query parameter; known here: {known}"
+                )));
+            };
+            if given.iter().any(|(there, _)| *there == name) {
+                return Err(refuse(format!("{name} is given more than once")));
+            }
+            given.push((name, value));
+        }
         let mut query = Self {
             limit: LIMIT.1,
-            cursor: None,
-            status: None,
+            given,
         };
-        let mut limit = None;
-        let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-        for (name, value) in pairs {
-            let slot = match &*name {
-                "limit" => &mut limit,
-                "cursor" => &mut query.cursor,
-                "status" if with_status => &mut query.status,
-                _ => {
-                    let known = if with_status {
-                        "limit, cursor, status"
-                    } else {
-                        "limit, cursor"
-                    };
-                    return Err(refuse(format!(
-                        "unknown query parameter; known here: {known}"
-                    )));
-                }
-            };
-            if slot.replace(value).is_some() {
-                return Err(refuse("a query parameter is given more than once"));
-            }
-        }
-        if let Some(text) = limit {
+        if let Some(text) = query.text("limit") {
             query.limit = text
                 .parse()
                 .ok()
                 .filter(|limit| (1..=LIMIT.0).contains(limit))
                 .ok_or_else(|| refuse(format!("write a limit from 1 to {}", LIMIT.0)))?;
         }
-        Ok(query)
+        // A variable that somebody forgot to set would otherwise ask for something else.
+        match query.given.iter().find(|(_, value)| value.is_empty()) {
+            Some((name, _)) => Err(refuse(format!(
+                "{name} is empty: give a value, or leave it out"
+            ))),
+            None => Ok(query),
+        }
     }
 
-    /// The cursor as an id.
+    /// Rows on the page: 1 to 100.
+    #[must_use]
+    pub fn limit(&self) -> u8 {
+        self.limit
+    }
+
+    /// Where the page begins, as the page before said.
     ///
     /// # Errors
-    /// 422 for one that no page gave.
-    pub fn after<T: std::str::FromStr>(&self) -> Result<Option<T>, Problem> {
-        let parsed = self.cursor.as_deref().map(str::parse).transpose();
+    /// 422 for a cursor that no page gave.
+    pub fn after<T: FromStr>(&self) -> Result<Option<T>, Problem> {
+        let parsed = self.text("cursor").map(str::parse).transpose();
         parsed.map_err(|_| refuse("write the next_cursor of a page before this one"))
+    }
+
+    /// A parameter as it was given.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.given.iter().find(|(there, _)| *there == name)?;
+        Some(value)
+    }
+
+    /// A parameter, read as what it stands for.
+    ///
+    /// # Errors
+    /// 422 with the words of the type, which say what to write and do not repeat the value.
+    pub fn value<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, Problem> {
+        let parsed = self.text(name).map(str::parse).transpose();
+        parsed.map_err(|why| refuse(format!("{name}: {why}")))
+    }
+
+    /// A parameter that is one of a few words.
+    ///
+    /// # Errors
+    /// 422 that names the words.
+    pub fn word<T: Copy>(&self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, Problem> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
+            return Ok(Some(*meaning));
+        }
+        let mut detail = format!("write {name} as ");
+        for (at, (word, _)) in words.iter().enumerate() {
+            let between = match words.len() - at {
+                _ if at == 0 => "",
+                1 => " or ",
+                _ => ", ",
+            };
+            let _ = write!(detail, "{between}{word}");
+        }
+        Err(refuse(detail))
     }
 }
 
@@ -86,35 +130,61 @@ pub fn refuse(detail: impl Into<String>) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::timestamp::Timestamp;
 
-    fn parse(uri: &str) -> Result<u8, String> {
-        let uri: Uri = uri.parse().unwrap();
-        ListQuery::parse(&uri, false)
-            .map(|query| query.limit)
-            .map_err(|problem| problem.to_string())
+    fn parse<T>(
+        parameters: &str,
+        read: impl FnOnce(&Query<'_>) -> Result<T, Problem>,
+    ) -> Result<T, String> {
+        let uri: Uri = format!("/v1/things?{parameters}").parse().unwrap();
+        let query = Query::parse(&uri, &["status", "since"]);
+        query.and_then(|query| read(&query)).map_err(|problem| {
+            let shown = format!("{problem:?}");
+            let detail = shown.split("detail: \"").nth(1).unwrap();
+            detail.split("\", pointer").next().unwrap().to_owned()
+        })
     }
 
     #[test]
     fn limits_stay_between_one_and_a_hundred() {
-        assert_eq!(parse("/v1/api-keys"), Ok(20));
-        assert_eq!(parse("/v1/api-keys?limit=100"), Ok(100));
+        let limit = |text: &str| parse(text, |query| Ok(query.limit()));
+        assert_eq!(limit(""), Ok(20));
+        assert_eq!(limit("limit=100"), Ok(100));
         for bad in ["0", "101", "-1", "1.5", "ten", "", "999999999999"] {
-            assert!(
-                parse(&format!("/v1/api-keys?limit={bad}")).is_err(),
-                "{bad}"
-            );
+            let refused = limit(&format!("limit={bad}"));
+            assert_eq!(refused, Err("write a limit from 1 to 100".to_owned()));
         }
     }
 
     #[test]
-    fn unknown_and_repeated_parameters_are_refused() {
-        for bad in [
-            "?page=2",
-            "?limit=1&limit=2",
-            "?status=all",
-            "?access_token=x",
-        ] {
-            assert!(parse(&format!("/v1/organizations{bad}")).is_err(), "{bad}");
+    fn unknown_repeated_and_empty_parameters_are_refused() {
+        let refused = |text: &str| parse(text, |_| Ok(())).unwrap_err();
+        for unknown in ["page=2", "access_token=x", "Limit=1", "=", "sta%74=x"] {
+            assert_eq!(
+                refused(unknown),
+                "unknown query parameter; known here: limit, cursor, status, since"
+            );
         }
+        assert_eq!(refused("limit=1&limit=2"), "limit is given more than once");
+        assert_eq!(
+            refused("status="),
+            "status is empty: give a value, or leave it out"
+        );
+    }
+
+    #[test]
+    fn parameters_are_read_as_what_they_stand_for() {
+        let words = [("all", 1), ("some", 2), ("none", 3)];
+        let status = |text: &str| parse(text, |query| query.word("status", &words));
+        assert_eq!(status(""), Ok(None));
+        assert_eq!(status("stat%75s=some"), Ok(Some(2)));
+        assert_eq!(
+            status("status=Some"),
+            Err("write status as all, some or none".to_owned())
+        );
+        let since = |text: &str| parse(text, |query| query.value::<Timestamp>("since"));
+        let time = Timestamp::from_unix(60).unwrap();
+        assert_eq!(since("since=1970-01-01T00:01:00Z"), Ok(Some(time)));
+        assert!(since("since=soon").unwrap_err().starts_with("since: write"));
     }
 }
