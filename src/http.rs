@@ -7,6 +7,7 @@ mod body;
 mod bootstrap;
 mod conditional;
 mod health;
+mod idempotency;
 mod json;
 mod jwks;
 mod metadata;

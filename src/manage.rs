@@ -6,6 +6,7 @@ pub mod authority;
 pub mod bootstrap;
 pub mod caller;
 pub mod first_start;
+pub mod idempotency;
 pub mod organizations;
 pub mod refusal;
 

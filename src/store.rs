@@ -5,6 +5,7 @@ pub mod changes;
 pub mod deployment;
 pub mod engine;
 pub mod error;
+pub mod idempotency;
 pub mod lock;
 pub mod migrate;
 pub mod organizations;
@@ -52,6 +53,14 @@ impl Store {
                 sqlite.writer.close().await;
             }
             Engine::Postgres(postgres) => postgres.pool.close().await,
+        }
+    }
+
+    /// The connections for writing, outside acts: SQLite has one.
+    fn writer(&self) -> Engine<&sqlx::SqlitePool, &sqlx::PgPool> {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => Engine::Sqlite(&sqlite.writer),
+            Engine::Postgres(postgres) => Engine::Postgres(&postgres.pool),
         }
     }
 

@@ -17,6 +17,7 @@ use crate::domain::secret::ApiKeySecret;
 use crate::domain::text::{Metadata, Name};
 use crate::manage::bootstrap::{ManagementKey, Order, bootstrap};
 use crate::manage::caller::Actor;
+use crate::manage::idempotency::Once;
 use crate::manage::refusal::Refusal;
 use crate::manage::{api_keys, organizations};
 use crate::settings::Settings;
@@ -64,6 +65,7 @@ async fn prepare(app: &Arc<App>, new_key: bool) -> Result<Ready, Refusal> {
         actor.clone(),
         Some(id.clone()),
         None,
+        Once::default(),
     )
     .await
     {
@@ -75,7 +77,14 @@ async fn prepare(app: &Arc<App>, new_key: bool) -> Result<Ready, Refusal> {
         algorithm: None,
         management_key: ManagementKey::None,
     };
-    bootstrap(Arc::clone(management), actor.clone(), id.clone(), order).await?;
+    bootstrap(
+        Arc::clone(management),
+        actor.clone(),
+        id.clone(),
+        order,
+        Once::default(),
+    )
+    .await?;
 
     if !new_key {
         let active = StatusFilter::Active;
@@ -99,10 +108,10 @@ async fn prepare(app: &Arc<App>, new_key: bool) -> Result<Ready, Refusal> {
         metadata: Metadata::default(),
         expiry: None,
     };
-    let created = api_keys::create(Arc::clone(management), actor, id, new).await?;
+    let created = api_keys::create(Arc::clone(management), actor, id, new, Once::default()).await?;
     Ok(Ready {
         key: created.key,
-        secret: Some(created.secret),
+        secret: created.secret,
     })
 }
 

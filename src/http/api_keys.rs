@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::query::Query;
 use super::reach::{Answer, Reach};
-use super::{conditional, json};
+use super::{conditional, idempotency, json};
 use crate::app::App;
 use crate::domain::api_key::{ApiKey, StatusFilter};
 use crate::domain::management::ManagementAction;
@@ -20,13 +20,14 @@ use crate::manage::api_keys::{self as manage, Created, Edited};
 
 use body::{EditBody, NewKeyBody, RevokeBody};
 
-pub use view::{KeyView, WarningView};
+pub use view::{KeyView, OneSight, WarningView};
 
 #[derive(Serialize)]
 struct CreatedView<'a> {
     #[serde(flatten)]
     key: KeyView<'a>,
-    secret: &'a str,
+    #[serde(flatten)]
+    secret: OneSight<'a>,
     warnings: Vec<WarningView>,
 }
 
@@ -42,9 +43,9 @@ pub async fn create(State(app): State<Arc<App>>, reach: Reach, request: Request)
     // Whoever may not make keys is told so before its input is discussed.
     reach.require(ManagementAction::ApiKeysCreate)?;
     let (parts, body) = request.into_parts();
-    let body: NewKeyBody = json::read(&parts.headers, body)
-        .await
-        .map_err(|why| reach.refuse(why))?;
+    let bytes = json::take(body).await.map_err(|why| reach.refuse(why))?;
+    let once = idempotency::read(&parts, &reach, &bytes).map_err(|why| reach.refuse(why))?;
+    let body: NewKeyBody = json::parse(&parts.headers, &bytes).map_err(|why| reach.refuse(why))?;
     let new = body
         .check(app.default_scopes.as_ref())
         .map_err(|why| reach.refuse(why))?;
@@ -54,14 +55,17 @@ pub async fn create(State(app): State<Arc<App>>, reach: Reach, request: Request)
         reach.actor.clone(),
         reach.organization.clone(),
         new,
+        once,
     )
     .await
     .map_err(|why| reach.refuse_act(why))?;
+    let status = if created.secret.is_some() {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     let view = CreatedView::of(&created, &app);
-    Ok(tagged(
-        json::answer(StatusCode::CREATED, &view),
-        &created.key,
-    ))
+    Ok(tagged(json::answer(status, &view), &created.key))
 }
 
 /// `GET` of the collection.
@@ -194,7 +198,7 @@ impl<'a> CreatedView<'a> {
     fn of(created: &'a Created, app: &App) -> Self {
         Self {
             key: KeyView::of(&created.key, app.mint.clock.now()),
-            secret: created.secret.expose(),
+            secret: OneSight::of(created.secret.as_deref()),
             warnings: WarningView::all(&created.warnings),
         }
     }

@@ -6,13 +6,12 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::api_keys::KeyView;
-use super::json;
+use super::api_keys::{KeyView, OneSight};
 use super::organizations::OrganizationView;
 use super::reach::{Answer, Reach};
+use super::{idempotency, json};
 use crate::app::App;
 use crate::domain::management::ManagementAction;
-use crate::domain::secret::ApiKeySecret;
 use crate::domain::signing_key::{Algorithm, Kid, SigningKey};
 use crate::domain::timestamp::Timestamp;
 use crate::manage::bootstrap::{self as manage, ManagementKey, Order};
@@ -45,8 +44,8 @@ struct SigningKeyView<'a> {
 struct ManagementKeyView<'a> {
     #[serde(flatten)]
     key: KeyView<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<&'a str>,
+    #[serde(flatten)]
+    secret: Option<OneSight<'a>>,
 }
 
 /// 201 the first time, 200 afterwards; a secret only with the call that made it.
@@ -57,9 +56,10 @@ pub async fn bootstrap(State(app): State<Arc<App>>, reach: Reach, request: Reque
         .require(action)
         .map_err(|why| reach.refuse_act(why))?;
     let (parts, body) = request.into_parts();
-    let body: BootstrapBody = json::read_optional(&parts.headers, body)
-        .await
-        .map_err(|why| reach.refuse(why))?;
+    let bytes = json::take(body).await.map_err(|why| reach.refuse(why))?;
+    let once = idempotency::read(&parts, &reach, &bytes).map_err(|why| reach.refuse(why))?;
+    let body: BootstrapBody =
+        json::parse_optional(&parts.headers, &bytes).map_err(|why| reach.refuse(why))?;
     let order = Order {
         algorithm: body.alg,
         management_key: if body.reissue {
@@ -70,7 +70,7 @@ pub async fn bootstrap(State(app): State<Arc<App>>, reach: Reach, request: Reque
     };
     let management = Arc::clone(&app.management);
     let (actor, id) = (reach.actor.clone(), reach.organization.clone());
-    let done = manage::bootstrap(management, actor, id, order)
+    let done = manage::bootstrap(management, actor, id, order, once)
         .await
         .map_err(|why| reach.refuse_act(why))?;
     let now = app.mint.clock.now();
@@ -79,7 +79,8 @@ pub async fn bootstrap(State(app): State<Arc<App>>, reach: Reach, request: Reque
         signing_key: SigningKeyView::of(&done.signing_key),
         management_key: done.management_key.as_ref().map(|key| ManagementKeyView {
             key: KeyView::of(key, now),
-            secret: done.secret.as_deref().map(ApiKeySecret::expose),
+            secret: (done.secret.is_some() || done.replayed)
+                .then(|| OneSight::of(done.secret.as_deref())),
         }),
     };
     let status = if done.first {

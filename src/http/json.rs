@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
@@ -21,8 +21,15 @@ const MAX_BODY: usize = 64 * 1024;
 /// # Errors
 /// 415, 413, 400 for what is no JSON, 422 with a pointer for what is not acceptable.
 pub async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
-    let bytes = body::read(body, MAX_BODY).await?;
-    parse(headers, &bytes)
+    parse(headers, &take(body).await?)
+}
+
+/// The bytes of a body, for whoever needs them beside what they say.
+///
+/// # Errors
+/// 413, 408 or 400.
+pub async fn take(body: Body) -> Result<Bytes, Problem> {
+    Ok(body::read(body, MAX_BODY).await?)
 }
 
 /// Reads a JSON object, or nothing at all, which stands for an empty one.
@@ -33,11 +40,21 @@ pub async fn read_optional<T: DeserializeOwned + Default>(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<T, Problem> {
-    let bytes = body::read(body, MAX_BODY).await?;
+    parse_optional(headers, &take(body).await?)
+}
+
+/// The same of bytes.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_optional<T: DeserializeOwned + Default>(
+    headers: &HeaderMap,
+    bytes: &[u8],
+) -> Result<T, Problem> {
     if bytes.is_empty() {
         return Ok(T::default());
     }
-    parse(headers, &bytes)
+    parse(headers, bytes)
 }
 
 /// Requires that a verb without arguments was sent without any: no body, or `{}`.
@@ -77,7 +94,11 @@ pub fn answer(status: StatusCode, body: &impl Serialize) -> Response {
     (status, headers, body).into_response()
 }
 
-fn parse<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Problem> {
+/// Reads a JSON object from bytes.
+///
+/// # Errors
+/// 415, 400 for what is no JSON, 422 with a pointer for what is not acceptable.
+pub fn parse<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Problem> {
     if !is_json(headers) {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,

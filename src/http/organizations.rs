@@ -6,9 +6,9 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::json;
 use super::query::Query;
 use super::reach::{Answer, Reach};
+use super::{idempotency, json};
 use crate::app::App;
 use crate::domain::issuer::{BaseUrl, Issuer};
 use crate::domain::management::ManagementAction;
@@ -50,15 +50,21 @@ pub struct OrganizationView<'a> {
 pub async fn create(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
     require(&reach, ManagementAction::OrganizationsWrite)?;
     let (parts, body) = request.into_parts();
-    let body: NewOrganizationBody = json::read(&parts.headers, body)
-        .await
-        .map_err(|why| reach.refuse(why))?;
-    let management = Arc::clone(&app.management);
-    let organization = manage::create(management, reach.actor.clone(), body.id, body.name)
+    let bytes = json::take(body).await.map_err(|why| reach.refuse(why))?;
+    let once = idempotency::read(&parts, &reach, &bytes).map_err(|why| reach.refuse(why))?;
+    let body: NewOrganizationBody =
+        json::parse(&parts.headers, &bytes).map_err(|why| reach.refuse(why))?;
+    let (management, actor) = (Arc::clone(&app.management), reach.actor.clone());
+    let created = manage::create(management, actor, body.id, body.name, once)
         .await
         .map_err(|why| reach.refuse_act(why))?;
-    let view = OrganizationView::of(&organization, &app.mint.base);
-    Ok(json::answer(StatusCode::CREATED, &view))
+    let status = if created.replayed {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
+    let view = OrganizationView::of(&created.organization, &app.mint.base);
+    Ok(json::answer(status, &view))
 }
 
 /// `GET` of the collection.

@@ -76,6 +76,17 @@ impl Problem {
         }
     }
 
+    /// An `Idempotency-Key` that is none.
+    #[must_use]
+    pub fn idempotency_key(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_idempotency_key",
+            "Idempotency-Key not acceptable",
+            detail,
+        )
+    }
+
     /// An issuer that does not exist, or not yet.
     #[must_use]
     pub fn no_such_issuer() -> Self {
@@ -319,6 +330,16 @@ impl From<Refusal> for Problem {
                 "changed",
                 "Changed meanwhile",
                 "this is not, or no longer, the revision that If-Match names: read it again",
+            ),
+            Refusal::SentDifferently => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "Idempotency-Key used before",
+                "another request was sent under this Idempotency-Key: choose a new one",
+            ),
+            Refusal::InFlight => Self::conflict(
+                "in_flight",
+                "the same request is under way: send it again in a moment for its result",
             ),
             Refusal::OrganizationExists => Self::conflict(
                 "organization_exists",

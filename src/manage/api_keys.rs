@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::act::{Act, Did};
 use super::caller::Actor;
+use super::idempotency::{Attempt, Begun, Once};
 use super::refusal::{Kind, Refusal};
 use super::{Management, Minted, to_its_end};
 use crate::crypto::fingerprint;
@@ -35,8 +36,8 @@ pub use switch::{disable, enable};
 pub struct Created {
     /// The key.
     pub key: ApiKey,
-    /// Its secret.
-    pub secret: Arc<ApiKeySecret>,
+    /// Its secret; `None` when the request was sent before.
+    pub secret: Option<Arc<ApiKeySecret>>,
     /// What its maker may not have meant.
     pub warnings: Vec<Warning>,
 }
@@ -66,38 +67,75 @@ pub async fn create(
     actor: Actor,
     organization: OrganizationId,
     new: NewApiKey,
+    once: Once,
 ) -> Result<Created, Refusal> {
     actor.require(ManagementAction::ApiKeysCreate)?;
     to_its_end(async move {
-        let minted = management.mint().await?;
-        let action = ManagementAction::ApiKeysCreate;
-        let mut act = Act::begin(&management, &actor, &organization, action).await?;
-        let (key, secret) = insert(&management, &mut act, new, minted).await?;
-        let did = Did {
-            action: "api_key.create",
-            target: key.id.to_string(),
-            details: json!({
-                "name": &key.name, "scopes": &key.scopes, "roles": &key.roles,
-                "allowed_ip_cidrs": &key.networks, "expires_at": key.expires_at,
-                "fingerprint": &key.fingerprint,
-            }),
-            changes: vec![Change::Key(key.id)],
+        let attempt = match management.begin_once(once).await? {
+            Begun::Now(attempt) => attempt,
+            Begun::Before(id) => return created_before(&management, &organization, &id).await,
         };
-        act.commit(did).await?;
-        let mut warnings = Vec::new();
-        if key.networks.has_wildcard() {
-            warnings.push(Warning::WildcardNetwork);
-        }
-        if key.expires_at.is_none() {
-            warnings.push(Warning::NoExpiry);
-        }
-        Ok(Created {
-            key,
-            secret,
-            warnings,
-        })
+        let made = create_now(&management, &actor, &organization, new, &attempt).await;
+        management.unless_done(attempt, made).await
     })
     .await
+}
+
+async fn create_now(
+    management: &Management,
+    actor: &Actor,
+    organization: &OrganizationId,
+    new: NewApiKey,
+    attempt: &Attempt,
+) -> Result<Created, Refusal> {
+    let minted = management.mint().await?;
+    let action = ManagementAction::ApiKeysCreate;
+    let mut act = Act::begin(management, actor, organization, action).await?;
+    let (key, secret) = insert(management, &mut act, new, minted).await?;
+    attempt.settle(&mut act, &key.id.to_string()).await?;
+    let did = Did {
+        action: "api_key.create",
+        target: key.id.to_string(),
+        details: json!({
+            "name": &key.name, "scopes": &key.scopes, "roles": &key.roles,
+            "allowed_ip_cidrs": &key.networks, "expires_at": key.expires_at,
+            "fingerprint": &key.fingerprint,
+        }),
+        changes: vec![Change::Key(key.id)],
+    };
+    act.commit(did).await?;
+    Ok(Created {
+        warnings: warnings(&key),
+        key,
+        secret: Some(secret),
+    })
+}
+
+/// What a request made when it was first sent, as that is now.
+async fn created_before(
+    management: &Management,
+    organization: &OrganizationId,
+    id: &str,
+) -> Result<Created, Refusal> {
+    let id = id.parse().map_err(|_| Refusal::NotFound(Kind::ApiKey))?;
+    let found = management.store.api_key(organization, id).await?;
+    let key = found.ok_or(Refusal::NotFound(Kind::ApiKey))?;
+    Ok(Created {
+        warnings: warnings(&key),
+        key,
+        secret: None,
+    })
+}
+
+fn warnings(key: &ApiKey) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if key.networks.has_wildcard() {
+        warnings.push(Warning::WildcardNetwork);
+    }
+    if key.expires_at.is_none() {
+        warnings.push(Warning::NoExpiry);
+    }
+    warnings
 }
 
 /// One key of an organization.

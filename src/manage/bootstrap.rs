@@ -7,6 +7,7 @@ use serde_json::json;
 use super::act::{Act, Did};
 use super::api_keys::{end, insert};
 use super::caller::Actor;
+use super::idempotency::{Attempt, Begun, Once};
 use super::refusal::{Kind, Refusal};
 use super::{Management, Minted, to_its_end};
 use crate::crypto::jose::key_pair::{KeyPair, thumbprint};
@@ -55,6 +56,8 @@ pub struct Bootstrapped {
     pub secret: Option<Arc<ApiKeySecret>>,
     /// Whether this call, and no earlier one, provisioned the signing key.
     pub first: bool,
+    /// Whether this very request was done before.
+    pub replayed: bool,
 }
 
 /// Bootstraps an organization. Concurrent and repeated calls give one signing key and one
@@ -70,23 +73,53 @@ pub async fn bootstrap(
     actor: Actor,
     id: OrganizationId,
     order: Order,
+    once: Once,
 ) -> Result<Bootstrapped, Refusal> {
     actor.require_operator()?;
     actor.require(ManagementAction::OrganizationsWrite)?;
     to_its_end(async move {
-        // Hashing comes before the act; whether it was needed shows inside it.
-        let before = management.store.organization(&id).await?;
-        let before = before.ok_or(Refusal::NotFound(Kind::Organization))?;
-        let minted = match order.management_key {
-            ManagementKey::None => None,
-            ManagementKey::First if before.bootstrapped_at.is_some() => None,
-            ManagementKey::First | ManagementKey::Reissue => Some(management.mint().await?),
+        let attempt = match management.begin_once(once).await? {
+            Begun::Now(attempt) => attempt,
+            Begun::Before(_) => {
+                let nothing_new = Order {
+                    algorithm: None,
+                    management_key: ManagementKey::First,
+                };
+                let there = bootstrap_now(&management, &actor, &id, nothing_new, None).await?;
+                return Ok(Bootstrapped {
+                    replayed: true,
+                    ..there
+                });
+            }
         };
-        let action = ManagementAction::OrganizationsWrite;
-        let act = Act::begin(&management, &actor, &id, action).await?;
-        within(&management, act, order, minted).await
+        let done = bootstrap_now(&management, &actor, &id, order, Some(&attempt)).await;
+        match &done {
+            Ok(done) if done.first || done.secret.is_some() => {}
+            _ => management.let_go(attempt).await,
+        }
+        done
     })
     .await
+}
+
+async fn bootstrap_now(
+    management: &Management,
+    actor: &Actor,
+    id: &OrganizationId,
+    order: Order,
+    attempt: Option<&Attempt>,
+) -> Result<Bootstrapped, Refusal> {
+    // Hashing comes before the act; whether it was needed shows inside it.
+    let before = management.store.organization(id).await?;
+    let before = before.ok_or(Refusal::NotFound(Kind::Organization))?;
+    let minted = match order.management_key {
+        ManagementKey::None => None,
+        ManagementKey::First if before.bootstrapped_at.is_some() => None,
+        ManagementKey::First | ManagementKey::Reissue => Some(management.mint().await?),
+    };
+    let action = ManagementAction::OrganizationsWrite;
+    let act = Act::begin(management, actor, id, action).await?;
+    within(management, act, order, minted, attempt).await
 }
 
 async fn within(
@@ -94,6 +127,7 @@ async fn within(
     mut act: Act<'_>,
     order: Order,
     minted: Option<Minted>,
+    attempt: Option<&Attempt>,
 ) -> Result<Bootstrapped, Refusal> {
     let mut organization = act.write.organization().clone();
     let existing = act.write.signing_key().await?.map(|stored| stored.key);
@@ -109,6 +143,9 @@ async fn within(
         Some(id) => act.write.api_key(id).await?,
         None => None,
     };
+    if let Some(attempt) = attempt {
+        attempt.settle(&mut act, organization.id.as_str()).await?;
+    }
     let wanted = first || order.management_key == ManagementKey::Reissue;
     let Some(minted) = minted.filter(|_| wanted) else {
         if first {
@@ -123,6 +160,7 @@ async fn within(
             management_key: replaced,
             secret: None,
             first,
+            replayed: false,
         });
     };
 
@@ -161,6 +199,7 @@ async fn within(
         management_key: Some(key),
         secret: Some(secret),
         first,
+        replayed: false,
     })
 }
 

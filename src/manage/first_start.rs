@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use super::Management;
 use super::act::{Act, Did};
-use super::api_keys::{self, Created};
+use super::api_keys;
 use super::bootstrap::{ManagementKey, Order, bootstrap};
 use super::caller::Actor;
+use super::idempotency::Once;
 use super::refusal::Refusal;
-use crate::domain::api_key::{Expiry, NewApiKey};
+use crate::domain::api_key::{ApiKey, Expiry, NewApiKey};
 use crate::domain::management::bootstrap_scopes;
 use crate::domain::network::NetworkSet;
 use crate::domain::organization::{Organization, OrganizationId};
 use crate::domain::role::RoleNames;
+use crate::domain::secret::ApiKeySecret;
 use crate::domain::text::{Metadata, Name};
 use crate::store::changes::Change;
 
@@ -51,9 +53,24 @@ pub async fn ensure_operator(management: &Arc<Management>) -> Result<(), Refusal
         algorithm: None,
         management_key: ManagementKey::None,
     };
-    bootstrap(Arc::clone(management), Actor::CommandLine, id, order)
-        .await
-        .map(drop)
+    bootstrap(
+        Arc::clone(management),
+        Actor::CommandLine,
+        id,
+        order,
+        Once::default(),
+    )
+    .await
+    .map(drop)
+}
+
+/// An API key of the operator that was just made, with the one sight of its secret.
+#[derive(Debug)]
+pub struct OperatorKey {
+    /// The key.
+    pub key: ApiKey,
+    /// Its secret.
+    pub secret: Arc<ApiKeySecret>,
 }
 
 /// Makes an API key of the operator that may do everything.
@@ -64,7 +81,7 @@ pub async fn operator_key(
     management: &Arc<Management>,
     name: Name,
     expiry: Option<Expiry>,
-) -> Result<Created, Refusal> {
+) -> Result<OperatorKey, Refusal> {
     let new = NewApiKey {
         name,
         description: None,
@@ -77,5 +94,11 @@ pub async fn operator_key(
         expiry,
     };
     let operator = OrganizationId::operator();
-    api_keys::create(Arc::clone(management), Actor::CommandLine, operator, new).await
+    let management = Arc::clone(management);
+    let once = Once::default();
+    let created = api_keys::create(management, Actor::CommandLine, operator, new, once).await?;
+    Ok(OperatorKey {
+        key: created.key,
+        secret: created.secret.expect("this request was not sent before"),
+    })
 }

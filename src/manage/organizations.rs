@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::act::{Act, Did};
 use super::caller::Actor;
+use super::idempotency::{Attempt, Begun, Once};
 use super::refusal::{Kind, Refusal};
 use super::{Management, to_its_end};
 use crate::crypto::random;
@@ -14,6 +15,15 @@ use crate::domain::organization::{ChosenOrganizationId, Organization, Organizati
 use crate::domain::text::Name;
 use crate::store::changes::Change;
 use crate::store::organizations::Page;
+
+/// An organization that was made, by this request or when it was sent before.
+#[derive(Debug)]
+pub struct Created {
+    /// The organization, as it is now.
+    pub organization: Organization,
+    /// Whether this very request was done before.
+    pub replayed: bool,
+}
 
 /// Creates an organization; without an id, one is generated, and without a name, it is
 /// called by its id.
@@ -25,34 +35,64 @@ pub async fn create(
     actor: Actor,
     id: Option<ChosenOrganizationId>,
     name: Option<Name>,
-) -> Result<Organization, Refusal> {
+    once: Once,
+) -> Result<Created, Refusal> {
     actor.require_operator()?;
     actor.require(ManagementAction::OrganizationsWrite)?;
     to_its_end(async move {
-        let id = id.map_or_else(
-            || OrganizationId::generated(random::ulid(management.clock.unix_millis())),
-            OrganizationId::from,
-        );
-        let organization = Organization {
-            name: name
-                .unwrap_or_else(|| Name::new(id.as_str()).expect("an id is a short, visible text")),
-            id,
-            created_at: management.clock.now(),
-            suspended_at: None,
-            bootstrapped_at: None,
-            management_key: None,
+        let attempt = match management.begin_once(once).await? {
+            Begun::Now(attempt) => attempt,
+            Begun::Before(id) => {
+                let id = id
+                    .parse()
+                    .map_err(|_| Refusal::NotFound(Kind::Organization))?;
+                let organization = show(&management, &actor, &id).await?;
+                return Ok(Created {
+                    organization,
+                    replayed: true,
+                });
+            }
         };
-        let act = Act::begin_new(&management, &actor, &organization).await?;
-        act.commit(Did {
-            action: "organization.create",
-            target: organization.id.to_string(),
-            details: json!({ "name": &organization.name }),
-            changes: vec![Change::Organization(organization.id.clone())],
+        let made = create_now(&management, &actor, id, name, &attempt).await;
+        let organization = management.unless_done(attempt, made).await?;
+        Ok(Created {
+            organization,
+            replayed: false,
         })
-        .await?;
-        Ok(organization)
     })
     .await
+}
+
+async fn create_now(
+    management: &Management,
+    actor: &Actor,
+    id: Option<ChosenOrganizationId>,
+    name: Option<Name>,
+    attempt: &Attempt,
+) -> Result<Organization, Refusal> {
+    let id = id.map_or_else(
+        || OrganizationId::generated(random::ulid(management.clock.unix_millis())),
+        OrganizationId::from,
+    );
+    let organization = Organization {
+        name: name
+            .unwrap_or_else(|| Name::new(id.as_str()).expect("an id is a short, visible text")),
+        id,
+        created_at: management.clock.now(),
+        suspended_at: None,
+        bootstrapped_at: None,
+        management_key: None,
+    };
+    let mut act = Act::begin_new(management, actor, &organization).await?;
+    attempt.settle(&mut act, organization.id.as_str()).await?;
+    act.commit(Did {
+        action: "organization.create",
+        target: organization.id.to_string(),
+        details: json!({ "name": &organization.name }),
+        changes: vec![Change::Organization(organization.id.clone())],
+    })
+    .await?;
+    Ok(organization)
 }
 
 /// One organization.

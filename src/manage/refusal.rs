@@ -56,6 +56,12 @@ pub enum Refusal {
     /// What is there is not what the caller built on.
     #[error("changed since it was read")]
     Changed,
+    /// Another request was sent under the same `Idempotency-Key`.
+    #[error("the idempotency key was used for another request")]
+    SentDifferently,
+    /// The same request is under way.
+    #[error("the same request is under way")]
+    InFlight,
     /// An organization of this id exists.
     #[error("an organization of this id exists")]
     OrganizationExists,

@@ -1,7 +1,7 @@
 //! The deployment itself: which root key its database belongs to.
 
 use super::Store;
-use super::engine::{Engine, sql};
+use super::engine::sql;
 use super::error::StoreError;
 use crate::domain::timestamp::Timestamp;
 
@@ -27,11 +27,7 @@ impl Store {
     pub async fn claim(&self, root_key: &str, now: Timestamp) -> Result<String, StoreError> {
         let text = "INSERT INTO deployment (id, root_key, created_at) VALUES (1, $1, $2)
              ON CONFLICT (id) DO NOTHING";
-        let on = match &self.engine {
-            Engine::Sqlite(sqlite) => Engine::Sqlite(&sqlite.writer),
-            Engine::Postgres(postgres) => Engine::Postgres(&postgres.pool),
-        };
-        sql!(run on, text, root_key, now.unix())?;
+        sql!(run self.writer(), text, root_key, now.unix())?;
         Ok(self.root_key().await?.unwrap_or_default())
     }
 }

@@ -30,6 +30,7 @@ mod hostile;
 mod hostile_framing;
 mod hostile_memory;
 mod hostile_storm;
+mod idempotency;
 mod jwks;
 mod late_acts;
 mod leaks;

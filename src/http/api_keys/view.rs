@@ -8,7 +8,7 @@ use crate::domain::organization::OrganizationId;
 use crate::domain::rate_limit::RateLimit;
 use crate::domain::role::RoleNames;
 use crate::domain::scope::ScopeSet;
-use crate::domain::secret::KeyId;
+use crate::domain::secret::{ApiKeySecret, KeyId};
 use crate::domain::text::{Description, ExternalId, Metadata, Name};
 use crate::domain::timestamp::Timestamp;
 use crate::manage::api_keys::Warning;
@@ -46,6 +46,20 @@ struct SecretView<'a> {
     created_at: Timestamp,
     /// When a rotation ends it; `null` for the key's own.
     expires_at: Option<Timestamp>,
+}
+
+/// A secret in the one answer that shows it, or why it is not there.
+#[derive(Serialize)]
+pub struct OneSight<'a> {
+    secret: Option<&'a str>,
+    #[serde(flatten)]
+    withheld: Option<Withheld>,
+}
+
+#[derive(Serialize)]
+struct Withheld {
+    secret_withheld: bool,
+    secret_hint: &'static str,
 }
 
 /// Something allowed that is often a mistake.
@@ -95,6 +109,22 @@ impl<'a> KeyView<'a> {
             revoked_at: key.revoked.map(|revoked| revoked.at),
             revoke_reason: key.revoked.map(|revoked| revoked.reason),
             revision: key.revision,
+        }
+    }
+}
+
+impl<'a> OneSight<'a> {
+    /// Of a secret that was just made; `None` when the request was sent before.
+    #[must_use]
+    pub fn of(secret: Option<&'a ApiKeySecret>) -> Self {
+        Self {
+            secret: secret.map(ApiKeySecret::expose),
+            withheld: secret.is_none().then_some(Withheld {
+                secret_withheld: true,
+                secret_hint: "this request was done before, and its answer alone had the secret: \
+                              if that answer was lost, rotate the key for another secret, or \
+                              revoke it and create one under a new Idempotency-Key",
+            }),
         }
     }
 }
