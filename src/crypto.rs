@@ -9,6 +9,7 @@ pub mod root_key_file;
 pub mod seal;
 pub mod secret_hash;
 
+use crate::domain::hex::hex;
 use crate::domain::secret::KeyPrefix;
 
 use key_mint::KeyMint;
@@ -45,13 +46,4 @@ impl Crypto {
             ),
         }
     }
-}
-
-/// Lower-case hex.
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

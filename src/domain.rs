@@ -2,8 +2,10 @@
 
 pub mod api_key;
 pub mod audience;
+pub mod audit;
 pub mod claims;
 pub mod client_address;
+pub mod hex;
 pub mod issuer;
 pub mod management;
 pub mod network;

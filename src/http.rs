@@ -2,6 +2,7 @@
 
 mod address;
 mod api_keys;
+mod audit;
 mod authorization;
 mod body;
 mod bootstrap;
@@ -112,6 +113,11 @@ fn management_plane() -> Routes {
                 .route(
                     &format!("{root}/api-keys/{{id}}/revoke"),
                     post(api_keys::revoke),
+                )
+                .route(&format!("{root}/audit-events"), get(audit::list))
+                .route(
+                    &format!("{root}/audit-events/checkpoint"),
+                    get(audit::checkpoint),
                 )
         })
         // The operator alone.

@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod api_keys;
+pub mod audit;
 pub mod authority;
 pub mod bootstrap;
 pub mod caller;

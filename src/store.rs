@@ -1,6 +1,8 @@
 //! What outlives a restart: SQL on SQLite and PostgreSQL, one text for both.
 
 pub mod api_keys;
+pub mod audit;
+pub mod audit_chain;
 pub mod changes;
 pub mod deployment;
 pub mod engine;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::address;
@@ -15,8 +16,12 @@ use crate::app::App;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::{ApiKeySecret, KeyId, contains_api_key};
+use crate::domain::text::{ActingFor, TextError};
 use crate::manage::caller::{Actor, Caller, Presented};
 use crate::manage::refusal::Refusal;
+
+/// By which a caller names the one of its own users that it acts for.
+const ACTING_FOR: HeaderName = HeaderName::from_static("tenmint-acting-for");
 
 /// A management request, once its caller is known.
 pub struct Reach {
@@ -72,7 +77,7 @@ impl FromRequestParts<Arc<App>> for Reach {
         let outcome = match caller(parts, app, &request_id).await {
             Ok(caller) => {
                 let own = caller.organization.clone();
-                let actor = Actor::Key(caller);
+                let actor = Actor::Key(Box::new(caller));
                 // Before anything is looked up: a tenant learns nothing of which
                 // organizations there are, not even of itself by this way.
                 let allowed = match &ids.organization {
@@ -83,15 +88,21 @@ impl FromRequestParts<Arc<App>> for Reach {
             }
             Err(refusal) => Err(refusal),
         };
-        match outcome {
-            Ok((actor, organization)) => Ok(Self {
+        let mut reach = match outcome {
+            Ok((actor, organization)) => Self {
                 actor,
                 organization,
                 key: ids.key,
                 request_id,
-            }),
-            Err(refusal) => Err(refused(refusal, &request_id)),
+            },
+            Err(refusal) => return Err(refused(refusal, &request_id)),
+        };
+        // Behind the walls: input is not discussed with strangers.
+        let user = acting_for(&parts.headers).map_err(|why| reach.refuse(why))?;
+        if let Actor::Key(caller) = &mut reach.actor {
+            caller.acting_for = user;
         }
+        Ok(reach)
     }
 }
 
@@ -129,6 +140,31 @@ async fn caller(parts: &Parts, app: &App, request_id: &str) -> Result<Caller, Re
     app.management
         .caller(presented, address, request_id.to_owned())
         .await
+}
+
+/// Which of its own users the caller says that it acts for.
+fn acting_for(headers: &HeaderMap) -> Result<Option<ActingFor>, Problem> {
+    let refuse = |why: String| {
+        Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid_header",
+            "A header is not acceptable",
+            format!("Tenmint-Acting-For: {why}"),
+        )
+    };
+    let mut values = headers.get_all(ACTING_FOR).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(refuse("send it once, naming one user".to_owned()));
+    }
+    let text = std::str::from_utf8(value.as_bytes())
+        .map_err(|_| refuse("write it in UTF-8".to_owned()))?;
+    let user = text
+        .parse()
+        .map_err(|why: TextError| refuse(why.to_string()))?;
+    Ok(Some(user))
 }
 
 /// Whether a query string holds what belongs into a header (RFC 6750 §2.3 and §5.3).

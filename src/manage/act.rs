@@ -8,7 +8,9 @@ use super::authority::Authority;
 use super::caller::Actor;
 use super::refusal::{Kind, Refusal};
 use crate::credentials::Denied;
+use crate::crypto::random;
 use crate::domain::api_key::{Creator, Status};
+use crate::domain::audit::OPERATOR;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::{Organization, OrganizationId};
 use crate::domain::timestamp::Timestamp;
@@ -101,26 +103,29 @@ impl<'a> Act<'a> {
     /// Commits, and raises the generations before anybody is answered: also when the
     /// database did not say whether it committed, for then it may have.
     pub(super) async fn commit(self, did: Did) -> Result<(), Refusal> {
-        let (actor, address, request_id) = match self.actor {
+        let (actor, acting_for, address, request_id) = match self.actor {
             Actor::Key(caller) => (
                 if caller.organization == self.write.organization().id {
                     caller.key.to_string()
                 } else {
-                    format!("operator:{}", caller.key)
+                    format!("{OPERATOR}{}", caller.key)
                 },
+                caller.acting_for.clone(),
                 Some(caller.address),
                 Some(caller.request_id.clone()),
             ),
-            Actor::CommandLine => ("command line".to_owned(), None, None),
+            Actor::CommandLine => ("command line".to_owned(), None, None, None),
         };
         let event = Event {
             at: self.now,
             actor,
+            acting_for,
             address,
             request_id,
             action: did.action,
             target: did.target,
             details: did.details,
+            salt: random::bytes(),
         };
         let chain = &self.management.crypto.audit;
         let committed = self.write.commit(event, chain, &did.changes).await;

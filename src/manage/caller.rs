@@ -12,6 +12,7 @@ use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{ApiKeySecret, KeyId};
+use crate::domain::text::ActingFor;
 
 /// What was presented as Bearer credential (RFC 6750 §2.1).
 #[derive(Debug)]
@@ -25,8 +26,8 @@ pub enum Presented<'a> {
 /// Whoever is behind a request, or on the command line.
 #[derive(Clone, Debug)]
 pub enum Actor {
-    /// A key.
-    Key(Caller),
+    /// A key. Boxed: actors are moved about, and the other kind is empty.
+    Key(Box<Caller>),
     /// Somebody at the machine itself.
     CommandLine,
 }
@@ -42,6 +43,8 @@ pub struct Caller {
     pub address: IpAddr,
     /// Under which request id.
     pub request_id: String,
+    /// Which of its own users it calls for, if it said.
+    pub acting_for: Option<ActingFor>,
     /// The scopes of the token, when one was presented.
     pub token: Option<ScopeSet>,
     /// What it could do when it called. Acts ask again.
@@ -81,6 +84,7 @@ impl Management {
             organization: key.organization.clone(),
             address,
             request_id,
+            acting_for: None,
             authority: Authority::of(key, token.clone()),
             token,
         })

@@ -7,11 +7,13 @@ use ring::hmac;
 use sqlx::{PgConnection, SqliteConnection, Transaction};
 
 use super::Store;
+use super::audit::AuditRow;
 use super::changes::{CHANNEL, Change};
 use super::engine::{Engine, sql};
 use super::error::StoreError;
 use super::organizations::{OrganizationRow, organization};
 use crate::domain::organization::{Organization, OrganizationId};
+use crate::domain::text::ActingFor;
 use crate::domain::timestamp::Timestamp;
 
 type OpenTransaction =
@@ -24,7 +26,11 @@ pub struct Write {
     organization: Organization,
     sequence: i64,
     previous_mac: Vec<u8>,
+    erased: bool,
 }
+
+/// The member of an entry's details that says up to which entry its act erased what is personal.
+pub const ERASED_THROUGH: &str = "audit_erased_through";
 
 /// What an act did, for the audit log. Holds no secret, ever.
 #[derive(Debug)]
@@ -34,6 +40,8 @@ pub struct Event {
     /// Who: a key id of the organization, `operator:` and one of the operator's, or
     /// `command line`.
     pub actor: String,
+    /// Which of the caller's own users it was for, as the caller said.
+    pub acting_for: Option<ActingFor>,
     /// From where, if over the network.
     pub address: Option<IpAddr>,
     /// Under which request id, if over the network.
@@ -42,8 +50,10 @@ pub struct Event {
     pub action: &'static str,
     /// The id of what it was done to.
     pub target: String,
-    /// What changed, from what to what.
+    /// What changed, from what to what: a JSON object.
     pub details: serde_json::Value,
+    /// Random: once the personal parts are erased, nobody finds them by trying.
+    pub salt: [u8; 16],
 }
 
 #[derive(sqlx::FromRow)]
@@ -79,6 +89,7 @@ impl Store {
             organization: locked.organization.try_into()?,
             sequence: locked.audit_sequence,
             previous_mac: locked.audit_mac,
+            erased: false,
         }))
     }
 
@@ -94,6 +105,7 @@ impl Store {
             organization: new.clone(),
             sequence: 1,
             previous_mac: Vec::new(),
+            erased: false,
         }))
     }
 
@@ -116,6 +128,18 @@ impl Write {
         &self.organization
     }
 
+    /// Erases what is personal in every audit entry of the organization, for good: addresses,
+    /// the callers' own users, and what changed. The chain still verifies, because the entry of
+    /// this act says that they were erased.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn erase_audit_details(&mut self) -> Result<(), StoreError> {
+        self.empty_entries().await?;
+        self.erased = true;
+        Ok(())
+    }
+
     /// Makes the act last: its audit entry is chained to the one before by a MAC, other
     /// nodes are told of `changes`, and all of it commits or none.
     ///
@@ -128,38 +152,27 @@ impl Write {
         chain: &hmac::Key,
         changes: &[Change],
     ) -> Result<(), StoreError> {
-        let organization = self.organization.id.as_str();
-        let address = event.address.map(|address| address.to_string());
-        let details = event.details.to_string();
-        let entry = serde_json::json!([
-            organization,
-            self.sequence,
-            event.at.unix(),
-            event.actor,
-            address,
-            event.request_id,
-            event.action,
-            event.target,
-            details,
-        ]);
-        let mut mac = hmac::Context::with_key(chain);
-        mac.update(&self.previous_mac);
-        mac.update(entry.to_string().as_bytes());
-        let mac = mac.sign().as_ref().to_vec();
-
-        sql!(
-            run on(&mut self.transaction),
-            "INSERT INTO audit_events
-             (organization_id, sequence, at, actor, address, request_id, action, target, details, mac)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-            organization, self.sequence, event.at.unix(), &event.actor, &address,
-            &event.request_id, event.action, &event.target, &details, &mac
-        )?;
-        sql!(
-            run on(&mut self.transaction),
-            "UPDATE organizations SET audit_mac = $2 WHERE id = $1",
-            organization, &mac
-        )?;
+        let mut details = event.details;
+        if self.erased {
+            // Who verifies the chain takes an emptied entry for erased if a later one says so.
+            details[ERASED_THROUGH] = (self.sequence - 1).into();
+        }
+        let mut row = AuditRow {
+            sequence: self.sequence,
+            at: event.at.unix(),
+            actor: event.actor,
+            acting_for: event.acting_for.map(|user| user.to_string()),
+            address: event.address.map(|address| address.to_string()),
+            request_id: event.request_id,
+            action: event.action.to_owned(),
+            target: event.target,
+            details: details.to_string(),
+            salt: Some(event.salt.to_vec()),
+            digest: None,
+            mac: Vec::new(),
+        };
+        row.seal(self.organization.id.as_str(), chain, &self.previous_mac);
+        self.append(&row).await?;
         if let Engine::Postgres(transaction) = &mut self.transaction {
             for change in changes {
                 sqlx::query("SELECT pg_notify($1, $2)")
@@ -210,10 +223,12 @@ mod tests {
             at: now,
             actor: "command line".to_owned(),
             address: None,
+            acting_for: None,
             request_id: None,
             action: "organization.create",
             target: id.to_owned(),
             details: serde_json::json!({ "note": "x".repeat(4_000) }),
+            salt: [0; 16],
         };
         let chain = hmac::Key::new(hmac::HMAC_SHA256, b"tests");
         let write = store.begin_new(&new).await?.expect("a new id");

@@ -1,8 +1,11 @@
 //! The audit chain: no act without its event, no gap, and a MAC over everything before.
 
+use std::collections::BTreeSet;
+
 use reqwest::{Method, StatusCode};
-use ring::hmac;
+use ring::{digest, hmac};
 use serde_json::{Value, json};
+use tenmint::domain::hex::hex;
 
 use crate::on_both_engines;
 use crate::support::crowd::at_once;
@@ -88,20 +91,26 @@ pub async fn the_chain_holds(server: &Server, organization: &str) {
     assert!(!events.is_empty());
     for (event, sequence) in events.iter().zip(1..) {
         assert_eq!(event.sequence, sequence);
+        let salt = event.salt.as_ref().unwrap();
+        assert_eq!(salt.len(), 16);
+        let personal = json!([hex(salt), event.address, event.acting_for, event.details]);
+        let digest = digest::digest(&digest::SHA256, personal.to_string().as_bytes());
+        assert_eq!(event.digest.as_deref(), Some(digest.as_ref()));
         let entry = json!([
             event.organization_id,
             event.sequence,
             event.at,
             event.actor,
-            event.address,
-            event.request_id,
             event.action,
             event.target,
-            event.details,
+            event.request_id,
+            hex(digest.as_ref()),
         ]);
         let mut signed = previous.clone();
         signed.extend(entry.to_string().as_bytes());
         hmac::verify(key, &signed, &event.mac).unwrap();
         previous.clone_from(&event.mac);
     }
+    let salts: BTreeSet<_> = events.iter().map(|event| event.salt.clone()).collect();
+    assert_eq!(salts.len(), events.len(), "no salt comes twice");
 }

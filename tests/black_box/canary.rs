@@ -197,13 +197,18 @@ impl Watch {
             let rename = self.request(Method::PATCH, "/v1/organizations/acme");
             self.send(rename.bearer_auth(&operator).json(&body)).await;
         }
-        for parameter in ["limit", "cursor", "status", "access_token", canary] {
-            for path in ["/v1/api-keys", "/v1/organizations"] {
+        for parameter in ["limit", "cursor", "status", "actor", "access_token", canary] {
+            for path in ["/v1/api-keys", "/v1/organizations", "/v1/audit-events"] {
                 let request = self
                     .request(Method::GET, path)
                     .query(&[(parameter, canary)]);
                 self.send(request.bearer_auth(&operator)).await;
             }
+        }
+        for user in [canary.to_owned(), format!("user {canary}")] {
+            let request = self.request(Method::POST, "/v1/organizations/acme/suspend");
+            let request = request.header("tenmint-acting-for", user);
+            self.send(request.bearer_auth(&operator)).await;
         }
         let id = format!("org-{}", canary.to_lowercase());
         let body = json!({ "id": &id[..id.len().min(64)] });

@@ -14,6 +14,8 @@ mod api_key_lists;
 mod api_keys;
 mod audit;
 mod audit_chain;
+mod audit_events;
+mod audit_privacy;
 mod authority;
 mod authority_at_present;
 mod authority_property;

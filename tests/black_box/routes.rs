@@ -23,6 +23,8 @@ api_keys.update      PATCH  /v1/api-keys/{id}                              {"nam
 api_keys.update      POST   /v1/api-keys/{id}/disable
 api_keys.update      POST   /v1/api-keys/{id}/enable
 api_keys.revoke      POST   /v1/api-keys/{id}/revoke
+audit.read           GET    /v1/audit-events
+audit.read           GET    /v1/audit-events/checkpoint
 organizations.read   GET    /v1/organizations
 organizations.write  POST   /v1/organizations                              {"id":"new"}
 organizations.read   GET    /v1/organizations/{org}
@@ -37,6 +39,8 @@ api_keys.update      PATCH  /v1/organizations/{org}/api-keys/{id}          {"nam
 api_keys.update      POST   /v1/organizations/{org}/api-keys/{id}/disable
 api_keys.update      POST   /v1/organizations/{org}/api-keys/{id}/enable
 api_keys.revoke      POST   /v1/organizations/{org}/api-keys/{id}/revoke
+audit.read           GET    /v1/organizations/{org}/audit-events
+audit.read           GET    /v1/organizations/{org}/audit-events/checkpoint
 "#;
 
 /// A line of the table.

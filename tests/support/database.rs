@@ -22,11 +22,14 @@ pub struct AuditEvent {
     pub sequence: i64,
     pub at: i64,
     pub actor: String,
+    pub acting_for: Option<String>,
     pub address: Option<String>,
     pub request_id: Option<String>,
     pub action: String,
     pub target: String,
     pub details: String,
+    pub salt: Option<Vec<u8>>,
+    pub digest: Option<Vec<u8>>,
     pub mac: Vec<u8>,
 }
 
@@ -71,8 +74,8 @@ impl Database {
 
     /// Every audit event of an organization, oldest first.
     pub async fn audit_events(&self, organization: &str) -> Vec<AuditEvent> {
-        const TEXT: &str = "SELECT organization_id, sequence, at, actor, address, request_id, action, target, \
-             details, mac FROM audit_events WHERE organization_id = $1 ORDER BY sequence";
+        const TEXT: &str = "SELECT organization_id, sequence, at, actor, acting_for, address, request_id, action, \
+             target, details, salt, digest, mac FROM audit_events WHERE organization_id = $1 ORDER BY sequence";
         on_either!(self, sqlx::query_as(TEXT).bind(organization), fetch_all)
     }
 
