@@ -1,5 +1,7 @@
 //! The application: everything built once from settings, then shared.
 
+pub mod existing;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -81,6 +83,9 @@ pub enum StartError {
         /// Which was given.
         given: String,
     },
+    /// There is nothing to look at.
+    #[error("there is no tenmint deployment at {0}: look at DATABASE_URL")]
+    NoDeployment(String),
     /// First start could not be completed.
     #[error("first start failed: {0}")]
     FirstStart(Refusal),

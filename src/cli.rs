@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stderr, reason = "this room talks to a person")]
 
+mod audit;
 mod fetch;
 mod inspect;
 mod migrate;
@@ -39,6 +40,9 @@ enum Command {
     Migrate(Settings),
     /// Make an API key of the operator and print it; works beside a running server
     OperatorKey(operator_key::Arguments),
+    /// Look after the audit log
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Exchange the API key in TENMINT_API_KEY for a token and print it
     Token(token::Arguments),
     /// Explain an API key or a token, offline, without repeating secrets
@@ -60,8 +64,11 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// What clap has to say.
 pub fn parse() -> Result<Cli, clap::Error> {
     let matches = Cli::command().try_get_matches()?;
-    if let Some((_, command)) = matches.subcommand()
-        && matches!(command.try_contains_id("database_url"), Ok(true))
+    let mut command = &matches;
+    while let Some((_, inner)) = command.subcommand() {
+        command = inner;
+    }
+    if matches!(command.try_contains_id("database_url"), Ok(true))
         && command.value_source("database_url") == Some(ValueSource::CommandLine)
         && command
             .get_one::<String>("database_url")
@@ -99,6 +106,7 @@ impl Cli {
                 let _log = start_log(&arguments.settings, Some("warn"))?;
                 block_on(operator_key::run(&arguments))
             }
+            Command::Audit(command) => command.run(),
             Command::Token(arguments) => token::run(&arguments),
             Command::Inspect(arguments) => inspect::run(&arguments),
         }
@@ -143,7 +151,9 @@ mod tests {
 
     #[test]
     fn no_secret_has_a_flag() {
-        for command in Cli::command().get_subcommands() {
+        let mut commands: Vec<_> = Cli::command().get_subcommands().cloned().collect();
+        while let Some(command) = commands.pop() {
+            commands.extend(command.get_subcommands().cloned());
             for argument in command.get_arguments() {
                 let id = argument.get_id().as_str();
                 let secret = ["secret", "password"].iter().any(|word| id.contains(word))

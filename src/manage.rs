@@ -3,6 +3,7 @@
 pub mod act;
 pub mod api_keys;
 pub mod audit;
+pub mod audit_verification;
 pub mod authority;
 pub mod bootstrap;
 pub mod caller;

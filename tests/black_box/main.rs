@@ -16,6 +16,8 @@ mod audit;
 mod audit_chain;
 mod audit_events;
 mod audit_privacy;
+mod audit_tampering;
+mod audit_verification;
 mod authority;
 mod authority_at_present;
 mod authority_property;

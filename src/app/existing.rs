@@ -1,0 +1,33 @@
+//! A deployment that is there already, opened by those who only look at it.
+
+use super::{StartError, root_key};
+use crate::clock::Clock;
+use crate::crypto::Crypto;
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::store::engine::DatabaseUrl;
+
+/// Opens the database and the root key that `settings` name, and makes neither: whoever mistypes
+/// a path must not be told that all is well with an empty one. Works beside a running server.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn existing(settings: &Settings) -> Result<(Store, Crypto), StartError> {
+    let url = settings.database()?;
+    let cost = settings.hash_cost()?;
+    let nothing = || StartError::NoDeployment(url.to_string());
+    if matches!(&url, DatabaseUrl::Sqlite(path) if !path.exists()) {
+        return Err(nothing());
+    }
+    let store = Store::open(&url).await?;
+    if store.is_empty().await? {
+        return Err(nothing());
+    }
+    store.require_current_schema().await?;
+    if store.root_key().await?.is_none() {
+        return Err(nothing());
+    }
+    let root = root_key(settings, &store, &Clock::system()).await?;
+    let crypto = Crypto::new(&root, settings.key_prefix.clone(), cost);
+    Ok((store, crypto))
+}
