@@ -199,3 +199,33 @@ fn export_asked(headers: &HeaderMap) -> Option<&'static str> {
     };
     kinds.find_map(understood).flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_is_given_to_those_alone_who_ask_for_it_first() {
+        let asked = |accept: &str| {
+            let value = HeaderValue::from_str(accept).unwrap();
+            export_asked(&HeaderMap::from_iter([(header::ACCEPT, value)]))
+        };
+        for (accept, kind) in [
+            ("application/jsonl", EXPORTS[0]),
+            ("application/x-ndjson", EXPORTS[1]),
+            ("Application/JSONL; charset=utf-8, */*;q=0.1", EXPORTS[0]),
+            ("text/csv, application/x-ndjson", EXPORTS[1]),
+        ] {
+            assert_eq!(asked(accept), Some(kind), "{accept}");
+        }
+        for accept in [
+            "",
+            "*/*",
+            "application/json, application/jsonl",
+            "text/html",
+        ] {
+            assert_eq!(asked(accept), None, "{accept}");
+        }
+        assert_eq!(export_asked(&HeaderMap::new()), None);
+    }
+}

@@ -97,10 +97,10 @@ impl Extend<Known> for Checkpoints {
 }
 
 impl Checkpoints {
-    /// Whether they know nothing.
+    /// Whether they know anything; of this organization, if one is named.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub fn know(&self, organization: Option<&str>) -> bool {
+        organization.map_or(!self.0.is_empty(), |id| self.0.contains_key(id))
     }
 }
 

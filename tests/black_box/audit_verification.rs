@@ -117,6 +117,8 @@ async fn what_a_checkpoint_knows_is_missed(server: Server) {
     let rewritten = "entry 7 is not the one of the checkpoint: the chain was rewritten";
     faults(&server, &with_export, rewritten);
 
+    let of_another = [&with[..], &["--organization", "operator"]].concat();
+    assert!(!verify(&server, &of_another).success);
     for bad in ["", "{}", "x", &format!("{checkpoint}\n{{")] {
         fs::write(&exported, bad).unwrap();
         assert!(!verify(&server, &with_export).success, "{bad}");

@@ -28,12 +28,12 @@ pub(in crate::cli) struct Arguments {
 
 /// Says of each chain what was found, and fails if there is a fault in any.
 pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let only = arguments.organization.as_ref().map(OrganizationId::as_str);
     let checkpoints = match &arguments.checkpoint {
-        Some(path) => read(path).map_err(|why| format!("{}: {why}", path.display()))?,
+        Some(path) => read(path, only).map_err(|why| format!("{}: {why}", path.display()))?,
         None => Checkpoints::default(),
     };
     let (store, crypto) = existing(&arguments.settings).await?;
-    let only = arguments.organization.as_ref().map(OrganizationId::as_str);
     let (mut chains, mut faults) = (0_u64, 0_u64);
     let mut told = Ok(());
     let tell = |report: &Report| {
@@ -64,14 +64,16 @@ fn words(report: &Report) -> String {
     }
 }
 
-fn read(path: &Path) -> Result<Checkpoints, Failure> {
+/// What the file knows. That it knows nothing of what is asked is no proof, but a mistake.
+fn read(path: &Path, only: Option<&str>) -> Result<Checkpoints, Failure> {
     let file = BufReader::new(File::open(path)?);
     let mut checkpoints = Checkpoints::default();
     for known in serde_json::Deserializer::from_reader(file).into_iter::<Known>() {
         checkpoints.extend([known?]);
     }
-    if checkpoints.is_empty() {
-        return Err("there is no checkpoint in this file".into());
+    if checkpoints.know(only) {
+        Ok(checkpoints)
+    } else {
+        Err("there is no checkpoint of what is to be checked in this file".into())
     }
-    Ok(checkpoints)
 }
