@@ -4,6 +4,7 @@ pub mod existing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::credentials::Credentials;
@@ -18,13 +19,14 @@ use crate::domain::client_address::TrustedProxies;
 use crate::domain::issuer::BaseUrl;
 use crate::domain::scope::ScopeSet;
 use crate::issue::Mint;
-use crate::jobs::Jobs;
+use crate::jobs::{Jobs, Work};
 use crate::manage::refusal::Refusal;
 use crate::manage::{Management, first_start};
 use crate::settings::{Settings, SettingsError};
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::lock::ServerLock;
+use crate::usage::Usage;
 
 /// The environment variable that can hold the root key itself. A file is better: variables
 /// are shown by many tools and inherited by children.
@@ -36,10 +38,13 @@ pub struct App {
     pub mint: Mint,
     /// Manages keys and organizations.
     pub management: Arc<Management>,
+    /// Counts what keys are used for.
+    pub usage: Arc<Usage>,
     /// Whose word about client addresses is taken.
     pub proxies: TrustedProxies,
     /// What a new key holds when no scopes are given; `None`: some must be.
     pub default_scopes: Option<ScopeSet>,
+    flush_interval: Duration,
     store: Store,
     draining: AtomicBool,
     _lock: Option<ServerLock>,
@@ -131,14 +136,22 @@ impl App {
             Arc::clone(&crypto),
             Arc::clone(&generations),
         ));
+        let usage = Arc::new(Usage::new(
+            store.clone(),
+            clock.clone(),
+            format!("node_{}", random::ulid(clock.unix_millis())),
+            settings.exchange_record.into(),
+        ));
         let management = Arc::new(Management {
             store: store.clone(),
             crypto,
             credentials: Arc::clone(&credentials),
             issuers: Arc::clone(&issuers),
             generations,
+            usage: Arc::clone(&usage),
             audiences: audiences.clone(),
             base: base.clone(),
+            token_lifetime: settings.token_lifetime,
             clock: clock.clone(),
         });
         first_start::ensure_operator(&management)
@@ -147,6 +160,7 @@ impl App {
         let mint = Mint {
             credentials,
             issuers,
+            usage: Arc::clone(&usage),
             audiences,
             base,
             lifetime: settings.token_lifetime,
@@ -155,8 +169,10 @@ impl App {
         Ok(Arc::new(Self {
             mint,
             management,
+            usage,
             proxies: settings.proxies(),
             default_scopes: settings.default_scopes(),
+            flush_interval: settings.usage_flush_interval,
             store,
             draining: AtomicBool::new(false),
             _lock: lock,
@@ -166,13 +182,19 @@ impl App {
     /// A new request id: `req_` and a ULID.
     #[must_use]
     pub fn request_id(&self) -> String {
-        format!("req_{}", random::ulid(self.mint.clock.unix_millis()))
+        self.mint.request_id()
     }
 
     /// Starts everything periodic.
     #[must_use]
     pub fn start_jobs(&self) -> Jobs {
-        Jobs::start(self.store.clone(), Arc::clone(&self.management.generations))
+        Jobs::start(Work {
+            store: self.store.clone(),
+            generations: Arc::clone(&self.management.generations),
+            usage: Arc::clone(&self.usage),
+            flush_interval: self.flush_interval,
+            clock: self.mint.clock.clone(),
+        })
     }
 
     /// Whether requests should be sent here: the database answers, and no shutdown began.

@@ -99,6 +99,16 @@ pub enum Denied {
     Unavailable(#[from] StoreError),
 }
 
+/// A presented key that is not accepted, and whose it is where that is known.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+pub struct Rejected {
+    /// Why.
+    pub why: Denied,
+    /// The key that was named by a genuine string.
+    pub credential: Option<Arc<Credential>>,
+}
+
 #[derive(Clone)]
 struct Cached {
     loaded: Generation,
@@ -128,24 +138,32 @@ impl Credentials {
         &self,
         secret: ApiKeySecret,
         now: Timestamp,
-    ) -> Result<Verified, Denied> {
+    ) -> Result<Verified, Rejected> {
         if !self.crypto.keys.is_genuine(&secret) {
-            return Err(Denied::Forged);
+            return Err(Denied::Forged.into());
         }
         let id = secret.id();
-        let Cached { loaded, credential } = self.look_up(id).await?;
+        let Cached { loaded, credential } = self.look_up(id).await.map_err(Denied::from)?;
         let credential = credential.ok_or(Denied::Unknown)?;
         let which = credential.presented(&secret, now);
-        if !self.proofs.prove(secret, &credential, which).await? {
-            return Err(Denied::WrongSecret);
-        }
         let verified = Verified {
             credential,
             which,
             loaded,
         };
-        verified.require_in_force(now)?;
-        Ok(verified)
+        let proven = self.proofs.prove(secret, &verified.credential, which);
+        let outcome = match proven.await {
+            Ok(true) => verified.require_in_force(now),
+            Ok(false) => Err(Denied::WrongSecret),
+            Err(why) => Err(why),
+        };
+        match outcome {
+            Ok(()) => Ok(verified),
+            Err(why) => Err(Rejected {
+                why,
+                credential: Some(verified.credential),
+            }),
+        }
     }
 
     /// The present state of a key that an access token names. The token's signature stands
@@ -287,6 +305,15 @@ impl Verified {
             }
             Status::Active => Ok(()),
             ended => Err(Denied::Ended(ended)),
+        }
+    }
+}
+
+impl From<Denied> for Rejected {
+    fn from(why: Denied) -> Self {
+        Self {
+            why,
+            credential: None,
         }
     }
 }

@@ -17,3 +17,4 @@ pub mod secret;
 pub mod signing_key;
 pub mod text;
 pub mod timestamp;
+pub mod usage;

@@ -18,9 +18,11 @@ mod path;
 mod problem;
 mod query;
 mod reach;
+mod refusals;
 mod request_id;
 mod token;
 mod token_request;
+mod usage;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -119,6 +121,9 @@ fn management_plane() -> Routes {
                     &format!("{root}/audit-events/checkpoint"),
                     get(audit::checkpoint),
                 )
+                .route(&format!("{root}/api-keys/{{id}}/usage"), get(usage::of_key))
+                .route(&format!("{root}/usage"), get(usage::of_organization))
+                .route(&format!("{root}/refusals"), get(refusals::list))
         })
         // The operator alone.
         .route("/v1/organizations", organizations)

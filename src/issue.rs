@@ -1,19 +1,25 @@
 //! THE use case: a credential, scopes and an address in; a signed token or a refusal out.
 
+mod refusal;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::credentials::issuers::{Identity, IssuerError, Issuers};
-use crate::credentials::{Credentials, Denied, Verified};
+use crate::credentials::issuers::{Identity, Issuers};
+use crate::credentials::{Credential, Credentials, Denied, Verified};
 use crate::crypto::random;
 use crate::domain::api_key::Status;
-use crate::domain::audience::{Audiences, TargetError};
+use crate::domain::audience::Audiences;
 use crate::domain::claims::{Claims, MAX_TOKEN};
 use crate::domain::issuer::{BaseUrl, Issuer};
-use crate::domain::scope::{Scope, ScopeError, ScopeSet};
+use crate::domain::scope::{ScopeError, ScopeSet};
 use crate::domain::secret::{ApiKeySecret, KeyId};
+use crate::domain::usage::Outcome;
+use crate::usage::{Explanation, Usage, Use};
+
+pub use refusal::{Refusal, Refused};
 
 /// How often an exchange begins again because its key changed under it, before it gives up.
 const ATTEMPTS: usize = 3;
@@ -24,6 +30,8 @@ pub struct Mint {
     pub credentials: Arc<Credentials>,
     /// Who signs.
     pub issuers: Arc<Issuers>,
+    /// What keys are used for.
+    pub usage: Arc<Usage>,
     /// What tokens are for.
     pub audiences: Audiences,
     /// Where this deployment is.
@@ -39,14 +47,16 @@ pub struct Mint {
 pub struct Exchange<'a> {
     /// Which issuer was asked.
     pub issuer: &'a Issuer,
-    /// The API key presented.
-    pub secret: ApiKeySecret,
+    /// The API key presented; `None` when what was presented cannot be one.
+    pub secret: Option<ApiKeySecret>,
     /// Which scopes.
     pub scope: AskedScope,
     /// The `resource` parameters (RFC 8707 §2), as written.
     pub resources: Vec<&'a str>,
     /// Where the request comes from; `None` when a trusted proxy's header did not say.
     pub address: Option<IpAddr>,
+    /// What the client calls itself: its `User-Agent` header.
+    pub user_agent: Option<&'a [u8]>,
 }
 
 /// The `scope` parameter (RFC 6749 §3.3).
@@ -73,76 +83,102 @@ pub struct Issued {
     pub key: KeyId,
 }
 
-/// Why no token was issued.
-#[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// The client is not who it says, or no longer anybody.
-    #[error("{0}")]
-    Client(Denied),
-    /// The key belongs to an organization with an issuer of its own, not to this one.
-    #[error("key of another organization")]
-    OtherOrganization,
-    /// The address is outside the key's networks, or unknown.
-    #[error("address {} is outside the key's networks", .ip.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string()))]
-    NetworkDenied {
-        /// The address, if one could be made out.
-        ip: Option<IpAddr>,
-        /// Whose key it was.
-        key: KeyId,
-    },
-    /// The `scope` parameter is not of the syntax.
-    #[error("malformed scope: {0}")]
-    MalformedScope(ScopeError),
-    /// A scope is beyond the key.
-    #[error("scope beyond the key")]
-    ScopeBeyondKey {
-        /// The first such scope.
-        scope: Scope,
-        /// Whose key it was.
-        key: KeyId,
-    },
-    /// No token is issued for the resources asked for.
-    #[error("{0}")]
-    Target(TargetError),
-    /// With everything asked for, the token would be too long to travel in a header.
-    #[error("the token would be longer than {MAX_TOKEN} bytes")]
-    TokenTooLong,
-    /// The issuer has no signing key.
-    #[error("this issuer has no signing key")]
-    NoSigningKey,
-    /// The key kept changing while it was used.
-    #[error("the key kept changing while it was used")]
-    Unsettled,
-    /// The signing key could not be had.
-    #[error("{0}")]
-    Signing(IssuerError),
-}
-
 impl Mint {
-    /// Exchanges an API key for an access token (RFC 6749 §4.4).
+    /// Exchanges an API key for an access token (RFC 6749 §4.4), and counts how that ended.
     ///
     /// The order is: secret, state, network, scope, target. What fails earlier tells nothing
     /// of what comes later.
     ///
     /// # Errors
     /// See [`Refusal`].
-    pub async fn exchange(&self, asked: Exchange<'_>) -> Result<Issued, Refusal> {
-        let Exchange {
-            issuer,
-            secret,
-            scope,
-            resources,
-            address,
-        } = asked;
-        let mut verified = self
-            .credentials
-            .authenticate(secret, self.clock.now())
+    pub async fn exchange(&self, mut asked: Exchange<'_>) -> Result<Issued, Refused> {
+        let authenticated = match asked.secret.take() {
+            Some(secret) => self.authenticate(secret).await,
+            None => Err((Denied::Forged.into(), None)),
+        };
+        let verified = authenticated
+            .map_err(|(why, credential)| self.refuse(&asked, why, credential.as_deref()))?;
+        let credential = Arc::clone(&verified.credential);
+        let issued = self
+            .issue(&asked, verified)
             .await
-            .map_err(Refusal::Client)?;
+            .map_err(|why| self.refuse(&asked, why, Some(&credential)))?;
+        let key = &credential.key;
+        self.usage.used(
+            Outcome::Issued,
+            Use {
+                key: key.id,
+                organization: &key.organization,
+                fingerprint: &key.fingerprint,
+                address: asked.address,
+                user_agent: asked.user_agent,
+                scope: Some(match asked.scope {
+                    AskedScope::Everything => "",
+                    AskedScope::These(_) | AskedScope::Malformed(_) => &issued.scope,
+                }),
+            },
+        );
+        Ok(issued)
+    }
+
+    /// Counts a request that was no token request, so that what was wrong with it is found
+    /// under the request id that this gives.
+    #[must_use]
+    pub fn refuse_malformed(&self, why: &str, address: Option<IpAddr>) -> String {
+        let request_id = self.request_id();
+        self.usage
+            .refused(Outcome::Malformed, None, || Explanation {
+                request_id: request_id.clone(),
+                detail: why.to_owned(),
+                address,
+            });
+        request_id
+    }
+
+    /// A new request id: `req_` and a ULID.
+    #[must_use]
+    pub fn request_id(&self) -> String {
+        format!("req_{}", random::ulid(self.clock.unix_millis()))
+    }
+
+    async fn authenticate(
+        &self,
+        secret: ApiKeySecret,
+    ) -> Result<Verified, (Refusal, Option<Arc<Credential>>)> {
+        let named = secret.id();
+        let outcome = self.credentials.authenticate(secret, self.clock.now());
+        outcome.await.map_err(|rejected| match rejected.why {
+            Denied::Unknown => (Refusal::UnknownKey(named), None),
+            why => (Refusal::Client(why), rejected.credential),
+        })
+    }
+
+    fn refuse(
+        &self,
+        asked: &Exchange<'_>,
+        refusal: Refusal,
+        credential: Option<&Credential>,
+    ) -> Refused {
+        let request_id = self.request_id();
+        let key = credential.map(|credential| &credential.key);
+        let whose = key.map(|key| (key.id, &key.organization));
+        self.usage
+            .refused(refusal.outcome(), whose, || Explanation {
+                request_id: request_id.clone(),
+                detail: refusal.advice(),
+                address: asked.address,
+            });
+        Refused {
+            refusal,
+            request_id,
+            key: key.map(|key| key.id),
+        }
+    }
+
+    /// Signs until what was signed still holds when it is signed.
+    async fn issue(&self, asked: &Exchange<'_>, mut verified: Verified) -> Result<Issued, Refusal> {
         for _ in 0..ATTEMPTS {
-            let issued = self
-                .sign(issuer, &verified, &scope, &resources, address)
-                .await?;
+            let issued = self.sign(asked, &verified).await?;
             // A revocation may have been answered while the signature was made: it wins.
             if self.credentials.still_stands(&verified) {
                 return Ok(issued);
@@ -158,14 +194,8 @@ impl Mint {
         Err(Refusal::Unsettled)
     }
 
-    async fn sign(
-        &self,
-        issuer: &Issuer,
-        verified: &Verified,
-        scope: &AskedScope,
-        resources: &[&str],
-        address: Option<IpAddr>,
-    ) -> Result<Issued, Refusal> {
+    async fn sign(&self, asked: &Exchange<'_>, verified: &Verified) -> Result<Issued, Refusal> {
+        let (issuer, address) = (asked.issuer, asked.address);
         let credential = &*verified.credential;
         let key = &credential.key;
         if let Issuer::Organization(organization) = issuer
@@ -174,12 +204,9 @@ impl Mint {
             return Err(Refusal::OtherOrganization);
         }
         if !address.is_some_and(|ip| key.networks.contains(ip)) {
-            return Err(Refusal::NetworkDenied {
-                ip: address,
-                key: key.id,
-            });
+            return Err(Refusal::NetworkDenied { ip: address });
         }
-        let scope = match scope {
+        let scope = match &asked.scope {
             AskedScope::Everything => credential.claims.scope.clone(),
             AskedScope::Malformed(why) => return Err(Refusal::MalformedScope(why.clone())),
             AskedScope::These(asked) => match key.effective.uncovered(asked) {
@@ -187,7 +214,6 @@ impl Mint {
                 Some(beyond) => {
                     return Err(Refusal::ScopeBeyondKey {
                         scope: beyond.clone(),
-                        key: key.id,
                     });
                 }
             },
@@ -195,7 +221,7 @@ impl Mint {
         let management_here = *issuer == Issuer::Deployment;
         let audience = self
             .audiences
-            .select(resources, management_here)
+            .select(&asked.resources, management_here)
             .map_err(Refusal::Target)?;
         let identity = self.identity(issuer).await?;
 

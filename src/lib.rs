@@ -20,7 +20,8 @@
 //! | [`telemetry`] | structured events | no other room |
 //! | [`crypto`] | hashing, sealing, signing, verifying | domain, telemetry |
 //! | [`store`] | SQL on SQLite and PostgreSQL | domain, telemetry |
-//! | [`credentials`] | who is this, behind a cache; who signs | domain, clock, crypto, store, telemetry |
+//! | [`usage`] | what keys are used for, counted in memory | domain, clock, store |
+//! | [`credentials`] | who is this, behind a cache; who signs | domain, clock, crypto, store, usage, telemetry |
 //! | [`issue`] | the exchange | those, credentials |
 //! | [`manage`] | organizations, bootstrap, API keys | those, credentials |
 //! | [`jobs`] | everything periodic | those, manage |
@@ -46,3 +47,4 @@ pub mod serve;
 pub mod settings;
 pub mod store;
 pub mod telemetry;
+pub mod usage;

@@ -11,8 +11,10 @@ pub mod first_start;
 pub mod idempotency;
 pub mod organizations;
 pub mod refusal;
+pub mod usage;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::credentials::Credentials;
@@ -26,6 +28,7 @@ use crate::domain::issuer::BaseUrl;
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::ApiKeySecret;
 use crate::store::Store;
+use crate::usage::Usage;
 
 use caller::Actor;
 use refusal::{Kind, Refusal};
@@ -42,10 +45,14 @@ pub struct Management {
     pub issuers: Arc<Issuers>,
     /// What to raise when something changed.
     pub generations: Arc<Generations>,
+    /// What keys were used for.
+    pub usage: Arc<Usage>,
     /// What tokens are for.
     pub audiences: Audiences,
     /// Where this deployment is.
     pub base: BaseUrl,
+    /// How long a token lives, whole seconds.
+    pub token_lifetime: Duration,
     /// What time it is.
     pub clock: Clock,
 }

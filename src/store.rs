@@ -8,11 +8,13 @@ pub mod deployment;
 pub mod engine;
 pub mod error;
 pub mod idempotency;
+pub mod leases;
 pub mod lock;
 pub mod migrate;
 pub mod organizations;
 pub mod roles;
 pub mod signing_keys;
+pub mod usage;
 pub mod write;
 
 use engine::{DatabaseUrl, Engine, Postgres, Sqlite};
@@ -58,18 +60,18 @@ impl Store {
         }
     }
 
-    /// The connections for writing, outside acts: SQLite has one.
-    fn writer(&self) -> Engine<&sqlx::SqlitePool, &sqlx::PgPool> {
-        match &self.engine {
-            Engine::Sqlite(sqlite) => Engine::Sqlite(&sqlite.writer),
-            Engine::Postgres(postgres) => Engine::Postgres(&postgres.pool),
-        }
-    }
-
     /// Connections for reading.
     fn reader(&self) -> Engine<&sqlx::SqlitePool, &sqlx::PgPool> {
         match &self.engine {
             Engine::Sqlite(sqlite) => Engine::Sqlite(&sqlite.readers),
+            Engine::Postgres(postgres) => Engine::Postgres(&postgres.pool),
+        }
+    }
+
+    /// Connections for writing what is one statement, and no act on an organization.
+    fn writer(&self) -> Engine<&sqlx::SqlitePool, &sqlx::PgPool> {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => Engine::Sqlite(&sqlite.writer),
             Engine::Postgres(postgres) => Engine::Postgres(&postgres.pool),
         }
     }

@@ -23,13 +23,21 @@ fn rules() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("crypto", only(&["domain", "telemetry"])),
         ("store", only(&["domain", "telemetry"])),
         ("settings", only(&["domain", "crypto", "store"])),
-        ("credentials", with(&[])),
-        ("issue", with(&["credentials"])),
-        ("manage", with(&["credentials"])),
-        ("jobs", with(&["credentials", "manage"])),
+        ("usage", only(&["domain", "clock", "store"])),
+        ("credentials", with(&["usage"])),
+        ("issue", with(&["usage", "credentials"])),
+        ("manage", with(&["usage", "credentials"])),
+        ("jobs", with(&["usage", "credentials", "manage"])),
         (
             "app",
-            with(&["credentials", "issue", "manage", "jobs", "settings"]),
+            with(&[
+                "usage",
+                "credentials",
+                "issue",
+                "manage",
+                "jobs",
+                "settings",
+            ]),
         ),
         (
             "http",
@@ -47,6 +55,7 @@ fn rules() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         (
             "cli",
             with(&[
+                "usage",
                 "credentials",
                 "issue",
                 "manage",

@@ -64,6 +64,19 @@ pub struct ApiKey {
     pub next_notice_at: Option<Timestamp>,
     /// When its owner was told that nobody uses it.
     pub unused_warned_at: Option<Timestamp>,
+    /// When it was last seen used, as far as that is written down; not known to credentials.
+    pub last_used_at: Option<Timestamp>,
+    /// How its present secret was last seen used, likewise.
+    pub secret_last_use: Option<LastUse>,
+}
+
+/// How a secret was last seen used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LastUse {
+    /// When.
+    pub at: Timestamp,
+    /// From where, if that could be made out.
+    pub address: Option<String>,
 }
 
 /// The secret that a rotation replaced.
@@ -75,6 +88,8 @@ pub struct Overlap {
     pub created_at: Timestamp,
     /// The instant from which it no longer counts.
     pub ends_at: Timestamp,
+    /// How it was last seen used.
+    pub last_use: Option<LastUse>,
 }
 
 /// Who made a key: another key, the operator, or tenmint's own command line.

@@ -91,14 +91,14 @@ impl OAuthError {
                 Denied::Unavailable(error) if error.is_passing() => Self::unavailable(),
                 Denied::Unavailable(_) => Self::internal(),
             },
-            Refusal::OtherOrganization => Self::invalid_client(scheme),
+            Refusal::UnknownKey(_) | Refusal::OtherOrganization => Self::invalid_client(scheme),
             Refusal::NetworkDenied { .. } => Self::new(
                 StatusCode::FORBIDDEN,
                 "access_denied",
                 "this API key cannot be used from this network address",
             ),
             Refusal::MalformedScope(why) => bad_request("invalid_scope", why.to_string()),
-            Refusal::ScopeBeyondKey { scope, .. } => bad_request(
+            Refusal::ScopeBeyondKey { scope } => bad_request(
                 "invalid_scope",
                 format!(
                     "the scope {scope} is beyond this API key: ask for less, or for none to get all it holds"

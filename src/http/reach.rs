@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use super::address;
@@ -137,8 +138,10 @@ async fn caller(parts: &Parts, app: &App, request_id: &str) -> Result<Caller, Re
         Err(_) => Presented::Token(text),
     };
     let address = address::of(parts, &app.proxies);
+    let user_agent = parts.headers.get(header::USER_AGENT);
+    let user_agent = user_agent.map(HeaderValue::as_bytes);
     app.management
-        .caller(presented, address, request_id.to_owned())
+        .caller(presented, address, user_agent, request_id.to_owned())
         .await
 }
 

@@ -1,5 +1,6 @@
 //! The token endpoints (RFC 6749 §3.2).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -12,7 +13,7 @@ use super::{address, body, oauth_error::OAuthError, path};
 use crate::app::App;
 use crate::credentials::Denied;
 use crate::domain::issuer::Issuer;
-use crate::issue::{Exchange, Issued, Refusal};
+use crate::issue::{Exchange, Issued, Refusal, Refused};
 
 /// Longest body of a token request, in bytes.
 const MAX_BODY: usize = 32 * 1024;
@@ -42,7 +43,7 @@ pub async fn organization(State(app): State<Arc<App>>, request: Request) -> Resp
 pub async fn post_only(State(app): State<Arc<App>>) -> Response {
     let status = StatusCode::METHOD_NOT_ALLOWED;
     let error = OAuthError::new(status, "invalid_request", "use POST at the token endpoint");
-    let mut response = error.respond(&app.request_id());
+    let mut response = malformed(&app, error, None);
     response
         .headers_mut()
         .insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -56,7 +57,7 @@ pub async fn no_authorization_endpoint(State(app): State<Arc<App>>) -> Response 
         "unsupported_response_type",
         "there is no sign-in here: obtain a token by the client_credentials grant",
     );
-    error.respond(&app.request_id())
+    malformed(&app, error, None)
 }
 
 async fn exchange(app: &App, issuer: &Issuer, request: Request) -> Response {
@@ -64,20 +65,16 @@ async fn exchange(app: &App, issuer: &Issuer, request: Request) -> Response {
     let address = address::of(&parts, &app.proxies);
     let body = match body::read(body, MAX_BODY).await {
         Ok(body) => zeroize::Zeroizing::new(body.to_vec()),
-        Err(error) => return malformed(app, error.into()),
+        Err(error) => return malformed(app, error.into(), address),
     };
     let parsed = match TokenRequest::parse(&parts.uri, &parts.headers, &body) {
         Ok(parsed) => parsed,
-        Err(error) => return malformed(app, error.into()),
-    };
-    let scheme = parsed.scheme;
-    // What cannot be a key gets the same answer as a wrong one.
-    let Some(secret) = parsed.secret else {
-        return refused(app, &Refusal::Client(Denied::Forged), scheme);
+        Err(error) => return malformed(app, error.into(), address),
     };
     let asked = Exchange {
         issuer,
-        secret,
+        // What cannot be a key gets the same answer as a wrong one.
+        secret: parsed.secret,
         scope: parsed.scope,
         resources: parsed
             .resources
@@ -85,10 +82,14 @@ async fn exchange(app: &App, issuer: &Issuer, request: Request) -> Response {
             .map(|resource| &**resource)
             .collect(),
         address,
+        user_agent: parts
+            .headers
+            .get(header::USER_AGENT)
+            .map(HeaderValue::as_bytes),
     };
     match app.mint.exchange(asked).await {
         Ok(issued) => answer(&issued, parsed.scope_written.as_deref()),
-        Err(refusal) => refused(app, &refusal, scheme),
+        Err(why) => refused(&why, parsed.scheme),
     }
 }
 
@@ -114,23 +115,23 @@ fn answer(issued: &Issued, asked_scope: Option<&str>) -> Response {
     (headers, body).into_response()
 }
 
-fn refused(app: &App, refusal: &Refusal, scheme: Scheme) -> Response {
-    let request = app.request_id();
+fn refused(why: &Refused, scheme: Scheme) -> Response {
+    let (refusal, request_id) = (&why.refusal, &why.request_id);
     let error = OAuthError::from_refusal(refusal, scheme);
-    match refusal {
-        Refusal::Client(Denied::Unavailable(_)) | Refusal::Signing(_) => {
-            tracing::error!(request_id = %request, cause = %refusal, "refused a token");
+    match (refusal, why.key) {
+        (Refusal::Client(Denied::Unavailable(_)) | Refusal::Signing(_), _) => {
+            tracing::error!(%request_id, cause = %refusal, "refused a token");
         }
-        Refusal::NetworkDenied { key, .. } | Refusal::ScopeBeyondKey { key, .. } => {
-            tracing::info!(request_id = %request, %key, cause = %refusal, "refused a token");
+        (_, Some(key)) => {
+            tracing::info!(%request_id, %key, cause = %refusal, "refused a token");
         }
-        _ => tracing::info!(request_id = %request, cause = %refusal, "refused a token"),
+        (_, None) => tracing::info!(%request_id, cause = %refusal, "refused a token"),
     }
-    error.respond(&request)
+    error.respond(request_id)
 }
 
-fn malformed(app: &App, error: OAuthError) -> Response {
-    let request = app.request_id();
-    tracing::info!(request_id = %request, cause = error.description(), "malformed token request");
-    error.respond(&request)
+fn malformed(app: &App, error: OAuthError, address: Option<IpAddr>) -> Response {
+    let request_id = app.mint.refuse_malformed(error.description(), address);
+    tracing::info!(%request_id, cause = error.description(), "malformed token request");
+    error.respond(&request_id)
 }

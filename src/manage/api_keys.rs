@@ -213,6 +213,8 @@ pub(super) async fn insert(
         revision: 1,
         next_notice_at: expires_at.and_then(|end| next_notice(end, act.now)),
         unused_warned_at: None,
+        last_used_at: None,
+        secret_last_use: None,
     };
     require_short_tokens(management, &key)?;
     let secret = NewSecret {

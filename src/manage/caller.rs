@@ -13,6 +13,8 @@ use crate::domain::organization::OrganizationId;
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{ApiKeySecret, KeyId};
 use crate::domain::text::ActingFor;
+use crate::domain::usage::Outcome;
+use crate::usage::Use;
 
 /// What was presented as Bearer credential (RFC 6750 §2.1).
 #[derive(Debug)]
@@ -61,11 +63,15 @@ impl Management {
         &self,
         presented: Presented<'_>,
         address: Option<IpAddr>,
+        user_agent: Option<&[u8]>,
         request_id: String,
     ) -> Result<Caller, Refusal> {
         let now = self.clock.now();
         let (verified, token) = match presented {
-            Presented::Key(secret) => (self.credentials.authenticate(secret, now).await?, None),
+            Presented::Key(secret) => {
+                let outcome = self.credentials.authenticate(secret, now).await;
+                (outcome.map_err(|rejected| rejected.why)?, None)
+            }
             Presented::Token(token) => {
                 let (key, scopes, organization) = self.read_token(token).await?;
                 let verified = self.credentials.of_token(key, now).await?;
@@ -79,6 +85,17 @@ impl Management {
         let address = address
             .filter(|ip| key.networks.contains(*ip))
             .ok_or(Refusal::NetworkDenied { ip: address })?;
+        if token.is_none() {
+            let direct = Use {
+                key: key.id,
+                organization: &key.organization,
+                fingerprint: &key.fingerprint,
+                address: Some(address),
+                user_agent,
+                scope: None,
+            };
+            self.usage.used(Outcome::Direct, direct);
+        }
         Ok(Caller {
             key: key.id,
             organization: key.organization.clone(),

@@ -183,6 +183,20 @@ pub struct Settings {
     #[arg(long, env = "TENMINT_DRAIN_TIMEOUT", hide_env_values = true, value_name = "DURATION", default_value = "20s", value_parser = humantime::parse_duration)]
     pub drain_timeout: Duration,
 
+    /// How often usage is written to the database: 1s to 60s. A crash loses what was counted since
+    #[arg(long, env = "TENMINT_USAGE_FLUSH_INTERVAL", hide_env_values = true, value_name = "DURATION", default_value = "10s", value_parser = usage_flush_interval)]
+    pub usage_flush_interval: Duration,
+
+    /// Whether to record, for 7 days and key by key, which addresses obtained tokens for which
+    /// scopes: what dry runs are held against
+    #[arg(
+        long,
+        env = "TENMINT_EXCHANGE_RECORD",
+        hide_env_values = true,
+        default_value = "on"
+    )]
+    pub exchange_record: Switch,
+
     /// Form of the log: text, json, or auto (text on a terminal, json elsewhere)
     #[arg(
         long,
@@ -224,6 +238,15 @@ pub enum EmptyScopes {
     Full,
 }
 
+/// Something that is done or not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
 /// The form of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum LogFormat {
@@ -234,6 +257,21 @@ pub enum LogFormat {
     /// For machines: one JSON object a line.
     Json,
 }
+
+impl From<Switch> for bool {
+    fn from(switch: Switch) -> Self {
+        switch == Switch::On
+    }
+}
+
+fn usage_flush_interval(text: &str) -> Result<Duration, String> {
+    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if !(Duration::from_secs(1)..=Duration::from_secs(60)).contains(&interval) {
+        return Err("write a time between 1s and 60s".to_owned());
+    }
+    Ok(interval)
+}
+
 fn token_lifetime(text: &str) -> Result<Duration, String> {
     let lifetime = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if !(60..=3_600).contains(&lifetime.as_secs()) || lifetime.subsec_nanos() != 0 {

@@ -16,7 +16,8 @@ use crate::domain::organization::{Organization, OrganizationId};
 use crate::domain::text::ActingFor;
 use crate::domain::timestamp::Timestamp;
 
-type OpenTransaction =
+/// A transaction on either engine. Dropped, it never happened.
+pub(super) type OpenTransaction =
     Engine<Transaction<'static, sqlx::Sqlite>, Transaction<'static, sqlx::Postgres>>;
 
 /// An act under way on one organization. Others on the same organization wait for it, so
@@ -74,7 +75,7 @@ impl Store {
     pub async fn begin(&self, id: &OrganizationId) -> Result<Option<Write>, StoreError> {
         let mut transaction = self.transaction().await?;
         let locked = sql!(
-            optional LockedRow, on(&mut transaction),
+            optional LockedRow, transaction.on(),
             "UPDATE organizations SET audit_sequence = audit_sequence + 1
              WHERE id = $1
              RETURNING id, name, created_at, suspended_at, bootstrapped_at, management_key_id,
@@ -99,7 +100,7 @@ impl Store {
     /// When the database is unavailable.
     pub async fn begin_new(&self, new: &Organization) -> Result<Option<Write>, StoreError> {
         let mut transaction = self.transaction().await?;
-        let created = organization::insert(on(&mut transaction), new).await?;
+        let created = organization::insert(transaction.on(), new).await?;
         Ok(created.then(|| Write {
             transaction,
             organization: new.clone(),
@@ -109,7 +110,8 @@ impl Store {
         }))
     }
 
-    async fn transaction(&self) -> Result<OpenTransaction, StoreError> {
+    /// Begins a transaction that writes.
+    pub(super) async fn transaction(&self) -> Result<OpenTransaction, StoreError> {
         Ok(match &self.engine {
             // IMMEDIATE: the write lock is taken now, not at the first write, where it could
             // no longer be waited for.
@@ -182,23 +184,31 @@ impl Write {
                     .await?;
             }
         }
-        match self.transaction {
-            Engine::Sqlite(transaction) => transaction.commit().await?,
-            Engine::Postgres(transaction) => transaction.commit().await?,
-        }
-        Ok(())
+        self.transaction.commit().await
     }
 
     /// The connection that the act runs on.
     pub(super) fn on(&mut self) -> Engine<&mut SqliteConnection, &mut PgConnection> {
-        on(&mut self.transaction)
+        self.transaction.on()
     }
 }
 
-fn on(transaction: &mut OpenTransaction) -> Engine<&mut SqliteConnection, &mut PgConnection> {
-    match transaction {
-        Engine::Sqlite(transaction) => Engine::Sqlite(&mut **transaction),
-        Engine::Postgres(transaction) => Engine::Postgres(&mut **transaction),
+impl OpenTransaction {
+    /// The connection that it runs on.
+    pub(super) fn on(&mut self) -> Engine<&mut SqliteConnection, &mut PgConnection> {
+        match self {
+            Self::Sqlite(transaction) => Engine::Sqlite(&mut **transaction),
+            Self::Postgres(transaction) => Engine::Postgres(&mut **transaction),
+        }
+    }
+
+    /// Makes it last. On an error nobody knows whether it does.
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(transaction) => transaction.commit().await?,
+            Self::Postgres(transaction) => transaction.commit().await?,
+        }
+        Ok(())
     }
 }
 

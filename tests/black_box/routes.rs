@@ -25,6 +25,9 @@ api_keys.update      POST   /v1/api-keys/{id}/enable
 api_keys.revoke      POST   /v1/api-keys/{id}/revoke
 audit.read           GET    /v1/audit-events
 audit.read           GET    /v1/audit-events/checkpoint
+usage.read           GET    /v1/api-keys/{id}/usage
+usage.read           GET    /v1/usage
+usage.read           GET    /v1/refusals
 organizations.read   GET    /v1/organizations
 organizations.write  POST   /v1/organizations                              {"id":"new"}
 organizations.read   GET    /v1/organizations/{org}
@@ -41,6 +44,9 @@ api_keys.update      POST   /v1/organizations/{org}/api-keys/{id}/enable
 api_keys.revoke      POST   /v1/organizations/{org}/api-keys/{id}/revoke
 audit.read           GET    /v1/organizations/{org}/audit-events
 audit.read           GET    /v1/organizations/{org}/audit-events/checkpoint
+usage.read           GET    /v1/organizations/{org}/api-keys/{id}/usage
+usage.read           GET    /v1/organizations/{org}/usage
+usage.read           GET    /v1/organizations/{org}/refusals
 "#;
 
 /// A line of the table.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::domain::api_key::{ApiKey, Creator, RevokeReason, Status};
+use crate::domain::api_key::{ApiKey, Creator, LastUse, RevokeReason, Status};
 use crate::domain::network::NetworkSet;
 use crate::domain::organization::OrganizationId;
 use crate::domain::rate_limit::RateLimit;
@@ -37,6 +37,7 @@ pub struct KeyView<'a> {
     revoked_at: Option<Timestamp>,
     revoke_reason: Option<RevokeReason>,
     revision: i64,
+    last_used_at: Option<Timestamp>,
 }
 
 /// A secret of a key, by all that may be told of it.
@@ -46,6 +47,8 @@ struct SecretView<'a> {
     created_at: Timestamp,
     /// When a rotation ends it; `null` for the key's own.
     expires_at: Option<Timestamp>,
+    last_used_at: Option<Timestamp>,
+    last_used_address: Option<&'a str>,
 }
 
 /// A secret in the one answer that shows it, or why it is not there.
@@ -77,11 +80,15 @@ impl<'a> KeyView<'a> {
             fingerprint: &key.fingerprint,
             created_at: key.secret_created_at,
             expires_at: None,
+            last_used_at: key.secret_last_use.as_ref().map(|used| used.at),
+            last_used_address: address(key.secret_last_use.as_ref()),
         };
         let before = key.overlap(now).map(|before| SecretView {
             fingerprint: &before.fingerprint,
             created_at: before.created_at,
             expires_at: Some(before.ends_at),
+            last_used_at: before.last_use.as_ref().map(|used| used.at),
+            last_used_address: address(before.last_use.as_ref()),
         });
         Self {
             id: key.id,
@@ -109,8 +116,13 @@ impl<'a> KeyView<'a> {
             revoked_at: key.revoked.map(|revoked| revoked.at),
             revoke_reason: key.revoked.map(|revoked| revoked.reason),
             revision: key.revision,
+            last_used_at: key.last_used_at,
         }
     }
+}
+
+fn address(used: Option<&LastUse>) -> Option<&str> {
+    used.and_then(|used| used.address.as_deref())
 }
 
 impl<'a> OneSight<'a> {

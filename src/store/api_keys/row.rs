@@ -1,6 +1,6 @@
 //! Rows of API keys become what the domain knows.
 
-use crate::domain::api_key::{ApiKey, Creator, Overlap, Revocation, RevokeReason};
+use crate::domain::api_key::{ApiKey, Creator, LastUse, Overlap, Revocation, RevokeReason};
 use crate::domain::rate_limit::RateLimit;
 use crate::domain::role::RoleNames;
 use crate::domain::scope::{Scope, ScopeSet};
@@ -18,6 +18,10 @@ macro_rules! columns {
          s.fingerprint, s.created_at AS secret_created_at,
          e.fingerprint AS ending_fingerprint, e.created_at AS ending_created_at,
          e.expires_at AS ending_at,
+         u.last_used_at AS secret_used_at, u.address AS secret_used_from,
+         v.last_used_at AS ending_used_at, v.address AS ending_used_from,
+         (SELECT MAX(a.last_used_at) FROM secret_uses a
+          WHERE a.api_key_id = k.id) AS last_used_at,
          (SELECT string_agg(a.role, ' ') FROM api_key_roles a
           WHERE a.api_key_id = k.id) AS roles,
          (SELECT string_agg(r.scopes, ' ' ORDER BY r.name)
@@ -31,7 +35,9 @@ macro_rules! columns {
 macro_rules! secrets {
     () => {
         "JOIN api_key_secrets s ON s.api_key_id = k.id AND s.expires_at IS NULL
-         LEFT JOIN api_key_secrets e ON e.api_key_id = k.id AND e.expires_at IS NOT NULL"
+         LEFT JOIN api_key_secrets e ON e.api_key_id = k.id AND e.expires_at IS NOT NULL
+         LEFT JOIN secret_uses u ON u.api_key_id = k.id AND u.fingerprint = s.fingerprint
+         LEFT JOIN secret_uses v ON v.api_key_id = k.id AND v.fingerprint = e.fingerprint"
     };
 }
 
@@ -67,6 +73,11 @@ pub(super) struct ApiKeyRow {
     ending_fingerprint: Option<String>,
     ending_created_at: Option<i64>,
     ending_at: Option<i64>,
+    secret_used_at: Option<i64>,
+    secret_used_from: Option<String>,
+    ending_used_at: Option<i64>,
+    ending_used_from: Option<String>,
+    last_used_at: Option<i64>,
     roles: Option<String>,
     role_scopes: Option<String>,
 }
@@ -115,6 +126,7 @@ impl TryFrom<ApiKeyRow> for ApiKey {
                     fingerprint,
                     created_at: time(created_at, "secret created_at")?,
                     ends_at: time(ends_at, "secret expires_at")?,
+                    last_use: last_use(row.ending_used_at, row.ending_used_from)?,
                 }),
                 _ => None,
             },
@@ -128,6 +140,8 @@ impl TryFrom<ApiKeyRow> for ApiKey {
             revision: row.revision,
             next_notice_at: maybe(row.next_notice_at, "next_notice_at")?,
             unused_warned_at: maybe(row.unused_warned_at, "unused_warned_at")?,
+            last_used_at: maybe(row.last_used_at, "last_used_at")?,
+            secret_last_use: last_use(row.secret_used_at, row.secret_used_from)?,
         })
     }
 }
@@ -169,6 +183,11 @@ fn revocation(at: Timestamp, reason: Option<&str>) -> Result<Revocation, StoreEr
         None => RevokeReason::Unspecified,
     };
     Ok(Revocation { at, reason })
+}
+
+fn last_use(at: Option<i64>, address: Option<String>) -> Result<Option<LastUse>, StoreError> {
+    let at = maybe(at, "secret last_used_at")?;
+    Ok(at.map(|at| LastUse { at, address }))
 }
 
 fn time(at: i64, what: &'static str) -> Result<Timestamp, StoreError> {

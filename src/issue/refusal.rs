@@ -1,0 +1,174 @@
+//! Why no token was issued: the cause, how it is counted, and what an administrator can do.
+
+use std::net::IpAddr;
+
+use crate::credentials::Denied;
+use crate::credentials::issuers::IssuerError;
+use crate::domain::api_key::Status;
+use crate::domain::audience::TargetError;
+use crate::domain::claims::MAX_TOKEN;
+use crate::domain::scope::{Scope, ScopeError};
+use crate::domain::secret::KeyId;
+use crate::domain::usage::Outcome;
+
+/// Why no token was issued.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The client is not who it says, or no longer anybody.
+    #[error("{0}")]
+    Client(Denied),
+    /// A genuine string names a key that there is not.
+    #[error("unknown key {0}")]
+    UnknownKey(KeyId),
+    /// The key belongs to an organization with an issuer of its own, not to this one.
+    #[error("key of another organization")]
+    OtherOrganization,
+    /// The address is outside the key's networks, or unknown.
+    #[error("address {} is outside the key's networks", .ip.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string()))]
+    NetworkDenied {
+        /// The address, if one could be made out.
+        ip: Option<IpAddr>,
+    },
+    /// The `scope` parameter is not of the syntax.
+    #[error("malformed scope: {0}")]
+    MalformedScope(ScopeError),
+    /// A scope is beyond the key.
+    #[error("scope beyond the key")]
+    ScopeBeyondKey {
+        /// The first such scope.
+        scope: Scope,
+    },
+    /// No token is issued for the resources asked for.
+    #[error("{0}")]
+    Target(TargetError),
+    /// With everything asked for, the token would be too long to travel in a header.
+    #[error("the token would be longer than {MAX_TOKEN} bytes")]
+    TokenTooLong,
+    /// The issuer has no signing key.
+    #[error("this issuer has no signing key")]
+    NoSigningKey,
+    /// The key kept changing while it was used.
+    #[error("the key kept changing while it was used")]
+    Unsettled,
+    /// The signing key could not be had.
+    #[error("{0}")]
+    Signing(IssuerError),
+}
+
+/// A refused exchange.
+#[derive(Debug, thiserror::Error)]
+#[error("{refusal}")]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// By which id an administrator finds the cause.
+    pub request_id: String,
+    /// Whose exchange it was, where that is known.
+    pub key: Option<KeyId>,
+}
+
+impl Refusal {
+    /// How it is counted.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Client(denied) => match denied {
+                Denied::Forged => Outcome::Forged,
+                Denied::Unknown => Outcome::UnknownKey,
+                Denied::WrongSecret => Outcome::WrongSecret,
+                Denied::Ended(Status::Expired) => Outcome::Expired,
+                Denied::Ended(Status::Disabled) => Outcome::Disabled,
+                Denied::Ended(Status::Revoked | Status::Active) => Outcome::Revoked,
+                Denied::OrganizationSuspended => Outcome::OrganizationSuspended,
+                Denied::Overloaded(_) => Outcome::Overloaded,
+                Denied::Unavailable(_) => Outcome::Unavailable,
+            },
+            Self::UnknownKey(_) => Outcome::UnknownKey,
+            Self::OtherOrganization => Outcome::OtherOrganization,
+            Self::NetworkDenied { .. } => Outcome::NetworkDenied,
+            Self::MalformedScope(_) | Self::ScopeBeyondKey { .. } => Outcome::InvalidScope,
+            Self::Target(_) => Outcome::InvalidTarget,
+            Self::TokenTooLong => Outcome::TokenTooLong,
+            Self::NoSigningKey => Outcome::NoSigningKey,
+            Self::Unsettled | Self::Signing(_) => Outcome::Unavailable,
+        }
+    }
+
+    /// What an administrator of the key's organization can do about it. Says more than the
+    /// client was told, and nothing secret.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        match self {
+            Self::Client(denied) => match denied {
+                Denied::Forged => {
+                    "what was presented is no API key of this deployment: it is \
+                     mistyped, cut off, or of another deployment"
+                }
+                Denied::Unknown => "there is no such key in this database",
+                Denied::WrongSecret => {
+                    "the secret is not, or no longer, this key's: give the \
+                     client the present one"
+                }
+                Denied::Ended(Status::Expired) => "the key has expired: give the client a new one",
+                Denied::Ended(Status::Disabled) => {
+                    "the key is disabled: enable it if this client may use it"
+                }
+                Denied::Ended(Status::Revoked | Status::Active) => {
+                    "the key was revoked: give the client a new one, or find out who still uses it"
+                }
+                Denied::OrganizationSuspended => {
+                    "the organization is suspended: the operator \
+                     can resume it"
+                }
+                Denied::Overloaded(_) => {
+                    "too many keys were used for the first time at once: \
+                     the client may try again"
+                }
+                Denied::Unavailable(_) => {
+                    "the database was unavailable: the operator finds the \
+                     cause in the log under this request id"
+                }
+            }
+            .to_owned(),
+            Self::UnknownKey(id) => format!(
+                "the key string is genuine, and there is no key {id} in this database: was it \
+                 restored from an older backup?"
+            ),
+            Self::OtherOrganization => "the key was presented to the issuer of another \
+                 organization: use its own issuer's token URL, or the deployment's"
+                .to_owned(),
+            Self::NetworkDenied { ip: Some(ip) } => format!(
+                "{ip} is outside the key's allowed_ip_cidrs: add it there if this client may use \
+                 the key"
+            ),
+            Self::NetworkDenied { ip: None } => "the client's address is not known: a trusted \
+                 proxy did not tell it in the header that is configured"
+                .to_owned(),
+            Self::MalformedScope(why) => format!("the scope parameter is malformed: {why}"),
+            Self::ScopeBeyondKey { scope } => format!(
+                "the scope {scope} is beyond the key: let the client ask for less, or make it a \
+                 key that holds this scope"
+            ),
+            Self::Target(why) => format!("the resource cannot be had: {why}"),
+            Self::TokenTooLong => format!(
+                "the token would be longer than {MAX_TOKEN} bytes: let the client ask for fewer \
+                 scopes or resources"
+            ),
+            Self::NoSigningKey => {
+                "the issuer has no signing key: its organization must be bootstrapped".to_owned()
+            }
+            Self::Unsettled => "the key kept changing while it was used: the client may try \
+                 again"
+                .to_owned(),
+            Self::Signing(_) => "the signing key could not be had: the operator finds the cause \
+                 in the log under this request id"
+                .to_owned(),
+        }
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        Self::Client(denied)
+    }
+}
