@@ -1,5 +1,6 @@
 //! Who is this? API keys behind a cache, Argon2 behind a gate, and immediate revocation.
 
+mod explain;
 pub mod gate;
 pub mod generations;
 pub mod issuers;
@@ -275,6 +276,15 @@ impl Credential {
         }
     }
 
+    /// The fingerprint of one of the key's secrets.
+    #[must_use]
+    pub fn fingerprint(&self, which: Which) -> &str {
+        match (which, &self.key.overlap) {
+            (Which::Ending, Some(before)) => &before.fingerprint,
+            _ => &self.key.fingerprint,
+        }
+    }
+
     fn overlaps(&self, now: Timestamp) -> bool {
         self.key.overlap(now).is_some()
     }
@@ -288,16 +298,6 @@ impl Credential {
 }
 
 impl Verified {
-    /// The fingerprint of the secret that was proven.
-    #[must_use]
-    pub fn fingerprint(&self) -> &str {
-        let key = &self.credential.key;
-        match (self.which, &key.overlap) {
-            (Which::Ending, Some(before)) => &before.fingerprint,
-            _ => &key.fingerprint,
-        }
-    }
-
     fn require_in_force(&self, now: Timestamp) -> Result<(), Denied> {
         match self.credential.key.status(now) {
             Status::Active if self.credential.organization_suspended => {

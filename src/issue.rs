@@ -98,7 +98,7 @@ impl Mint {
         };
         let verified = authenticated
             .map_err(|(why, credential)| self.refuse(&asked, why, credential.as_deref()))?;
-        let credential = Arc::clone(&verified.credential);
+        let (credential, which) = (Arc::clone(&verified.credential), verified.which);
         let issued = self
             .issue(&asked, verified)
             .await
@@ -109,7 +109,7 @@ impl Mint {
             Use {
                 key: key.id,
                 organization: &key.organization,
-                fingerprint: &key.fingerprint,
+                fingerprint: credential.fingerprint(which),
                 address: asked.address,
                 user_agent: asked.user_agent,
                 scope: Some(match asked.scope {

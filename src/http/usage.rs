@@ -234,23 +234,28 @@ mod tests {
             .map_err(|problem| problem.to_string())
     }
 
-    fn spans(since: &str, until: &str) -> Result<(String, String), String> {
-        Ok((since.to_owned(), until.to_owned()))
-    }
-
     #[test]
     fn a_period_is_made_of_whole_spans() {
         assert_eq!(
-            read(""),
-            spans("2027-03-09T12:00:00Z", "2027-03-10T13:00:00Z")
+            read("").unwrap(),
+            (
+                "2027-03-09T12:00:00Z".to_owned(),
+                "2027-03-10T13:00:00Z".to_owned()
+            )
         );
         assert_eq!(
-            read("?grain=day&until=2027-03-10T00:00:00Z"),
-            spans("2027-02-08T00:00:00Z", "2027-03-10T00:00:00Z")
+            read("?grain=day&until=2027-03-10T00:00:00Z").unwrap(),
+            (
+                "2027-02-08T00:00:00Z".to_owned(),
+                "2027-03-10T00:00:00Z".to_owned()
+            )
         );
         assert_eq!(
-            read("?since=2027-03-10T11:59:59Z&until=2027-03-10T12:00:01Z"),
-            spans("2027-03-10T11:00:00Z", "2027-03-10T13:00:00Z")
+            read("?since=2027-03-10T11:59:59Z&until=2027-03-10T12:00:01Z").unwrap(),
+            (
+                "2027-03-10T11:00:00Z".to_owned(),
+                "2027-03-10T13:00:00Z".to_owned()
+            )
         );
     }
 

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use crate::credentials::Denied;
 use crate::credentials::issuers::IssuerError;
-use crate::domain::api_key::Status;
 use crate::domain::audience::TargetError;
 use crate::domain::claims::MAX_TOKEN;
 use crate::domain::scope::{Scope, ScopeError};
@@ -72,17 +71,7 @@ impl Refusal {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Client(denied) => match denied {
-                Denied::Forged => Outcome::Forged,
-                Denied::Unknown => Outcome::UnknownKey,
-                Denied::WrongSecret => Outcome::WrongSecret,
-                Denied::Ended(Status::Expired) => Outcome::Expired,
-                Denied::Ended(Status::Disabled) => Outcome::Disabled,
-                Denied::Ended(Status::Revoked | Status::Active) => Outcome::Revoked,
-                Denied::OrganizationSuspended => Outcome::OrganizationSuspended,
-                Denied::Overloaded(_) => Outcome::Overloaded,
-                Denied::Unavailable(_) => Outcome::Unavailable,
-            },
+            Self::Client(denied) => denied.outcome(),
             Self::UnknownKey(_) => Outcome::UnknownKey,
             Self::OtherOrganization => Outcome::OtherOrganization,
             Self::NetworkDenied { .. } => Outcome::NetworkDenied,
@@ -99,41 +88,8 @@ impl Refusal {
     #[must_use]
     pub fn advice(&self) -> String {
         match self {
-            Self::Client(denied) => match denied {
-                Denied::Forged => {
-                    "what was presented is no API key of this deployment: it is \
-                     mistyped, cut off, or of another deployment"
-                }
-                Denied::Unknown => "there is no such key in this database",
-                Denied::WrongSecret => {
-                    "the secret is not, or no longer, this key's: give the \
-                     client the present one"
-                }
-                Denied::Ended(Status::Expired) => "the key has expired: give the client a new one",
-                Denied::Ended(Status::Disabled) => {
-                    "the key is disabled: enable it if this client may use it"
-                }
-                Denied::Ended(Status::Revoked | Status::Active) => {
-                    "the key was revoked: give the client a new one, or find out who still uses it"
-                }
-                Denied::OrganizationSuspended => {
-                    "the organization is suspended: the operator \
-                     can resume it"
-                }
-                Denied::Overloaded(_) => {
-                    "too many keys were used for the first time at once: \
-                     the client may try again"
-                }
-                Denied::Unavailable(_) => {
-                    "the database was unavailable: the operator finds the \
-                     cause in the log under this request id"
-                }
-            }
-            .to_owned(),
-            Self::UnknownKey(id) => format!(
-                "the key string is genuine, and there is no key {id} in this database: was it \
-                 restored from an older backup?"
-            ),
+            Self::Client(denied) => denied.advice().to_owned(),
+            Self::UnknownKey(id) => format!("{id}: {}", Denied::Unknown.advice()),
             Self::OtherOrganization => "the key was presented to the issuer of another \
                  organization: use its own issuer's token URL, or the deployment's"
                 .to_owned(),

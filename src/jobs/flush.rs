@@ -20,12 +20,11 @@ pub(super) async fn flush(usage: Arc<Usage>, every: Duration, mut stopped: watch
                 tracing::info!("usage reaches the database again; nothing of it was lost");
                 failing = false;
             }
-            Ok(()) => {}
             Err(error) if !failing => {
                 tracing::warn!(%error, "usage stays in memory: it cannot be written");
                 failing = true;
             }
-            Err(_) => {}
+            Ok(()) | Err(_) => {}
         }
         tokio::select! {
             _ = stopped.changed() => break,

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::Management;
 use super::authority::Authority;
 use super::refusal::Refusal;
+use crate::credentials::{Denied, Rejected};
 use crate::crypto::jose::trust::{self, Expected, TokenError};
 use crate::domain::issuer::Issuer;
 use crate::domain::management::ManagementAction;
@@ -14,7 +15,7 @@ use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{ApiKeySecret, KeyId};
 use crate::domain::text::ActingFor;
 use crate::domain::usage::Outcome;
-use crate::usage::Use;
+use crate::usage::{Explanation, Use};
 
 /// What was presented as Bearer credential (RFC 6750 §2.1).
 #[derive(Debug)]
@@ -70,7 +71,9 @@ impl Management {
         let (verified, token) = match presented {
             Presented::Key(secret) => {
                 let outcome = self.credentials.authenticate(secret, now).await;
-                (outcome.map_err(|rejected| rejected.why)?, None)
+                let verified =
+                    outcome.map_err(|rejected| self.reject(rejected, address, &request_id))?;
+                (verified, None)
             }
             Presented::Token(token) => {
                 let (key, scopes, organization) = self.read_token(token).await?;
@@ -89,7 +92,7 @@ impl Management {
             let direct = Use {
                 key: key.id,
                 organization: &key.organization,
-                fingerprint: &key.fingerprint,
+                fingerprint: verified.credential.fingerprint(verified.which),
                 address: Some(address),
                 user_agent,
                 scope: None,
@@ -105,6 +108,19 @@ impl Management {
             authority: Authority::of(key, token.clone()),
             token,
         })
+    }
+
+    /// Counts the refusal of a key that was presented itself, as the exchange does.
+    fn reject(&self, rejected: Rejected, address: Option<IpAddr>, request_id: &str) -> Denied {
+        let Rejected { why, credential } = rejected;
+        let key = credential.as_ref().map(|credential| &credential.key);
+        let whose = key.map(|key| (key.id, &key.organization));
+        self.usage.refused(why.outcome(), whose, || Explanation {
+            request_id: request_id.to_owned(),
+            detail: why.advice().to_owned(),
+            address,
+        });
+        why
     }
 
     async fn read_token(&self, token: &str) -> Result<(KeyId, ScopeSet, String), Refusal> {

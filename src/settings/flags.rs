@@ -266,7 +266,7 @@ impl From<Switch> for bool {
 
 fn usage_flush_interval(text: &str) -> Result<Duration, String> {
     let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if !(Duration::from_secs(1)..=Duration::from_secs(60)).contains(&interval) {
+    if !(Duration::from_secs(1)..=Duration::from_mins(1)).contains(&interval) {
         return Err("write a time between 1s and 60s".to_owned());
     }
     Ok(interval)

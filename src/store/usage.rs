@@ -250,3 +250,46 @@ async fn add(
 fn unix<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_i64(at.unix())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::engine::DatabaseUrl;
+    use ulid::Ulid;
+
+    #[tokio::test]
+    async fn a_batch_delivered_twice_under_its_number_counts_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&DatabaseUrl::Sqlite(folder.path().join("t.db")))
+            .await
+            .unwrap();
+        store.migrate(&store.lock().unwrap()).await.unwrap();
+        let at = |seconds| Timestamp::from_unix(seconds).unwrap();
+        let acme: OrganizationId = "acme".parse().unwrap();
+        let row = CountRow {
+            organization: acme.clone(),
+            key: Some(KeyId::new(Ulid(1))),
+            grain: Grain::Hour,
+            starts_at: at(3_600),
+            outcome: Outcome::Issued,
+            count: 7,
+        };
+        let batch = Batch {
+            counts: vec![row],
+            ..Batch::default()
+        };
+        // As when the answer to a commit gets lost, on one node and then on another.
+        for (node, number) in [("a", 1), ("a", 1), ("a", 2), ("a", 2), ("b", 1), ("b", 1)] {
+            let delivery = Delivery {
+                node,
+                started_at: at(1),
+                flushed_at: at(2),
+                batch: number,
+            };
+            store.add_usage(&delivery, &batch).await.unwrap();
+        }
+        let key = Some(KeyId::new(Ulid(1)));
+        let counted = store.usage_counts(&acme, key, Grain::Hour, at(0), at(9_999));
+        assert_eq!(counted.await.unwrap()[0].count, 21);
+    }
+}

@@ -39,6 +39,7 @@ async fn watch(place: Place) {
         watch.oauth_plane(&canary).await;
         watch.management_plane(&canary).await;
         watch.paths_and_headers(&canary).await;
+        watch.usage(&canary).await;
     }
     watch.finds_nothing().await;
 }
@@ -264,6 +265,32 @@ impl Watch {
             self.send(request.bearer_auth(canary.replace('_', ".")))
                 .await;
         }
+    }
+
+    /// What is kept of clients is written down, and read.
+    async fn usage(&mut self, canary: &str) {
+        let (key, scoped) = (self.key.clone(), format!("read:{canary}"));
+        for scope in ["", "read", &scoped] {
+            let form = [("grant_type", "client_credentials"), ("scope", scope)];
+            let request = self
+                .request(Method::POST, "/oauth/token")
+                .basic_auth(&key.id, Some(&key.secret))
+                .header("user-agent", format!("x {canary}"))
+                .form(&form);
+            // An issued token is not watched.
+            request.send().await.unwrap();
+        }
+        for path in ["/v1/usage", "/v1/refusals?limit=100", "/v1/api-keys"] {
+            for bearer in [self.operator.clone(), self.manager.secret.clone()] {
+                let request = self.request(Method::GET, path).bearer_auth(bearer);
+                self.send(request).await;
+            }
+        }
+        let path = format!("/v1/api-keys/{}/usage", key.id);
+        let request = self
+            .request(Method::GET, &path)
+            .bearer_auth(&self.manager.secret);
+        self.send(request).await;
     }
 
     async fn finds_nothing(self) {

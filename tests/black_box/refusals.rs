@@ -115,6 +115,13 @@ async fn a_request_id_leads_to_the_true_cause(server: Server) {
         .map(|one| one["cause"].as_str().unwrap())
         .collect();
     assert_eq!(causes.len(), 3);
+    // The management plane refuses by the same causes, and is explained by them.
+    let path = "/v1/api-keys";
+    let reply = server
+        .call(&revoked.secret, Method::GET, path, Value::Null)
+        .await;
+    let found = by_id(&server, &acme.secret, &reply).await;
+    assert_eq!(found[0]["cause"], "revoked");
     // Suspension is told of by the operator, through the same route.
     let suspend = "/v1/organizations/acme/suspend";
     server

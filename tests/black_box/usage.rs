@@ -392,7 +392,7 @@ async fn two_nodes_on_one_database_add_up() {
     assert!(two.stop());
     assert_eq!(one.place().query(nodes).await.len(), 1, "it has left");
     // The other's clock goes, this one's stands.
-    let until = one.clock.now().plus(Duration::from_secs(3_600));
+    let until = one.clock.now().plus(Duration::from_hours(1));
     let path = format!("/v1/api-keys/{}/usage?until={until}", key.id);
     let usage = read(&one, &acme, &path).await.body;
     assert_eq!(usage["totals"]["issued"], 30);
