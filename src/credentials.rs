@@ -1,6 +1,6 @@
 //! Who is this? API keys behind a cache, Argon2 behind a gate, and immediate revocation.
 
-mod explain;
+pub mod explain;
 pub mod gate;
 pub mod generations;
 pub mod issuers;

@@ -28,7 +28,7 @@ const MOST_REFUSALS: usize = 2_000;
 /// The same of strangers, who would fill any room.
 const MOST_OF_STRANGERS: usize = 20;
 
-/// Longest explanation, in characters.
+/// Longest explanation, in characters. They are ASCII: no database refuses those.
 const LONGEST_DETAIL: usize = 500;
 
 /// Everything that was used since the last flush, and the way to the database.
@@ -191,7 +191,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn clean(detail: &str) -> String {
     redact(detail)
         .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if matches!(c, ' '..='~') { c } else { '?' })
         .take(LONGEST_DETAIL)
         .collect()
 }

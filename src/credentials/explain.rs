@@ -1,5 +1,7 @@
 //! Denials explained: how each is counted, and what an administrator can do about it.
 
+use std::net::IpAddr;
+
 use super::Denied;
 use crate::domain::api_key::Status;
 use crate::domain::usage::Outcome;
@@ -55,5 +57,19 @@ impl Denied {
                  this request id"
             }
         }
+    }
+}
+
+/// The same for a genuine key at an address where it may not be used, or at none.
+#[must_use]
+pub fn network_advice(address: Option<IpAddr>) -> String {
+    match address {
+        Some(ip) => format!(
+            "{ip} is outside the key's allowed_ip_cidrs: add it there if this client may use the \
+             key"
+        ),
+        None => "the client's address is not known: a trusted proxy did not tell it in the \
+                 header that is configured"
+            .to_owned(),
     }
 }

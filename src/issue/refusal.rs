@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::credentials::Denied;
+use crate::credentials::explain::network_advice;
 use crate::credentials::issuers::IssuerError;
 use crate::domain::audience::TargetError;
 use crate::domain::claims::MAX_TOKEN;
@@ -93,13 +94,7 @@ impl Refusal {
             Self::OtherOrganization => "the key was presented to the issuer of another \
                  organization: use its own issuer's token URL, or the deployment's"
                 .to_owned(),
-            Self::NetworkDenied { ip: Some(ip) } => format!(
-                "{ip} is outside the key's allowed_ip_cidrs: add it there if this client may use \
-                 the key"
-            ),
-            Self::NetworkDenied { ip: None } => "the client's address is not known: a trusted \
-                 proxy did not tell it in the header that is configured"
-                .to_owned(),
+            Self::NetworkDenied { ip } => network_advice(*ip),
             Self::MalformedScope(why) => format!("the scope parameter is malformed: {why}"),
             Self::ScopeBeyondKey { scope } => format!(
                 "the scope {scope} is beyond the key: let the client ask for less, or make it a \

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::Management;
 use super::authority::Authority;
 use super::refusal::Refusal;
+use crate::credentials::explain::network_advice;
 use crate::credentials::{Denied, Rejected};
 use crate::crypto::jose::trust::{self, Expected, TokenError};
 use crate::domain::issuer::Issuer;
@@ -85,9 +86,18 @@ impl Management {
             }
         };
         let key = &verified.credential.key;
-        let address = address
-            .filter(|ip| key.networks.contains(*ip))
-            .ok_or(Refusal::NetworkDenied { ip: address })?;
+        let Some(address) = address.filter(|ip| key.networks.contains(*ip)) else {
+            if token.is_none() {
+                let whose = Some((key.id, &key.organization));
+                self.usage
+                    .refused(Outcome::NetworkDenied, whose, || Explanation {
+                        request_id,
+                        detail: network_advice(address),
+                        address,
+                    });
+            }
+            return Err(Refusal::NetworkDenied { ip: address });
+        };
         if token.is_none() {
             let direct = Use {
                 key: key.id,

@@ -62,11 +62,12 @@ async fn a_key_is_what_its_maker_said_and_shows_its_secret_once(server: Server) 
         "allowed_ip_cidrs": ["203.0.113.0/24", "2001:db8::/32"],
         "fingerprint": created.body["fingerprint"], "external_id": "customer/42",
         "metadata": { "plan": "pro", "note": "" }, "created_at": now.to_string(),
-        "created_by": acme.id, "revoked_at": null, "revoke_reason": null, "disabled_at": null,
+        "created_by": acme.id, "last_used_at": null,
+        "revoked_at": null, "revoke_reason": null, "disabled_at": null,
         "roles": [], "effective_scopes": ["read:projects/42/**", "write:projects/*"],
         "rate_limit": null, "revision": 1, "secrets": [{
             "fingerprint": created.body["fingerprint"], "created_at": now.to_string(),
-            "expires_at": null,
+            "expires_at": null, "last_used_at": null, "last_used_address": null,
         }],
         "expires_at": now.plus(std::time::Duration::from_hours(90 * 24)).to_string(),
     });

@@ -62,6 +62,7 @@ mod token_targets;
 mod token_trouble;
 mod token_wire;
 mod usage;
+mod usage_flushing;
 mod validation;
 mod walls;
 mod wire_bodies;

@@ -2,6 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tenmint::domain::usage::Outcome;
 
 use crate::on_both_engines;
 use crate::support::server::{Key, Reply, Server};
@@ -122,6 +123,11 @@ async fn a_request_id_leads_to_the_true_cause(server: Server) {
         .await;
     let found = by_id(&server, &acme.secret, &reply).await;
     assert_eq!(found[0]["cause"], "revoked");
+    let reply = server
+        .call(&far.secret, Method::GET, path, Value::Null)
+        .await;
+    let found = by_id(&server, &acme.secret, reply.refuses(403, "network_denied")).await;
+    assert_eq!(found[0]["cause"], "network_denied");
     // Suspension is told of by the operator, through the same route.
     let suspend = "/v1/organizations/acme/suspend";
     server
@@ -219,6 +225,11 @@ async fn no_flood_of_strangers_fills_the_database(server: Server) {
             .await
             .refuses(401, "invalid_client");
     }
+    assert_eq!(
+        server.app.usage.total(Outcome::Forged),
+        60,
+        "all are counted"
+    );
     server.app.usage.flush().await.unwrap();
     let kept = server
         .place()

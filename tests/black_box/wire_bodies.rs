@@ -123,6 +123,7 @@ async fn bootstraps_over_the_wire(server: Server) {
         "external_id": null,
         "fingerprint": "sha256:[digest]",
         "id": "key_[ulid]",
+        "last_used_at": null,
         "metadata": {},
         "name": "management",
         "organization": "acme",
@@ -145,7 +146,9 @@ async fn bootstraps_over_the_wire(server: Server) {
           {
             "created_at": "[now]",
             "expires_at": null,
-            "fingerprint": "sha256:[digest]"
+            "fingerprint": "sha256:[digest]",
+            "last_used_address": null,
+            "last_used_at": null
           }
         ],
         "status": "active"
@@ -197,6 +200,7 @@ async fn api_keys_over_the_wire(server: Server) {
       "external_id": "customer-42",
       "fingerprint": "sha256:[digest]",
       "id": "key_[ulid]",
+      "last_used_at": null,
       "metadata": {
         "plan": "pro"
       },
@@ -215,7 +219,9 @@ async fn api_keys_over_the_wire(server: Server) {
         {
           "created_at": "[now]",
           "expires_at": null,
-          "fingerprint": "sha256:[digest]"
+          "fingerprint": "sha256:[digest]",
+          "last_used_address": null,
+          "last_used_at": null
         }
       ],
       "status": "active",
@@ -243,6 +249,7 @@ async fn api_keys_over_the_wire(server: Server) {
       "external_id": null,
       "fingerprint": "sha256:[digest]",
       "id": "key_[ulid]",
+      "last_used_at": null,
       "metadata": {},
       "name": "least",
       "organization": "acme",
@@ -259,7 +266,9 @@ async fn api_keys_over_the_wire(server: Server) {
         {
           "created_at": "[now]",
           "expires_at": null,
-          "fingerprint": "sha256:[digest]"
+          "fingerprint": "sha256:[digest]",
+          "last_used_address": null,
+          "last_used_at": null
         }
       ],
       "status": "active",
@@ -296,6 +305,7 @@ async fn api_keys_over_the_wire(server: Server) {
       "external_id": "customer-42",
       "fingerprint": "sha256:[digest]",
       "id": "key_[ulid]",
+      "last_used_at": null,
       "metadata": {
         "plan": "pro"
       },
@@ -313,7 +323,9 @@ async fn api_keys_over_the_wire(server: Server) {
         {
           "created_at": "[now-60s]",
           "expires_at": null,
-          "fingerprint": "sha256:[digest]"
+          "fingerprint": "sha256:[digest]",
+          "last_used_address": null,
+          "last_used_at": null
         }
       ],
       "status": "revoked"
@@ -340,6 +352,7 @@ async fn api_keys_over_the_wire(server: Server) {
           "external_id": "customer-42",
           "fingerprint": "sha256:[digest]",
           "id": "key_[ulid]",
+          "last_used_at": null,
           "metadata": {
             "plan": "pro"
           },
@@ -357,7 +370,9 @@ async fn api_keys_over_the_wire(server: Server) {
             {
               "created_at": "[now-60s]",
               "expires_at": null,
-              "fingerprint": "sha256:[digest]"
+              "fingerprint": "sha256:[digest]",
+              "last_used_address": null,
+              "last_used_at": null
             }
           ],
           "status": "revoked"
