@@ -1,6 +1,7 @@
 //! Usage, read: how often and how keys were used, and why requests were refused.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::Management;
 use super::caller::Actor;
@@ -10,6 +11,7 @@ use crate::domain::organization::OrganizationId;
 use crate::domain::secret::KeyId;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::usage::{Grain, Outcome};
+use crate::store::error::StoreError;
 use crate::store::organizations::Page;
 use crate::store::usage::reading::Counted;
 
@@ -22,6 +24,9 @@ const TOO_MANY_TENTHS: u64 = 50;
 
 /// Fewer tokens in an hour tell nothing of a client's habits.
 const TELLING: u64 = 20;
+
+/// How long a reader waits for what was counted to be written.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The spans that are asked about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,7 +90,7 @@ pub async fn of_organization(
 ) -> Result<Used, Refusal> {
     actor.require(ManagementAction::UsageRead)?;
     management.require_organization(actor, organization).await?;
-    management.usage.flush().await?;
+    write_down(management).await?;
     used(management, organization, None, period).await
 }
 
@@ -104,7 +109,7 @@ pub async fn of_key(
     management.require_organization(actor, organization).await?;
     let found = management.store.api_key(organization, id).await?;
     found.ok_or(Refusal::NotFound(Kind::ApiKey))?;
-    management.usage.flush().await?;
+    write_down(management).await?;
     Ok(KeyUsed {
         used: used(management, organization, Some(id), period).await?,
         last: management.store.last_use(id).await?,
@@ -127,9 +132,17 @@ pub async fn refusals(
     management
         .require_organization(actor, &asked.organization)
         .await?;
-    // What just happened is the likeliest question.
-    management.usage.flush().await?;
+    write_down(management).await?;
     Ok(management.store.refusals(&asked).await?)
+}
+
+/// What just happened on this node is the likeliest question. Whoever asks does not wait
+/// behind all those who asked before while the database hangs.
+async fn write_down(management: &Management) -> Result<(), Refusal> {
+    tokio::time::timeout(PATIENCE, management.usage.flush())
+        .await
+        .unwrap_or(Err(StoreError::TimedOut))?;
+    Ok(())
 }
 
 async fn used(
@@ -177,7 +190,7 @@ async fn habit(
             Some(key),
             Grain::Hour,
             day_ago,
-            now.plus(SECOND),
+            now.plus(Duration::from_secs(1)),
         )
         .await?;
     let issued = counted.iter().filter(|one| one.outcome == Outcome::Issued);
@@ -192,8 +205,6 @@ async fn habit(
         clients,
     ))
 }
-
-const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 
 impl Habit {
     fn of(tokens: u64, lifetime: u64, clients: u64) -> Self {

@@ -138,6 +138,10 @@ impl Usage {
                 "too many keys were used at once: some uses were not counted"
             );
         }
+        // Neighbours in the database go into one batch: it then touches few pages.
+        keys.sort_unstable_by(|((one, _), a), ((other, _), b)| {
+            (&a.organization, one).cmp(&(&b.organization, other))
+        });
         let refusals = std::mem::take(&mut *lock(&self.refusals));
         let mut batches: VecDeque<_> = keys.chunks(KEYS_TO_A_BATCH).map(batch).collect();
         let mut explained = refusals.of_keys;
