@@ -1,6 +1,7 @@
 //! API keys: what is known of one, what a new one may be, and when one is usable.
 
 mod edit;
+mod effect;
 mod expiry;
 mod status;
 
@@ -14,6 +15,7 @@ use super::text::{Description, ExternalId, Metadata, Name};
 use super::timestamp::Timestamp;
 
 pub use edit::{ApiKeyEdit, MetadataEdit};
+pub use effect::{Because, Effect, Recorded};
 pub use expiry::{AlreadyPast, Days, Expiry, NOTICES, next_notice};
 pub use status::{Revocation, RevokeReason, Status, StatusFilter};
 

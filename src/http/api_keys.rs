@@ -1,6 +1,7 @@
 //! `/v1/api-keys`, and the operator's way in at `/v1/organizations/{org}/api-keys`.
 
 mod body;
+mod dry_run;
 mod view;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
 
-use super::query::Query;
+use super::query::{self, Query};
 use super::reach::{Answer, Reach};
 use super::{conditional, idempotency, json};
 use crate::app::App;
@@ -19,6 +20,7 @@ use crate::domain::management::ManagementAction;
 use crate::manage::api_keys::{self as manage, Created, Edited};
 
 use body::{EditBody, NewKeyBody, RevokeBody};
+use dry_run::DryRunView;
 
 pub use view::{KeyView, OneSight, WarningView};
 
@@ -108,7 +110,8 @@ pub async fn show(State(app): State<Arc<App>>, reach: Reach) -> Answer {
     Ok(of_key(&app, &key))
 }
 
-/// `PATCH`: edits, under `If-Match` if there is one.
+/// `PATCH`: edits, under `If-Match` if there is one; with `?dry_run=true` it only tells what the
+/// edit would do.
 pub async fn edit(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
     reach.require(ManagementAction::ApiKeysUpdate)?;
     let (parts, body) = request.into_parts();
@@ -117,13 +120,23 @@ pub async fn edit(State(app): State<Arc<App>>, reach: Reach, request: Request) -
         .map_err(|why| reach.refuse(why))?;
     let edit = body.check().map_err(|why| reach.refuse(why))?;
     let id = reach.key.expect("the route has {id}");
+    let precondition = conditional::if_match(&parts.headers);
+    if query::dry_run(&parts.uri).map_err(|why| reach.refuse(why))? {
+        let (management, actor) = (&app.management, &reach.actor);
+        let organization = &reach.organization;
+        let foreseen = manage::foresee(management, actor, organization, id, &edit, &precondition)
+            .await
+            .map_err(|why| reach.refuse_act(why))?;
+        let view = DryRunView::of(&foreseen, app.mint.clock.now());
+        return Ok(json::answer(StatusCode::OK, &view));
+    }
     let Edited { key, warnings } = manage::edit(
         Arc::clone(&app.management),
         reach.actor.clone(),
         reach.organization.clone(),
         id,
         edit,
-        conditional::if_match(&parts.headers),
+        precondition,
     )
     .await
     .map_err(|why| reach.refuse_act(why))?;

@@ -117,6 +117,28 @@ impl<'a> Query<'a> {
     }
 }
 
+/// Whether a change is only to be tried: `?dry_run=true`.
+///
+/// # Errors
+/// 422 for any other parameter, and any other word than `true` and `false`.
+pub fn dry_run(uri: &Uri) -> Result<bool, Problem> {
+    let mut asked = None;
+    for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        if name != "dry_run" {
+            return Err(refuse("unknown query parameter; known here: dry_run"));
+        }
+        let word = match &*value {
+            "true" => true,
+            "false" => false,
+            _ => return Err(refuse("write dry_run as true or false")),
+        };
+        if asked.replace(word).is_some() {
+            return Err(refuse("dry_run is given more than once"));
+        }
+    }
+    Ok(asked.unwrap_or(false))
+}
+
 /// A query parameter that is not acceptable.
 pub fn refuse(detail: impl Into<String>) -> Problem {
     Problem::new(

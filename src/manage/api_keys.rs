@@ -26,7 +26,7 @@ use crate::store::api_keys::NewSecret;
 use crate::store::changes::Change;
 use crate::store::organizations::Page;
 
-pub use edit::{Edited, Precondition, edit};
+pub use edit::{Edited, Foreseen, Precondition, edit, foresee};
 pub(super) use revoke::end;
 pub use revoke::revoke;
 pub use switch::{disable, enable};

@@ -138,7 +138,7 @@ pub async fn refusals(
 
 /// What just happened on this node is the likeliest question. Whoever asks does not wait
 /// behind all those who asked before while the database hangs.
-async fn write_down(management: &Management) -> Result<(), Refusal> {
+pub(super) async fn write_down(management: &Management) -> Result<(), Refusal> {
     tokio::time::timeout(PATIENCE, management.usage.flush())
         .await
         .unwrap_or(Err(StoreError::TimedOut))?;

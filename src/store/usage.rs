@@ -3,6 +3,7 @@
 pub mod ageing;
 pub mod nodes;
 pub mod reading;
+pub mod record;
 
 use serde::Serialize;
 use sqlx::{PgConnection, SqliteConnection};

@@ -29,6 +29,7 @@ mod canary;
 mod cli;
 mod contention;
 mod docs;
+mod dry_runs;
 mod exchange_records;
 mod forged_tokens;
 mod hostile;

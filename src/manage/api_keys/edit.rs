@@ -1,11 +1,12 @@
 //! Keys edited: what is said changes, within the authority of whoever says it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::{Warning, effective, require_short_tokens};
-use crate::domain::api_key::{ApiKey, ApiKeyEdit, Status, next_notice};
+use crate::domain::api_key::{ApiKey, ApiKeyEdit, Effect, Status, next_notice};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::KeyId;
@@ -13,6 +14,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::manage::act::{Act, Did};
 use crate::manage::caller::Actor;
 use crate::manage::refusal::{Kind, Refusal};
+use crate::manage::usage::write_down;
 use crate::manage::{Management, to_its_end};
 use crate::store::changes::Change;
 
@@ -24,6 +26,26 @@ pub struct Edited {
     /// What its editor may not have meant.
     pub warnings: Vec<Warning>,
 }
+
+/// What an edit would do.
+#[derive(Debug)]
+pub struct Foreseen {
+    /// The key as it would become.
+    pub key: ApiKey,
+    /// What its editor may not mean.
+    pub warnings: Vec<Warning>,
+    /// From when on exchanges were looked at.
+    pub since: Timestamp,
+    /// Whether exchanges are recorded at all.
+    pub recorded: bool,
+    /// What would have become of them.
+    pub effect: Effect,
+    /// How many more there were, of which only the number is known.
+    pub others: u64,
+}
+
+/// How far back exchanges are looked at.
+const LATELY: Duration = Duration::from_hours(7 * 24);
 
 /// Which revisions an edit may build on (RFC 9110 §13.1.1).
 #[derive(Clone, Debug, Default)]
@@ -67,7 +89,8 @@ pub async fn edit(
     to_its_end(async move {
         let mut act = Act::begin(&management, &actor, &organization, action).await?;
         let (before, after) = prepare(&management, &mut act, id, &edit, &precondition).await?;
-        let warnings = warnings(&before, &after);
+        let (effect, _) = effect(&mut act, &before, &after).await?;
+        let warnings = warnings(&before, &after, &effect);
         let details = differences(&before, &after);
         if details.is_empty() {
             return Ok(Edited {
@@ -89,6 +112,52 @@ pub async fn edit(
         })
     })
     .await
+}
+
+/// Tells what an edit would do, and changes nothing. Whatever would refuse the edit refuses this.
+///
+/// # Errors
+/// As [`edit`].
+pub async fn foresee(
+    management: &Management,
+    actor: &Actor,
+    organization: &OrganizationId,
+    id: KeyId,
+    edit: &ApiKeyEdit,
+    precondition: &Precondition,
+) -> Result<Foreseen, Refusal> {
+    let action = ManagementAction::ApiKeysUpdate;
+    actor.require(action)?;
+    write_down(management).await?;
+    // Never committed: it never happens.
+    let mut act = Act::begin(management, actor, organization, action).await?;
+    let (before, after) = prepare(management, &mut act, id, edit, precondition).await?;
+    let (effect, others) = effect(&mut act, &before, &after).await?;
+    Ok(Foreseen {
+        warnings: warnings(&before, &after, &effect),
+        key: after,
+        since: act.now.minus(LATELY),
+        recorded: management.usage.records_exchanges(),
+        effect,
+        others,
+    })
+}
+
+/// What would have become of lately recorded exchanges, and how many more there were.
+async fn effect(
+    act: &mut Act<'_>,
+    before: &ApiKey,
+    after: &ApiKey,
+) -> Result<(Effect, u64), Refusal> {
+    let narrowed = after.effective.uncovered(&before.effective).is_some()
+        || !after.networks.covers(&before.networks);
+    if !narrowed {
+        return Ok((Effect::default(), 0));
+    }
+    let since = act.now.minus(LATELY);
+    let record = act.write.exchange_record(before.id, since).await?;
+    let effect = Effect::of(before, after, record.exchanges);
+    Ok((effect, record.others))
 }
 
 /// The key as it is and as it would become, once everything that could refuse the edit was
@@ -145,7 +214,7 @@ fn require_grant(act: &Act<'_>, before: &ApiKey, after: &ApiKey) -> Result<(), R
     act.authority.require_growth(before, after)
 }
 
-fn warnings(before: &ApiKey, after: &ApiKey) -> Vec<Warning> {
+fn warnings(before: &ApiKey, after: &ApiKey, effect: &Effect) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if after.networks.has_wildcard() && after.networks != before.networks {
         warnings.push(Warning::WildcardNetwork);
@@ -158,6 +227,9 @@ fn warnings(before: &ApiKey, after: &ApiKey) -> Vec<Warning> {
     }
     if after.expires_at.is_none() && before.expires_at.is_some() {
         warnings.push(Warning::NoExpiry);
+    }
+    if !effect.is_none() {
+        warnings.push(Warning::BreaksPresentUse);
     }
     warnings
 }

@@ -1,0 +1,98 @@
+//! What a dry run answers.
+
+use serde::Serialize;
+
+use super::view::{KeyView, WarningView};
+use crate::domain::api_key::{Because, Recorded};
+use crate::domain::scope::Scope;
+use crate::domain::timestamp::Timestamp;
+use crate::manage::api_keys::Foreseen;
+
+/// An edit that was not made, and what it would have done.
+#[derive(Serialize)]
+pub(super) struct DryRunView<'a> {
+    dry_run: bool,
+    /// The key as it would become.
+    key: KeyView<'a>,
+    warnings: Vec<WarningView>,
+    /// From when on exchanges are looked at.
+    since: Timestamp,
+    /// `false` where exchanges are not recorded: nothing is known then.
+    recorded: bool,
+    refused: Vec<RefusedView>,
+    would_lose: Vec<LostView<'a>>,
+    /// Exchanges beyond the record's bound, of which only the number is known.
+    unrecorded: u64,
+}
+
+#[derive(Serialize)]
+struct ExchangeView {
+    address: String,
+    /// `null` when none was named.
+    scope: Option<String>,
+    count: u64,
+    last_seen: Timestamp,
+}
+
+#[derive(Serialize)]
+struct RefusedView {
+    #[serde(flatten)]
+    exchange: ExchangeView,
+    because: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct LostView<'a> {
+    #[serde(flatten)]
+    exchange: ExchangeView,
+    scopes: &'a [Scope],
+}
+
+impl<'a> DryRunView<'a> {
+    pub(super) fn of(foreseen: &'a Foreseen, now: Timestamp) -> Self {
+        let refused = foreseen.effect.refused.iter();
+        let less = foreseen.effect.less.iter();
+        Self {
+            dry_run: true,
+            key: KeyView::of(&foreseen.key, now),
+            warnings: WarningView::all(&foreseen.warnings),
+            since: foreseen.since,
+            recorded: foreseen.recorded,
+            refused: refused
+                .map(|(exchange, because)| RefusedView {
+                    exchange: ExchangeView::of(exchange),
+                    because: because.iter().copied().map(name).collect(),
+                })
+                .collect(),
+            would_lose: less
+                .map(|(exchange, scopes)| LostView {
+                    exchange: ExchangeView::of(exchange),
+                    scopes,
+                })
+                .collect(),
+            unrecorded: foreseen.others,
+        }
+    }
+}
+
+impl ExchangeView {
+    fn of(recorded: &Recorded) -> Self {
+        let network = recorded.from.to_string();
+        Self {
+            // One IPv4 address is shown as such.
+            address: network
+                .strip_suffix("/32")
+                .map_or_else(|| network.clone(), str::to_owned),
+            scope: recorded.asked.as_ref().map(|asked| asked.to_parameter()),
+            count: recorded.count,
+            last_seen: recorded.last_seen,
+        }
+    }
+}
+
+fn name(because: Because) -> &'static str {
+    match because {
+        Because::Network => "network",
+        Because::Scope => "scope",
+    }
+}
