@@ -298,10 +298,18 @@ impl Credential {
 }
 
 impl Verified {
-    fn require_in_force(&self, now: Timestamp) -> Result<(), Denied> {
+    /// Requires that the key, and the secret that was proven, count at `now`: whoever waited
+    /// long for something asks again.
+    ///
+    /// # Errors
+    /// [`Denied::Ended`], [`Denied::OrganizationSuspended`] or [`Denied::WrongSecret`].
+    pub fn require_in_force(&self, now: Timestamp) -> Result<(), Denied> {
         match self.credential.key.status(now) {
             Status::Active if self.credential.organization_suspended => {
                 Err(Denied::OrganizationSuspended)
+            }
+            Status::Active if self.which == Which::Ending && !self.credential.overlaps(now) => {
+                Err(Denied::WrongSecret)
             }
             Status::Active => Ok(()),
             ended => Err(Denied::Ended(ended)),

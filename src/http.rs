@@ -124,6 +124,14 @@ fn management_plane() -> Routes {
                 .route(&format!("{root}/api-keys/{{id}}/usage"), get(usage::of_key))
                 .route(&format!("{root}/usage"), get(usage::of_organization))
                 .route(&format!("{root}/refusals"), get(refusals::list))
+                .route(
+                    &format!("{root}/api-keys/{{id}}/rotate"),
+                    post(api_keys::rotate),
+                )
+                .route(
+                    &format!("{root}/api-keys/{{id}}/rotate/finish"),
+                    post(api_keys::finish_rotation),
+                )
         })
         // The operator alone.
         .route("/v1/organizations", organizations)

@@ -10,7 +10,6 @@ use crate::clock::Clock;
 use crate::credentials::issuers::{Identity, Issuers};
 use crate::credentials::{Credential, Credentials, Denied, Verified};
 use crate::crypto::random;
-use crate::domain::api_key::Status;
 use crate::domain::audience::Audiences;
 use crate::domain::claims::{Claims, MAX_TOKEN};
 use crate::domain::issuer::{BaseUrl, Issuer};
@@ -227,10 +226,7 @@ impl Mint {
 
         let now = self.clock.now();
         // A first use may have waited for its turn, and the key's end came meanwhile.
-        let status = key.status(now);
-        if status != Status::Active {
-            return Err(Refusal::Client(Denied::Ended(status)));
-        }
+        verified.require_in_force(now).map_err(Refusal::Client)?;
         let mut end = now.plus(self.lifetime);
         if let Some(key_end) = key.expires_at {
             end = end.min(key_end);

@@ -26,7 +26,7 @@ use crate::crypto::random;
 use crate::domain::audience::Audiences;
 use crate::domain::issuer::BaseUrl;
 use crate::domain::organization::OrganizationId;
-use crate::domain::secret::ApiKeySecret;
+use crate::domain::secret::{ApiKeySecret, KeyId};
 use crate::store::Store;
 use crate::usage::Usage;
 
@@ -58,11 +58,17 @@ pub struct Management {
 }
 
 impl Management {
-    /// A new API key and the hash to store of it. The hash takes a while, and waits its turn
-    /// with others: made before an act begins, it keeps nobody waiting.
+    /// The secret of a new API key and the hash to store of it.
     async fn mint(&self) -> Result<Minted, Refusal> {
+        self.mint_for(KeyId::new(random::ulid(self.clock.unix_millis())))
+            .await
+    }
+
+    /// A new secret for the key of this id, and the hash to store of it. The hash takes a while,
+    /// and waits its turn with others: made before an act begins, it keeps nobody waiting.
+    async fn mint_for(&self, id: KeyId) -> Result<Minted, Refusal> {
         let mint: &KeyMint = &self.crypto.keys;
-        let secret = Arc::new(mint.mint(random::ulid(self.clock.unix_millis())));
+        let secret = Arc::new(mint.mint(id.ulid()));
         let hash = self.credentials.hash(&secret).await?;
         Ok(Minted { secret, hash })
     }

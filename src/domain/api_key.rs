@@ -3,6 +3,7 @@
 mod edit;
 mod effect;
 mod expiry;
+mod rotation;
 mod status;
 
 use super::network::NetworkSet;
@@ -17,6 +18,7 @@ use super::timestamp::Timestamp;
 pub use edit::{ApiKeyEdit, MetadataEdit};
 pub use effect::{Because, Effect, Recorded};
 pub use expiry::{AlreadyPast, Days, Expiry, NOTICES, next_notice};
+pub use rotation::OverlapSpan;
 pub use status::{Revocation, RevokeReason, Status, StatusFilter};
 
 /// What is known of an API key: everything but its secret.

@@ -65,6 +65,12 @@ impl KeyId {
         Self(ulid)
     }
 
+    /// The ULID in it.
+    #[must_use]
+    pub const fn ulid(self) -> Ulid {
+        self.0
+    }
+
     /// When the key of this id was made.
     #[must_use]
     pub fn made_at(self) -> Timestamp {

@@ -2,6 +2,7 @@
 
 mod body;
 mod dry_run;
+mod rotate;
 mod view;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::manage::api_keys::{self as manage, Created, Edited};
 use body::{EditBody, NewKeyBody, RevokeBody};
 use dry_run::DryRunView;
 
+pub use rotate::{finish as finish_rotation, rotate};
 pub use view::{KeyView, OneSight, WarningView};
 
 #[derive(Serialize)]

@@ -325,6 +325,16 @@ impl From<Refusal> for Problem {
                 "key_revoked",
                 "this key was revoked, and that is for good: create another",
             ),
+            Refusal::KeyExpired => Self::conflict(
+                "key_expired",
+                "this key is past its end: give it a later expires_at first, or create another",
+            ),
+            Refusal::RotationUnderWay(end) => Self::conflict(
+                "rotation_under_way",
+                format!(
+                    "the secret before counts until {end}: wait for that, or end it now by POST                      to rotate/finish, then rotate again"
+                ),
+            ),
             Refusal::Changed => Self::new(
                 StatusCode::PRECONDITION_FAILED,
                 "changed",

@@ -1,7 +1,8 @@
-//! API keys: created, shown, listed; edited, switched and ended in files of their own.
+//! API keys: created, shown, listed; edited, switched, rotated and ended in files of their own.
 
 mod edit;
 mod revoke;
+mod rotate;
 mod switch;
 
 use std::sync::Arc;
@@ -29,9 +30,10 @@ use crate::store::organizations::Page;
 pub use edit::{Edited, Foreseen, Precondition, edit, foresee};
 pub(super) use revoke::end;
 pub use revoke::revoke;
+pub use rotate::{finish as finish_rotation, rotate};
 pub use switch::{disable, enable};
 
-/// A key that was just made, with the one sight of its secret.
+/// A key whose secret was just made, with the one sight of it.
 #[derive(Debug)]
 pub struct Created {
     /// The key.

@@ -9,6 +9,7 @@ use crate::crypto::jose::trust::TokenError;
 use crate::domain::management::ManagementAction;
 use crate::domain::scope::Scope;
 use crate::domain::signing_key::Algorithm;
+use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
 
 /// Why an act or a question of management was refused.
@@ -53,6 +54,12 @@ pub enum Refusal {
     /// The key was revoked, for good.
     #[error("the key is revoked")]
     KeyRevoked,
+    /// The key is past its end.
+    #[error("the key is expired")]
+    KeyExpired,
+    /// A rotation lets the secret before count until then.
+    #[error("a rotation is under way until {0}")]
+    RotationUnderWay(Timestamp),
     /// What is there is not what the caller built on.
     #[error("changed since it was read")]
     Changed,
@@ -119,7 +126,7 @@ pub enum Excess {
     Networks,
     /// A life longer than the granter's.
     #[error("you cannot make a key that outlives your own; let it expire by {0} at the latest")]
-    Lifetime(crate::domain::timestamp::Timestamp),
+    Lifetime(Timestamp),
 }
 
 impl Refusal {

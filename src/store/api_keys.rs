@@ -2,6 +2,7 @@
 
 mod credential;
 mod row;
+mod secrets;
 mod writing;
 
 use super::Store;
@@ -16,7 +17,7 @@ use crate::domain::timestamp::Timestamp;
 use row::{ApiKeyRow, columns, secrets};
 
 pub use credential::StoredCredential;
-pub use writing::NewSecret;
+pub use secrets::NewSecret;
 
 const ONE_OF_ORGANIZATION: &str = concat!(
     "SELECT ",

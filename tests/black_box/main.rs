@@ -51,6 +51,8 @@ mod problems_of_state;
 mod proxies;
 mod refusals;
 mod revocation;
+mod rotation;
+mod rotation_load;
 mod routes;
 mod start;
 mod suspension;

@@ -28,6 +28,8 @@ audit.read           GET    /v1/audit-events/checkpoint
 usage.read           GET    /v1/api-keys/{id}/usage
 usage.read           GET    /v1/usage
 usage.read           GET    /v1/refusals
+api_keys.update      POST   /v1/api-keys/{id}/rotate                       {"overlap_seconds":0}
+api_keys.update      POST   /v1/api-keys/{id}/rotate/finish
 organizations.read   GET    /v1/organizations
 organizations.write  POST   /v1/organizations                              {"id":"new"}
 organizations.read   GET    /v1/organizations/{org}
@@ -47,6 +49,8 @@ audit.read           GET    /v1/organizations/{org}/audit-events/checkpoint
 usage.read           GET    /v1/organizations/{org}/api-keys/{id}/usage
 usage.read           GET    /v1/organizations/{org}/usage
 usage.read           GET    /v1/organizations/{org}/refusals
+api_keys.update      POST   /v1/organizations/{org}/api-keys/{id}/rotate   {"overlap_seconds":0}
+api_keys.update      POST   /v1/organizations/{org}/api-keys/{id}/rotate/finish
 "#;
 
 /// A line of the table.

@@ -1,7 +1,7 @@
 //! Keys and the hashes of their secrets, written within an act.
 
-use super::ONE_OF_ORGANIZATION;
 use super::row::{ApiKeyRow, OPERATOR};
+use super::{NewSecret, ONE_OF_ORGANIZATION};
 use crate::domain::api_key::{ApiKey, Creator};
 use crate::domain::secret::KeyId;
 use crate::domain::text::{Description, ExternalId};
@@ -9,15 +9,6 @@ use crate::domain::timestamp::Timestamp;
 use crate::store::engine::sql;
 use crate::store::error::StoreError;
 use crate::store::write::Write;
-
-/// A new secret, as it is stored.
-#[derive(Debug)]
-pub struct NewSecret {
-    /// Its PHC string.
-    pub hash: String,
-    /// The id of the root key that peppers the hash.
-    pub root_key: String,
-}
 
 impl Write {
     /// One key of the organization of this act, as it is now.
@@ -56,12 +47,7 @@ impl Write {
              VALUES ($1, $2, $3, '[]', '[]', '{}', $4, $5, 0)",
             &id, key.organization.as_str(), key.name.as_str(), key.created_at.unix(), &created_by
         )?;
-        sql!(
-            run self.on(),
-            "INSERT INTO api_key_secrets (api_key_id, fingerprint, hash, root_key, created_at)
-             VALUES ($1, $2, $3, $4, $5)",
-            &id, &key.fingerprint, &secret.hash, &secret.root_key, key.created_at.unix()
-        )?;
+        self.insert_secret(key, secret).await?;
         self.save_api_key(key).await
     }
 

@@ -1,0 +1,76 @@
+//! The secrets of a key, replaced and ended within an act.
+
+use crate::domain::api_key::{ApiKey, Overlap};
+use crate::domain::secret::KeyId;
+use crate::store::engine::sql;
+use crate::store::error::StoreError;
+use crate::store::write::Write;
+
+/// A new secret, as it is stored.
+#[derive(Debug)]
+pub struct NewSecret {
+    /// Its PHC string.
+    pub hash: String,
+    /// The id of the root key that peppers the hash.
+    pub root_key: String,
+}
+
+impl Write {
+    /// Puts a new secret in the place of a key's own, as `key` has become by it. The one before
+    /// ends with the key's overlap, or at once without one.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn replace_secret(
+        &mut self,
+        key: &ApiKey,
+        secret: &NewSecret,
+    ) -> Result<(), StoreError> {
+        // Of a rotation that is over.
+        self.end_secret_before(key.id).await?;
+        let id = key.id.to_string();
+        match key.overlap.as_ref().map(|Overlap { ends_at, .. }| ends_at) {
+            Some(end) => sql!(
+                run self.on(),
+                "UPDATE api_key_secrets SET expires_at = $2
+                 WHERE api_key_id = $1 AND expires_at IS NULL",
+                &id, end.unix()
+            )?,
+            None => sql!(
+                run self.on(),
+                "DELETE FROM api_key_secrets WHERE api_key_id = $1 AND expires_at IS NULL",
+                &id
+            )?,
+        };
+        self.insert_secret(key, secret).await
+    }
+
+    /// Forgets the secret that a rotation replaced.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn end_secret_before(&mut self, id: KeyId) -> Result<(), StoreError> {
+        sql!(
+            run self.on(),
+            "DELETE FROM api_key_secrets WHERE api_key_id = $1 AND expires_at IS NOT NULL",
+            id.to_string()
+        )?;
+        Ok(())
+    }
+
+    /// Stores the hash of a key's own secret.
+    pub(super) async fn insert_secret(
+        &mut self,
+        key: &ApiKey,
+        secret: &NewSecret,
+    ) -> Result<(), StoreError> {
+        sql!(
+            run self.on(),
+            "INSERT INTO api_key_secrets (api_key_id, fingerprint, hash, root_key, created_at)
+             VALUES ($1, $2, $3, $4, $5)",
+            key.id.to_string(), &key.fingerprint, &secret.hash, &secret.root_key,
+            key.secret_created_at.unix()
+        )?;
+        Ok(())
+    }
+}
