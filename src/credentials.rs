@@ -1,5 +1,6 @@
 //! Who is this? API keys behind a cache, Argon2 behind a gate, and immediate revocation.
 
+pub mod denials;
 pub mod explain;
 pub mod gate;
 pub mod generations;
@@ -22,6 +23,7 @@ use crate::store::Store;
 use crate::store::api_keys::StoredCredential;
 use crate::store::error::StoreError;
 
+use denials::Denials;
 use gate::{Gate, Overloaded};
 use generations::{Generation, Generations};
 use proofs::Proofs;
@@ -34,6 +36,8 @@ const CAPACITY: usize = 100_000;
 
 /// Everything known of the holders of API keys.
 pub struct Credentials {
+    /// Which access tokens no longer count.
+    pub denials: Denials,
     store: Store,
     crypto: Arc<Crypto>,
     cache: Cache<KeyId, Cached>,
@@ -122,6 +126,7 @@ impl Credentials {
     pub fn new(store: Store, crypto: Arc<Crypto>, generations: Arc<Generations>) -> Self {
         let gate = Arc::new(Gate::new());
         Self {
+            denials: Denials::new(store.clone(), Arc::clone(&generations)),
             store,
             proofs: Arc::new(Proofs::new(Arc::clone(&crypto), gate, CAPACITY)),
             crypto,
@@ -140,6 +145,25 @@ impl Credentials {
         secret: ApiKeySecret,
         now: Timestamp,
     ) -> Result<Verified, Rejected> {
+        let verified = self.identify(secret, now).await?;
+        match verified.require_in_force(now) {
+            Ok(()) => Ok(verified),
+            Err(why) => Err(Rejected {
+                why,
+                credential: Some(verified.credential),
+            }),
+        }
+    }
+
+    /// The same whatever the key's state: for what the holder of a secret may do even then.
+    ///
+    /// # Errors
+    /// See [`Denied`].
+    pub async fn identify(
+        &self,
+        secret: ApiKeySecret,
+        now: Timestamp,
+    ) -> Result<Verified, Rejected> {
         if !self.crypto.keys.is_genuine(&secret) {
             return Err(Denied::Forged.into());
         }
@@ -153,18 +177,15 @@ impl Credentials {
             loaded,
         };
         let proven = self.proofs.prove(secret, &verified.credential, which);
-        let outcome = match proven.await {
-            Ok(true) => verified.require_in_force(now),
-            Ok(false) => Err(Denied::WrongSecret),
-            Err(why) => Err(why),
+        let why = match proven.await {
+            Ok(true) => return Ok(verified),
+            Ok(false) => Denied::WrongSecret,
+            Err(why) => why,
         };
-        match outcome {
-            Ok(()) => Ok(verified),
-            Err(why) => Err(Rejected {
-                why,
-                credential: Some(verified.credential),
-            }),
-        }
+        Err(Rejected {
+            why,
+            credential: Some(verified.credential),
+        })
     }
 
     /// The present state of a key that an access token names. The token's signature stands

@@ -6,6 +6,7 @@ mod audit;
 mod authorization;
 mod body;
 mod bootstrap;
+mod client_request;
 mod conditional;
 mod health;
 mod idempotency;
@@ -20,6 +21,7 @@ mod query;
 mod reach;
 mod refusals;
 mod request_id;
+mod revoke;
 mod token;
 mod token_request;
 mod usage;
@@ -58,11 +60,15 @@ type Routes = Router<Arc<App>>;
 fn oauth_plane() -> Routes {
     let token = post(token::deployment).fallback(token::post_only);
     let organization_token = post(token::organization).fallback(token::post_only);
+    let revoke = post(revoke::deployment).fallback(revoke::post_only);
+    let organization_revoke = post(revoke::organization).fallback(revoke::post_only);
     // RFC 6749 §3.1: a client may come by either.
     let authorize = get(token::no_authorization_endpoint).post(token::no_authorization_endpoint);
     Router::new()
         .route("/oauth/token", token)
         .route("/orgs/{org}/oauth/token", organization_token)
+        .route("/oauth/revoke", revoke)
+        .route("/orgs/{org}/oauth/revoke", organization_revoke)
         .route("/oauth/authorize", authorize)
         .route("/.well-known/jwks.json", get(jwks::deployment))
         .route("/orgs/{org}/.well-known/jwks.json", get(jwks::organization))

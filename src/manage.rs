@@ -11,6 +11,7 @@ pub mod first_start;
 pub mod idempotency;
 pub mod organizations;
 pub mod refusal;
+pub mod self_revocation;
 pub mod usage;
 
 use std::sync::Arc;

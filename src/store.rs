@@ -4,6 +4,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod audit_chain;
 pub mod changes;
+pub mod denied_tokens;
 pub mod deployment;
 pub mod engine;
 pub mod error;

@@ -23,6 +23,7 @@ pub struct Generation(u64);
 pub struct Generations {
     tick: AtomicU64,
     everything: AtomicU64,
+    denials: AtomicU64,
     keys: Box<[AtomicU64]>,
     organizations: Box<[AtomicU64]>,
     hasher: RandomState,
@@ -34,6 +35,7 @@ impl Default for Generations {
         Self {
             tick: AtomicU64::new(0),
             everything: AtomicU64::new(0),
+            denials: AtomicU64::new(0),
             keys: slots(KEY_SLOTS),
             organizations: slots(ORGANIZATION_SLOTS),
             hasher: RandomState::new(),
@@ -55,6 +57,7 @@ impl Generations {
         let slot = match change {
             Change::Key(id) => self.key_slot(*id),
             Change::Organization(id) => self.organization_slot(id),
+            Change::Denials => &self.denials,
             Change::Everything => &self.everything,
         };
         slot.fetch_max(tick, Ordering::SeqCst);
@@ -78,6 +81,13 @@ impl Generations {
     pub fn is_key_current(&self, loaded: Generation, key: KeyId) -> bool {
         self.everything.load(Ordering::SeqCst) <= loaded.0
             && self.key_slot(key).load(Ordering::SeqCst) <= loaded.0
+    }
+
+    /// Whether the list of tokens denied still holds.
+    #[must_use]
+    pub fn are_denials_current(&self, loaded: Generation) -> bool {
+        self.everything.load(Ordering::SeqCst) <= loaded.0
+            && self.denials.load(Ordering::SeqCst) <= loaded.0
     }
 
     fn key_slot(&self, id: KeyId) -> &AtomicU64 {
@@ -120,6 +130,23 @@ mod tests {
             );
             let after = generations.begin();
             assert!(generations.is_current(after, Some(key(1)), &acme));
+        }
+    }
+
+    #[test]
+    fn a_denial_ends_the_list_of_denials_alone() {
+        let generations = Generations::default();
+        let acme: OrganizationId = "acme".parse().unwrap();
+        let before = generations.begin();
+        generations.raise(&Change::Key(key(1)));
+        assert!(generations.are_denials_current(before));
+        for change in [Change::Denials, Change::Everything] {
+            let before = generations.begin();
+            generations.raise(&change);
+            assert!(!generations.are_denials_current(before), "{change:?}");
+            let untouched = generations.is_current(before, Some(key(1)), &acme);
+            assert_eq!(untouched, change == Change::Denials);
+            assert!(generations.are_denials_current(generations.begin()));
         }
     }
 

@@ -84,6 +84,9 @@ pub struct PresentedClaims {
     /// When it was issued, Unix seconds.
     #[serde(with = "numeric_date")]
     pub iat: Timestamp,
+    /// When it ends, Unix seconds.
+    #[serde(with = "numeric_date")]
+    pub exp: Timestamp,
     /// Unique to the token.
     pub jti: String,
 }

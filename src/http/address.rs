@@ -1,6 +1,6 @@
 //! The client's address: the peer's, or what a trusted proxy says it is.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use axum::http::HeaderValue;
 use axum::http::request::Parts;
@@ -24,4 +24,12 @@ pub fn of(parts: &Parts, proxies: &TrustedProxies) -> Option<IpAddr> {
             None
         }
     }
+}
+
+/// The same where nothing depends on it: when the header cannot be understood, the proxy's own.
+pub fn for_the_record(parts: &Parts, proxies: &TrustedProxies) -> IpAddr {
+    let peer = || parts.extensions.get::<Peer>().map(|Peer(peer)| peer.ip());
+    of(parts, proxies)
+        .or_else(peer)
+        .unwrap_or(Ipv4Addr::UNSPECIFIED.into())
 }

@@ -20,14 +20,19 @@ use crate::domain::signing_key::Algorithm;
 struct Metadata {
     issuer: String,
     token_endpoint: String,
+    revocation_endpoint: String,
     jwks_uri: String,
     authorization_endpoint: String,
     response_types_supported: [&'static str; 0],
     grant_types_supported: [&'static str; 1],
     token_endpoint_auth_methods_supported: [&'static str; 2],
+    revocation_endpoint_auth_methods_supported: [&'static str; 2],
     subject_types_supported: [&'static str; 1],
     id_token_signing_alg_values_supported: [Algorithm; 1],
 }
+
+/// How a client that has a registered way can present its key (RFC 6749 §2.3.1).
+const AUTH_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
 
 /// The deployment issuer's.
 pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -58,12 +63,14 @@ fn metadata(issuer: &Issuer, base: &BaseUrl, algorithm: Algorithm) -> Metadata {
     let name = issuer.name(base);
     Metadata {
         token_endpoint: format!("{name}/oauth/token"),
+        revocation_endpoint: format!("{name}/oauth/revoke"),
         jwks_uri: format!("{name}/.well-known/jwks.json"),
         authorization_endpoint: format!("{}/oauth/authorize", base.as_str()),
         issuer: name,
         response_types_supported: [],
         grant_types_supported: ["client_credentials"],
-        token_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post"],
+        token_endpoint_auth_methods_supported: AUTH_METHODS,
+        revocation_endpoint_auth_methods_supported: AUTH_METHODS,
         subject_types_supported: ["public"],
         id_token_signing_alg_values_supported: [algorithm],
     }

@@ -5,13 +5,15 @@ use axum::response::Response;
 use serde_json::json as object;
 
 use super::body::BodyError;
+use super::client_request::{Malformed, Scheme};
 use super::json;
 use super::request_id;
-use super::token_request::{Malformed, Scheme};
 use crate::credentials::Denied;
 use crate::credentials::issuers::IssuerError;
 use crate::domain::secret::redact;
 use crate::issue::Refusal;
+use crate::manage::refusal as manage;
+use crate::manage::self_revocation::NotEnded;
 
 /// An error answer.
 #[derive(Debug)]
@@ -74,6 +76,47 @@ impl OAuthError {
             "server_error",
             "this server cannot issue the token: ask its administrator",
         )
+    }
+
+    /// The answer to any other method than POST.
+    #[must_use]
+    pub fn post_only(description: &str, request: &str) -> Response {
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        let mut response = Self::new(status, "invalid_request", description).respond(request);
+        let allow = HeaderValue::from_static("POST");
+        response.headers_mut().insert(header::ALLOW, allow);
+        response
+    }
+
+    /// From a credential that was not ended.
+    #[must_use]
+    pub fn from_not_ended(why: &NotEnded, scheme: Scheme) -> Self {
+        let refusal = match why {
+            NotEnded::TooMany => {
+                return Self {
+                    retry_after: Some(60),
+                    ..Self::new(
+                        StatusCode::TOO_MANY_REQUESTS,
+                        "temporarily_unavailable",
+                        "this client has revoked as many tokens as can be kept until they end: \
+                         let this one end by itself, or try again later",
+                    )
+                };
+            }
+            NotEnded::Refused(refusal) => refusal,
+        };
+        match refusal {
+            manage::Refusal::Key(_) | manage::Refusal::Anonymous => Self::invalid_client(scheme),
+            manage::Refusal::Overloaded(_) => {
+                Self::later("too many new clients at once: try again")
+            }
+            manage::Refusal::Unavailable(_) => Self::unavailable(),
+            _ => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "server_error",
+                "this server cannot revoke anything: ask its administrator",
+            ),
+        }
     }
 
     /// From a refused exchange.
@@ -161,6 +204,7 @@ impl From<Malformed> for OAuthError {
             | Malformed::SeveralCredentials
             | Malformed::SeveralHeaders
             | Malformed::OtherClientId
+            | Malformed::NoToken
             | Malformed::NoGrantType => "invalid_request",
         };
         Self::new(StatusCode::BAD_REQUEST, error, malformed.to_string())

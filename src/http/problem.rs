@@ -279,7 +279,7 @@ impl From<Refusal> for Problem {
                 "this credential is not, or no longer, in force",
                 Some("invalid_token"),
             ),
-            Refusal::Token(_) => Self::unauthenticated(
+            Refusal::Token(_) | Refusal::TokenDenied => Self::unauthenticated(
                 "this access token does not count here: obtain one from the deployment's token \
                  endpoint with resource set to the base URL",
                 Some("invalid_token"),

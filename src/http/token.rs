@@ -8,15 +8,13 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::client_request::MAX_BODY;
 use super::token_request::{Scheme, TokenRequest};
 use super::{address, body, oauth_error::OAuthError, path};
 use crate::app::App;
 use crate::credentials::Denied;
 use crate::domain::issuer::Issuer;
 use crate::issue::{Exchange, Issued, Refusal, Refused};
-
-/// Longest body of a token request, in bytes.
-const MAX_BODY: usize = 32 * 1024;
 
 /// RFC 6749 §5.1.
 #[derive(Serialize)]
@@ -41,13 +39,9 @@ pub async fn organization(State(app): State<Arc<App>>, request: Request) -> Resp
 
 /// Any other method at a token endpoint.
 pub async fn post_only(State(app): State<Arc<App>>) -> Response {
-    let status = StatusCode::METHOD_NOT_ALLOWED;
-    let error = OAuthError::new(status, "invalid_request", "use POST at the token endpoint");
-    let mut response = malformed(&app, error, None);
-    response
-        .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static("POST"));
-    response
+    let description = "use POST at the token endpoint";
+    let request_id = app.mint.refuse_malformed(description, None);
+    OAuthError::post_only(description, &request_id)
 }
 
 /// The authorization endpoint that metadata has to name, and that this server is without.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Management;
 use super::authority::Authority;
-use super::caller::Actor;
+use super::caller::{Actor, Caller, Proof};
 use super::refusal::{Kind, Refusal};
 use crate::credentials::Denied;
 use crate::crypto::random;
@@ -69,6 +69,27 @@ impl<'a> Act<'a> {
             ManagementAction::OrganizationsWrite,
         )
         .await
+    }
+
+    /// Begins an act by which a key ends what is its own: itself, a secret, a token. No authority
+    /// is asked, and none is given: whoever holds a credential may always end it.
+    pub(super) async fn begin_for_self(
+        management: &'a Management,
+        actor: &'a Actor,
+        caller: &Caller,
+    ) -> Result<Self, Refusal> {
+        let write = management
+            .store
+            .begin(&caller.organization)
+            .await?
+            .ok_or(Refusal::NotFound(Kind::Organization))?;
+        Ok(Self {
+            write,
+            authority: caller.authority.clone(),
+            now: management.clock.now(),
+            management,
+            actor,
+        })
     }
 
     async fn with(
@@ -154,6 +175,19 @@ async fn present_authority(
         }
         Status::Active => {}
         ended => return Err(Refusal::Key(Denied::Ended(ended))),
+    }
+    // By statements of their own: what was waited for has committed since the one above began.
+    match &caller.proof {
+        Proof::Secret(fingerprint) => {
+            if !write.secret_counts(caller.key, fingerprint, now).await? {
+                return Err(Refusal::Key(Denied::WrongSecret));
+            }
+        }
+        Proof::Token(jti) => {
+            if write.is_denied(jti).await? {
+                return Err(Refusal::TokenDenied);
+            }
+        }
     }
     if !stored.key.networks.contains(caller.address) {
         return Err(Refusal::NetworkDenied {

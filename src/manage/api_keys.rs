@@ -30,6 +30,7 @@ use crate::store::organizations::Page;
 pub use edit::{Edited, Foreseen, Precondition, edit, foresee};
 pub(super) use revoke::end;
 pub use revoke::revoke;
+pub(super) use rotate::end_before;
 pub use rotate::{finish as finish_rotation, rotate};
 pub use switch::{disable, enable};
 

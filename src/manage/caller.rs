@@ -9,6 +9,7 @@ use super::refusal::Refusal;
 use crate::credentials::explain::network_advice;
 use crate::credentials::{Denied, Rejected};
 use crate::crypto::jose::trust::{self, Expected, TokenError};
+use crate::domain::claims::PresentedClaims;
 use crate::domain::issuer::Issuer;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
@@ -25,6 +26,15 @@ pub enum Presented<'a> {
     Key(ApiKeySecret),
     /// Anything else is taken for a token.
     Token(&'a str),
+}
+
+/// What stood for a key when it called. Acts look whether it still does.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// The secret of this fingerprint.
+    Secret(String),
+    /// The token of this `jti`.
+    Token(String),
 }
 
 /// Whoever is behind a request, or on the command line.
@@ -49,6 +59,8 @@ pub struct Caller {
     pub request_id: String,
     /// Which of its own users it calls for, if it said.
     pub acting_for: Option<ActingFor>,
+    /// What stood for the key.
+    pub proof: Proof,
     /// The scopes of the token, when one was presented.
     pub token: Option<ScopeSet>,
     /// What it could do when it called. Acts ask again.
@@ -69,20 +81,28 @@ impl Management {
         request_id: String,
     ) -> Result<Caller, Refusal> {
         let now = self.clock.now();
-        let (verified, token) = match presented {
+        let (verified, token, proof) = match presented {
             Presented::Key(secret) => {
                 let outcome = self.credentials.authenticate(secret, now).await;
                 let verified =
                     outcome.map_err(|rejected| self.reject(rejected, address, &request_id))?;
-                (verified, None)
+                let fingerprint = verified.credential.fingerprint(verified.which);
+                let proof = Proof::Secret(fingerprint.to_owned());
+                (verified, None, proof)
             }
             Presented::Token(token) => {
-                let (key, scopes, organization) = self.read_token(token).await?;
+                let claims = self.read_token(token).await?;
+                let malformed = || Refusal::Token(TokenError::Malformed);
+                let key = claims.client_id.parse().map_err(|_| malformed())?;
+                let scopes = ScopeSet::parse_parameter(&claims.scope).map_err(|_| malformed())?;
+                if self.credentials.denials.is_denied(&claims.jti, now).await? {
+                    return Err(Refusal::TokenDenied);
+                }
                 let verified = self.credentials.of_token(key, now).await?;
-                if *verified.credential.key.organization.as_str() != *organization {
+                if *verified.credential.key.organization.as_str() != *claims.org {
                     return Err(Refusal::Token(TokenError::Issuer));
                 }
-                (verified, Some(scopes))
+                (verified, Some(scopes), Proof::Token(claims.jti))
             }
         };
         let key = &verified.credential.key;
@@ -115,6 +135,7 @@ impl Management {
             address,
             request_id,
             acting_for: None,
+            proof,
             authority: Authority::of(key, token.clone()),
             token,
         })
@@ -133,7 +154,7 @@ impl Management {
         why
     }
 
-    async fn read_token(&self, token: &str) -> Result<(KeyId, ScopeSet, String), Refusal> {
+    async fn read_token(&self, token: &str) -> Result<PresentedClaims, Refusal> {
         let issuer = Issuer::Deployment;
         let identity = self.issuers.of(&issuer.signing_organization()).await?;
         let identity = identity.ok_or(Refusal::Token(TokenError::Signature))?;
@@ -142,11 +163,7 @@ impl Management {
             audience: self.audiences.management(),
             now: self.clock.now(),
         };
-        let claims = trust::verify(token, &identity.trusted, expected).map_err(Refusal::Token)?;
-        let malformed = || Refusal::Token(TokenError::Malformed);
-        let key = claims.client_id.parse().map_err(|_| malformed())?;
-        let scopes = ScopeSet::parse_parameter(&claims.scope).map_err(|_| malformed())?;
-        Ok((key, scopes, claims.org))
+        trust::verify(token, &identity.trusted, expected).map_err(Refusal::Token)
     }
 }
 

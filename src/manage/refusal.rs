@@ -27,6 +27,9 @@ pub enum Refusal {
     /// A token was presented that does not count here.
     #[error("{0}")]
     Token(TokenError),
+    /// A token was presented that was revoked.
+    #[error("revoked token")]
+    TokenDenied,
     /// The caller's address is outside its key's networks, or unknown.
     #[error("address {} is outside the key's networks", .ip.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string()))]
     NetworkDenied {

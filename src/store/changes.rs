@@ -39,6 +39,8 @@ pub enum Change {
     Key(KeyId),
     /// An organization: its state, its signing key.
     Organization(OrganizationId),
+    /// Which access tokens are denied.
+    Denials,
     /// Anything: some news may have been missed.
     Everything,
 }
@@ -177,6 +179,7 @@ impl fmt::Display for Change {
         match self {
             Self::Key(id) => write!(f, "key:{id}"),
             Self::Organization(id) => write!(f, "organization:{id}"),
+            Self::Denials => f.write_str("denials"),
             Self::Everything => f.write_str("everything"),
         }
     }
@@ -190,6 +193,7 @@ impl FromStr for Change {
         match text.split_once(':') {
             Some(("key", id)) => id.parse().map(Self::Key).map_err(|_| ()),
             Some(("organization", id)) => id.parse().map(Self::Organization).map_err(|_| ()),
+            None if text == "denials" => Ok(Self::Denials),
             _ => Ok(Self::Everything),
         }
     }
@@ -204,6 +208,7 @@ mod tests {
         let changes = [
             Change::Key(KeyId::new(Ulid(7))),
             Change::Organization("acme".parse().unwrap()),
+            Change::Denials,
             Change::Everything,
         ];
         for change in changes {

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::domain::api_key::OverlapSpan;
 use crate::domain::management::ManagementAction;
 use crate::http::reach::{Answer, Reach};
-use crate::http::{conditional, json};
+use crate::http::{conditional, idempotency, json};
 use crate::manage::api_keys as manage;
 
 /// How a key is rotated.
@@ -26,9 +26,10 @@ struct RotateBody {
 pub async fn rotate(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
     reach.require(ManagementAction::ApiKeysUpdate)?;
     let (parts, body) = request.into_parts();
-    let body: RotateBody = json::read_optional(&parts.headers, body)
-        .await
-        .map_err(|why| reach.refuse(why))?;
+    let bytes = json::take(body).await.map_err(|why| reach.refuse(why))?;
+    let once = idempotency::read(&parts, &reach, &bytes).map_err(|why| reach.refuse(why))?;
+    let body: RotateBody =
+        json::parse_optional(&parts.headers, &bytes).map_err(|why| reach.refuse(why))?;
     let rotated = manage::rotate(
         Arc::clone(&app.management),
         reach.actor.clone(),
@@ -36,6 +37,7 @@ pub async fn rotate(State(app): State<Arc<App>>, reach: Reach, request: Request)
         reach.key.expect("the route has {id}"),
         body.overlap_seconds,
         conditional::if_match(&parts.headers),
+        once,
     )
     .await
     .map_err(|why| reach.refuse_act(why))?;

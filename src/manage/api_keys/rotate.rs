@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Created, Precondition};
+use super::{Created, Precondition, created_before};
 use crate::crypto::fingerprint;
 use crate::domain::api_key::{ApiKey, Overlap, OverlapSpan, Status};
 use crate::domain::management::ManagementAction;
@@ -12,6 +12,7 @@ use crate::domain::organization::OrganizationId;
 use crate::domain::secret::KeyId;
 use crate::manage::act::{Act, Did};
 use crate::manage::caller::Actor;
+use crate::manage::idempotency::{Attempt, Begun, Once};
 use crate::manage::refusal::{Kind, Refusal};
 use crate::manage::{Management, Minted, to_its_end};
 use crate::store::api_keys::NewSecret;
@@ -32,38 +33,56 @@ pub async fn rotate(
     id: KeyId,
     span: OverlapSpan,
     precondition: Precondition,
+    once: Once,
 ) -> Result<Created, Refusal> {
-    let action = ManagementAction::ApiKeysUpdate;
-    actor.require(action)?;
+    actor.require(ManagementAction::ApiKeysUpdate)?;
     to_its_end(async move {
-        let minted = management.mint_for(id).await?;
-        let mut act = Act::begin(&management, &actor, &organization, action).await?;
-        let before = prepare(&mut act, id, &precondition).await?;
-        let after = rotated(&before, &minted, span, &act);
-        let secret = NewSecret {
-            hash: minted.hash,
-            root_key: management.crypto.root_key.to_string(),
+        let attempt = match management.begin_once(once).await? {
+            Begun::Now(attempt) => attempt,
+            Begun::Before(id) => return created_before(&management, &organization, &id).await,
         };
-        act.write.replace_secret(&after, &secret).await?;
-        act.write.save_api_key(&after).await?;
-        act.commit(Did {
-            action: "api_key.rotate",
-            target: id.to_string(),
-            details: json!({
-                "name": &after.name,
-                "fingerprint": { "from": &before.fingerprint, "to": &after.fingerprint },
-                "overlap_ends_at": after.overlap.as_ref().map(|overlap| overlap.ends_at),
-            }),
-            changes: vec![Change::Key(id)],
-        })
-        .await?;
-        Ok(Created {
-            key: after,
-            secret: minted.secret,
-            warnings: Vec::new(),
-        })
+        let order = (id, span, precondition);
+        let done = rotate_now(&management, &actor, &organization, order, &attempt).await;
+        management.unless_done(attempt, done).await
     })
     .await
+}
+
+async fn rotate_now(
+    management: &Management,
+    actor: &Actor,
+    organization: &OrganizationId,
+    (id, span, precondition): (KeyId, OverlapSpan, Precondition),
+    attempt: &Attempt,
+) -> Result<Created, Refusal> {
+    let minted = management.mint_for(id).await?;
+    let action = ManagementAction::ApiKeysUpdate;
+    let mut act = Act::begin(management, actor, organization, action).await?;
+    let before = prepare(&mut act, id, &precondition).await?;
+    attempt.settle(&mut act, &id.to_string()).await?;
+    let after = rotated(&before, &minted, span, &act);
+    let secret = NewSecret {
+        hash: minted.hash,
+        root_key: management.crypto.root_key.to_string(),
+    };
+    act.write.replace_secret(&after, &secret).await?;
+    act.write.save_api_key(&after).await?;
+    act.commit(Did {
+        action: "api_key.rotate",
+        target: id.to_string(),
+        details: json!({
+            "name": &after.name,
+            "fingerprint": { "from": &before.fingerprint, "to": &after.fingerprint },
+            "overlap_ends_at": after.overlap.as_ref().map(|overlap| overlap.ends_at),
+        }),
+        changes: vec![Change::Key(id)],
+    })
+    .await?;
+    Ok(Created {
+        key: after,
+        secret: Some(minted.secret),
+        warnings: Vec::new(),
+    })
 }
 
 /// Ends the secret before at once. When a rotation no longer lets it count, this changes nothing
@@ -108,7 +127,7 @@ pub async fn finish(
 }
 
 /// Ends the secret before within an act.
-async fn end_before(
+pub(in crate::manage) async fn end_before(
     act: &mut Act<'_>,
     key: &mut ApiKey,
 ) -> Result<(), Refusal> {
@@ -151,7 +170,9 @@ fn rotated(before: &ApiKey, minted: &Minted, span: OverlapSpan, act: &Act<'_>) -
             fingerprint: before.fingerprint.clone(),
             created_at: before.secret_created_at,
             ends_at,
+            last_use: before.secret_last_use.clone(),
         }),
+        secret_last_use: None,
         revision: before.revision + 1,
         ..before.clone()
     }

@@ -2,6 +2,7 @@
 
 use crate::domain::api_key::{ApiKey, Overlap};
 use crate::domain::secret::KeyId;
+use crate::domain::timestamp::Timestamp;
 use crate::store::engine::sql;
 use crate::store::error::StoreError;
 use crate::store::write::Write;
@@ -43,6 +44,29 @@ impl Write {
             )?,
         };
         self.insert_secret(key, secret).await
+    }
+
+    /// Whether the secret of this fingerprint is one of the key's own at `now`.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn secret_counts(
+        &mut self,
+        id: KeyId,
+        fingerprint: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let row = sql!(
+            optional(String,),
+            self.on(),
+            "SELECT fingerprint FROM api_key_secrets
+             WHERE api_key_id = $1 AND fingerprint = $2
+               AND (expires_at IS NULL OR expires_at > $3)",
+            id.to_string(),
+            fingerprint,
+            now.unix()
+        )?;
+        Ok(row.is_some())
     }
 
     /// Forgets the secret that a rotation replaced.

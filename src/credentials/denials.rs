@@ -1,0 +1,80 @@
+//! Denials: the access tokens that were revoked before their end, held in memory as a whole.
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use super::generations::{Generation, Generations};
+use crate::domain::timestamp::Timestamp;
+use crate::store::Store;
+use crate::store::error::StoreError;
+
+/// How long a request waits for the database to tell what is denied.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Every token denied. They are few: each ends by itself within minutes, and a key has no more
+/// than a bounded number of them.
+pub struct Denials {
+    store: Store,
+    generations: Arc<Generations>,
+    held: RwLock<Option<Arc<Held>>>,
+    /// One load at a time.
+    turn: Mutex<()>,
+}
+
+struct Held {
+    loaded: Generation,
+    denied: HashSet<String>,
+}
+
+impl Denials {
+    /// Nothing loaded yet.
+    #[must_use]
+    pub fn new(store: Store, generations: Arc<Generations>) -> Self {
+        Self {
+            store,
+            generations,
+            held: RwLock::default(),
+            turn: Mutex::default(),
+        }
+    }
+
+    /// Whether the token of this `jti` was denied before this was asked. Needs the database only
+    /// when something was denied since it was last asked, or news may have been missed.
+    ///
+    /// # Errors
+    /// When the database is unavailable: what may be denied must not be taken for good.
+    pub async fn is_denied(&self, jti: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let held = match self.current() {
+            Some(held) => held,
+            None => tokio::time::timeout(PATIENCE, self.load(now))
+                .await
+                .unwrap_or(Err(StoreError::TimedOut))?,
+        };
+        Ok(held.denied.contains(jti))
+    }
+
+    /// What is held, if nothing was denied since it was loaded.
+    fn current(&self) -> Option<Arc<Held>> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref()
+            .filter(|held| self.generations.are_denials_current(held.loaded))
+            .map(Arc::clone)
+    }
+
+    async fn load(&self, now: Timestamp) -> Result<Arc<Held>, StoreError> {
+        let _turn = self.turn.lock().await;
+        if let Some(held) = self.current() {
+            return Ok(held);
+        }
+        let loaded = self.generations.begin();
+        let denied = self.store.denied_tokens(now).await?.into_iter().collect();
+        // What is denied meanwhile may be missing. Whoever asks from then on loads anew; whoever
+        // waits for this load asked before.
+        let held = Arc::new(Held { loaded, denied });
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&held));
+        Ok(held)
+    }
+}

@@ -1,0 +1,149 @@
+//! The revocation endpoints (RFC 7009).
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::response::{IntoResponse, Response};
+use zeroize::Zeroizing;
+
+use super::client_request::{
+    MAX_BODY, Malformed, Parameter, Scheme, SecretParameter, credentials, once, parameters,
+};
+use super::oauth_error::OAuthError;
+use super::{address, body, path};
+use crate::app::App;
+use crate::domain::issuer::Issuer;
+use crate::domain::secret::ApiKeySecret;
+use crate::manage::refusal::Refusal;
+use crate::manage::self_revocation::{NotEnded, Origin, revoke_key, revoke_token};
+
+/// A well-formed revocation request (RFC 7009 §2.1).
+struct RevocationRequest {
+    /// What is to end.
+    token: Zeroizing<String>,
+    /// The client's key; `None` when none was presented, or what was cannot be one.
+    secret: Option<ApiKeySecret>,
+    scheme: Scheme,
+}
+
+#[derive(Default)]
+struct Form<'a> {
+    token: SecretParameter,
+    /// What kind of token it is shows by itself.
+    token_type_hint: Parameter<'a>,
+    client_id: Parameter<'a>,
+    client_secret: SecretParameter,
+}
+
+/// `POST /oauth/revoke`.
+pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Response {
+    revoke(&app, Issuer::Deployment, request).await
+}
+
+/// `POST /orgs/{org}/oauth/revoke`: knows that organization's keys alone.
+pub async fn organization(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let issuer = path::organization_issuer(&mut parts).await;
+    revoke(&app, issuer, Request::from_parts(parts, body)).await
+}
+
+/// Any other method at a revocation endpoint.
+pub async fn post_only(State(app): State<Arc<App>>) -> Response {
+    OAuthError::post_only("use POST at the revocation endpoint", &app.request_id())
+}
+
+async fn revoke(app: &App, issuer: Issuer, request: Request) -> Response {
+    let request_id = app.request_id();
+    let (parts, body) = request.into_parts();
+    let parsed = match body::read(body, MAX_BODY).await {
+        Ok(body) => {
+            let body = Zeroizing::new(body.to_vec());
+            RevocationRequest::parse(&parts.uri, &parts.headers, &body).map_err(OAuthError::from)
+        }
+        Err(error) => Err(error.into()),
+    };
+    let parsed = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let cause = error.description();
+            tracing::info!(%request_id, cause, "malformed revocation request");
+            return error.respond(&request_id);
+        }
+    };
+    let scheme = parsed.scheme;
+    match end(app, issuer, parsed, &parts, &request_id).await {
+        Ok(()) => done(),
+        Err(why) => {
+            match &why {
+                NotEnded::TooMany | NotEnded::Refused(Refusal::Key(_)) => {
+                    tracing::info!(%request_id, cause = %why, "refused a revocation");
+                }
+                NotEnded::Refused(_) => {
+                    tracing::error!(%request_id, cause = %why, "refused a revocation");
+                }
+            }
+            OAuthError::from_not_ended(&why, scheme).respond(&request_id)
+        }
+    }
+}
+
+/// An API key authenticates itself: whoever found one can end it, knowing nothing else. For an
+/// access token the client that it was issued to must be there.
+async fn end(
+    app: &App,
+    issuer: Issuer,
+    asked: RevocationRequest,
+    parts: &Parts,
+    request_id: &str,
+) -> Result<(), NotEnded> {
+    let management = Arc::clone(&app.management);
+    let origin = Origin {
+        address: address::for_the_record(parts, &app.proxies),
+        request_id: request_id.to_owned(),
+    };
+    match (ApiKeySecret::parse(&asked.token), asked.secret) {
+        (Ok(key), _) => revoke_key(management, issuer, key, origin).await,
+        (Err(_), Some(client)) => {
+            revoke_token(management, issuer, client, &asked.token, origin).await
+        }
+        (Err(_), None) => Err(Refusal::Anonymous.into()),
+    }
+}
+
+/// The same for all that was, or was not, there to end (RFC 7009 §2.2).
+fn done() -> Response {
+    let headers = [
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::PRAGMA, HeaderValue::from_static("no-cache")),
+    ];
+    headers.into_response()
+}
+
+impl RevocationRequest {
+    fn parse(uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Self, Malformed> {
+        let mut form = Form::default();
+        for (name, value) in parameters(uri, headers, body)? {
+            match &*name {
+                "token" => once(&mut form.token, Zeroizing::new(value.into_owned()))?,
+                "token_type_hint" => once(&mut form.token_type_hint, value)?,
+                "client_id" => once(&mut form.client_id, value)?,
+                "client_secret" => {
+                    once(&mut form.client_secret, Zeroizing::new(value.into_owned()))?;
+                }
+                _ => {}
+            }
+        }
+        let id = form.client_id.as_deref().filter(|id| !id.is_empty());
+        let secret = form.client_secret.as_ref().map(|secret| secret.as_str());
+        let secret = secret.filter(|secret| !secret.is_empty());
+        let (secret, scheme) = credentials(headers, id, secret)?;
+        let token = form.token.filter(|token| !token.is_empty());
+        Ok(Self {
+            token: token.ok_or(Malformed::NoToken)?,
+            secret,
+            scheme,
+        })
+    }
+}
