@@ -12,6 +12,7 @@ use super::request_id;
 use crate::app::App;
 use crate::credentials::Denied;
 use crate::domain::secret::redact;
+use crate::domain::timestamp::Timestamp;
 use crate::manage::refusal::{Excess, Refusal};
 
 /// A refusal, in the standard's terms.
@@ -170,6 +171,21 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, code, title, detail)
     }
 
+    fn key_expired() -> Self {
+        let why = "this key is past its end: give it a later expires_at first, or create another";
+        Self::conflict("key_expired", why)
+    }
+
+    fn rotation_under_way(end: Timestamp) -> Self {
+        Self::conflict(
+            "rotation_under_way",
+            format!(
+                "the secret before counts until {end}: wait for that, or end it now by POST to \
+                 rotate/finish, then rotate again"
+            ),
+        )
+    }
+
     fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -325,16 +341,8 @@ impl From<Refusal> for Problem {
                 "key_revoked",
                 "this key was revoked, and that is for good: create another",
             ),
-            Refusal::KeyExpired => Self::conflict(
-                "key_expired",
-                "this key is past its end: give it a later expires_at first, or create another",
-            ),
-            Refusal::RotationUnderWay(end) => Self::conflict(
-                "rotation_under_way",
-                format!(
-                    "the secret before counts until {end}: wait for that, or end it now by POST                      to rotate/finish, then rotate again"
-                ),
-            ),
+            Refusal::KeyExpired => Self::key_expired(),
+            Refusal::RotationUnderWay(end) => Self::rotation_under_way(end),
             Refusal::Changed => Self::new(
                 StatusCode::PRECONDITION_FAILED,
                 "changed",

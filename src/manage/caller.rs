@@ -40,7 +40,7 @@ pub enum Proof {
 /// Whoever is behind a request, or on the command line.
 #[derive(Clone, Debug)]
 pub enum Actor {
-    /// A key. Boxed: actors are moved about, and the other kind is empty.
+    /// A key.
     Key(Box<Caller>),
     /// Somebody at the machine itself.
     CommandLine,

@@ -41,6 +41,10 @@ async fn watch(place: Place) {
         watch.paths_and_headers(&canary).await;
         watch.usage(&canary).await;
     }
+    // Last of all, for these end them.
+    for canary in [watch.key.secret.clone(), watch.manager.secret.clone()] {
+        watch.revocations(&canary).await;
+    }
     watch.finds_nothing().await;
 }
 
@@ -219,6 +223,31 @@ impl Watch {
                 .json(&body),
         )
         .await;
+    }
+
+    async fn revocations(&mut self, canary: &str) {
+        let id = self.key.id.clone();
+        for endpoint in [
+            "/orgs/nobody/oauth/revoke",
+            "/oauth/revoke",
+            "/orgs/acme/oauth/revoke",
+        ] {
+            let post = |form: &[(&str, &str)]| self.request(Method::POST, endpoint).form(form);
+            let attempts = [
+                post(&[("token_type_hint", canary), (canary, canary)]),
+                post(&[("token", "x.y.z"), ("client_id", canary)]),
+                post(&[("token", "x.y.z")]).basic_auth(&id, Some(canary)),
+                post(&[("token", &canary[1..])]).bearer_auth(canary),
+                post(&[("token", canary)]).query(&[("token", canary)]),
+                self.request(Method::POST, endpoint).body(canary.to_owned()),
+                self.request(Method::GET, endpoint).bearer_auth(canary),
+                post(&[("token", canary)]),
+                post(&[("token", canary)]).basic_auth(&id, Some(canary)),
+            ];
+            for attempt in attempts {
+                self.send(attempt).await;
+            }
+        }
     }
 
     async fn paths_and_headers(&mut self, canary: &str) {

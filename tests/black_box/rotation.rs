@@ -127,7 +127,11 @@ async fn a_rotation_under_way_is_finished_or_waited_for(server: Server) {
     let refused = rotate(&server, &acme, &first.id, Value::Null).await;
     refused.refuses(409, "rotation_under_way");
     let end = server.clock.now().plus(Duration::from_mins(1)).to_string();
-    assert!(refused.body["detail"].as_str().unwrap().contains(&end));
+    let detail = format!(
+        "the secret before counts until {end}: wait for that, or end it now by POST to \
+         rotate/finish, then rotate again"
+    );
+    assert_eq!(refused.body["detail"], detail);
     works(&server, &first).await;
 
     post(&server, &acme, &first.id, "rotate/finish")

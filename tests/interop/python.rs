@@ -1,5 +1,8 @@
 //! Python clients: Authlib and requests-oauthlib obtain, PyJWT validates.
 
+use reqwest::Method;
+use serde_json::Value;
+
 use crate::obtain::{a_client_obtains_tokens, run};
 use crate::on_both_engines;
 use crate::runtime::python;
@@ -8,6 +11,7 @@ use crate::validate::{Refusals, a_library_validates_offline};
 
 on_both_engines!(
     authlib_obtains_tokens_and_is_told_why_not,
+    authlib_revokes_what_it_obtained,
     requests_oauthlib_obtains_tokens_and_is_told_why_not,
     pyjwt_validates_with_nothing_but_issuer_and_audience,
     pyjwt_validates_below_a_base_path,
@@ -15,6 +19,29 @@ on_both_engines!(
 
 async fn authlib_obtains_tokens_and_is_told_why_not(server: Server) {
     obtains(&server, "obtain_authlib.py").await;
+}
+
+async fn authlib_revokes_what_it_obtained(server: Server) {
+    let Some(python) = python() else { return };
+    let acme = server.organization("acme").await;
+    let url = format!("{}/oauth/token", server.base);
+    let inputs = [
+        ("TOKEN_URL", &*url),
+        ("REVOKE_URL", &url.replace("token", "revoke")),
+        ("RESOURCE", &server.base),
+        ("CLIENT_ID", &acme.id),
+        ("CLIENT_SECRET", &acme.secret),
+    ];
+    let outcomes = python.run("revoke_authlib.py", &inputs).await;
+    let outcomes = outcomes.as_object().unwrap();
+    assert_eq!(outcomes.len(), 4);
+    for (way, outcome) in outcomes {
+        assert_eq!(outcome["status"], 200, "{way}");
+        let token = outcome["access_token"].as_str().unwrap();
+        let path = "/v1/api-keys";
+        let refused = server.call(token, Method::GET, path, Value::Null).await;
+        refused.refuses(401, "unauthenticated");
+    }
 }
 
 async fn requests_oauthlib_obtains_tokens_and_is_told_why_not(server: Server) {
