@@ -23,7 +23,7 @@ async fn actor(server: &Server, presented: Presented<'_>) -> Actor {
     let address = Some("127.0.0.1".parse().unwrap());
     let management = &server.app.management;
     let caller = management
-        .caller(presented, address, "req_test".to_owned())
+        .caller(presented, address, None, "req_test".to_owned())
         .await;
     Actor::Key(Box::new(caller.unwrap()))
 }

@@ -219,7 +219,7 @@ async fn a_denial_reaches_another_process(server: Server) {
     let ask = async |token: &str| {
         let presented = Presented::Token(token);
         node.management
-            .caller(presented, address, String::new())
+            .caller(presented, address, None, String::new())
             .await
     };
     // Whoever begins to listen forgets everything: the second denial alone shows that it is heard.
