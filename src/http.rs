@@ -22,6 +22,8 @@ mod reach;
 mod refusals;
 mod request_id;
 mod revoke;
+mod roles;
+mod scopes;
 mod token;
 mod token_request;
 mod usage;
@@ -30,7 +32,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 
 use crate::app::App;
 
@@ -137,6 +139,19 @@ fn management_plane() -> Routes {
                 .route(
                     &format!("{root}/api-keys/{{id}}/rotate/finish"),
                     post(api_keys::finish_rotation),
+                )
+                .route(
+                    &format!("{root}/roles"),
+                    get(roles::list).post(roles::create),
+                )
+                .route(
+                    &format!("{root}/roles/{{role}}"),
+                    get(roles::show).patch(roles::edit).delete(roles::delete),
+                )
+                .route(&format!("{root}/scopes"), get(scopes::list))
+                .route(
+                    &format!("{root}/scopes/{{action}}"),
+                    put(scopes::define).delete(scopes::remove),
                 )
         })
         // The operator alone.

@@ -11,6 +11,8 @@ pub mod first_start;
 pub mod idempotency;
 pub mod organizations;
 pub mod refusal;
+pub mod roles;
+pub mod scopes;
 pub mod self_revocation;
 pub mod usage;
 

@@ -14,6 +14,7 @@ pub mod lock;
 pub mod migrate;
 pub mod organizations;
 pub mod roles;
+pub mod scope_catalogue;
 pub mod signing_keys;
 pub mod usage;
 pub mod write;

@@ -6,7 +6,10 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::api_key::ApiKey;
 use super::audience::Audience;
 use super::issuer::{BaseUrl, Issuer};
+use super::network::NetworkSet;
 use super::organization::OrganizationId;
+use super::scope::ScopeSet;
+use super::secret::KeyId;
 use super::timestamp::Timestamp;
 
 /// Longest token issued, in bytes: it must fit beside cookies in the 8 KB of headers that
@@ -59,10 +62,16 @@ impl KeyClaims {
     /// Those of a key.
     #[must_use]
     pub fn of(key: &ApiKey) -> Self {
-        let restricted = (!key.networks.is_unrestricted()).then_some(&key.networks);
+        Self::with(key.id, &key.effective, &key.networks)
+    }
+
+    /// Those of a key that has these scopes and networks.
+    #[must_use]
+    pub fn with(id: KeyId, scopes: &ScopeSet, networks: &NetworkSet) -> Self {
+        let restricted = (!networks.is_unrestricted()).then_some(networks);
         Self {
-            id: key.id.to_string(),
-            scope: key.effective.to_parameter(),
+            id: id.to_string(),
+            scope: scopes.to_parameter(),
             networks: restricted.map(|networks| to_raw_value(networks).expect("networks are JSON")),
         }
     }
@@ -94,11 +103,15 @@ pub struct PresentedClaims {
 /// The longest token a key could obtain, in bytes: so that a key whose tokens could not
 /// travel is refused when it is made, not when it is used.
 #[must_use]
-pub fn longest_token(base: &BaseUrl, audience: &Audience, key: &ApiKey) -> usize {
+pub fn longest_token(
+    base: &BaseUrl,
+    audience: &Audience,
+    organization: &OrganizationId,
+    of_key: &KeyClaims,
+) -> usize {
     /// The header with its kid, the signature of the longest algorithm in use, two dots.
     const AROUND: usize = 130 + 86 + 2;
-    let issuer = Issuer::Organization(key.organization.clone());
-    let of_key = KeyClaims::of(key);
+    let issuer = Issuer::Organization(organization.clone());
     let claims = Claims {
         iss: &issuer.name(base),
         sub: &of_key.id,
@@ -109,7 +122,7 @@ pub fn longest_token(base: &BaseUrl, audience: &Audience, key: &ApiKey) -> usize
         exp: Timestamp::MAX,
         jti: "0123456789012345678901",
         scope: &of_key.scope,
-        org: &key.organization,
+        org: organization,
         allowed_ip_cidrs: of_key.networks.as_deref(),
     };
     let payload = serde_json::to_vec(&claims).expect("claims are JSON").len();

@@ -53,7 +53,47 @@ pub struct Role {
     pub revision: i64,
 }
 
+/// A role, and how many keys hold it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HeldRole {
+    /// The role.
+    pub role: Role,
+    /// Keys in any state but revoked.
+    pub keys: i64,
+}
+
+/// What a caller says about a role to be made, each part already checked by itself.
+#[derive(Clone, Debug)]
+pub struct NewRole {
+    /// What it will be called.
+    pub name: RoleName,
+    /// What it is for.
+    pub description: Option<Description>,
+    /// What its holders will hold.
+    pub scopes: ScopeSet,
+}
+
+/// What a caller says is to change of a role. What is `None` stays.
+#[derive(Clone, Default, Debug)]
+pub struct RoleEdit {
+    /// What it is for; `Some(None)` removes that.
+    pub description: Option<Option<Description>>,
+    /// What its holders hold.
+    pub scopes: Option<ScopeSet>,
+}
+
+impl Role {
+    /// The most roles an organization may have.
+    pub const MAX: i64 = 1000;
+}
+
 impl RoleName {
+    /// A name that no role can have: it stands in for text that is none.
+    #[must_use]
+    pub fn of_none() -> Self {
+        Self("-".into())
+    }
+
     /// The name itself.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -158,6 +198,11 @@ impl<'de> Deserialize<'de> for RoleNames {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_role_can_have_the_name_of_none() {
+        assert!(RoleName::of_none().as_str().parse::<RoleName>().is_err());
+    }
 
     #[test]
     fn names_keep_to_their_alphabet() {

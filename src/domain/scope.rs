@@ -1,6 +1,7 @@
 //! What a credential may do: scopes, and the one relation between them.
 
 mod action;
+mod catalogue;
 mod filter;
 mod set;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use thiserror::Error;
 
 use crate::domain::secret::contains_api_key;
 
+pub use self::catalogue::{ActionName, ActionNameError, CatalogueEntry, DefinedBy};
 pub use self::set::ScopeSet;
 
 /// A permission in canonical form: `action` or `action:resource-filter`, such
@@ -55,6 +57,12 @@ impl Scope {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The action, or the actions, that it is about.
+    #[must_use]
+    pub fn action(&self) -> &str {
+        self.halves().0
     }
 
     fn halves(&self) -> (&str, Option<&str>) {

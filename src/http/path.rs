@@ -6,6 +6,8 @@ use ulid::Ulid;
 
 use crate::domain::issuer::Issuer;
 use crate::domain::organization::OrganizationId;
+use crate::domain::role::RoleName;
+use crate::domain::scope::{ActionName, ActionNameError};
 use crate::domain::secret::KeyId;
 
 /// The ids of a matched path, where its route has them.
@@ -15,6 +17,10 @@ pub struct Ids {
     pub organization: Option<OrganizationId>,
     /// `{id}`.
     pub key: Option<KeyId>,
+    /// `{role}`.
+    pub role: Option<RoleName>,
+    /// `{action}`. Whoever would define it is told why it is none.
+    pub action: Option<Result<ActionName, ActionNameError>>,
 }
 
 impl Ids {
@@ -23,6 +29,7 @@ impl Ids {
     pub async fn of(parts: &mut Parts) -> Self {
         let nobody = || OrganizationId::generated(Ulid::nil());
         let nothing = || KeyId::new(Ulid::nil());
+        let no_action = || Err(ActionNameError::NotOne);
         // Not UTF-8 once decoded: whatever it names, it does not exist.
         let Ok(params) = RawPathParams::from_request_parts(parts, &()).await else {
             let route = parts.extensions.get::<MatchedPath>();
@@ -30,6 +37,8 @@ impl Ids {
             return Self {
                 organization: names("{org}").then(nobody),
                 key: names("{id}").then(nothing),
+                role: names("{role}").then(RoleName::of_none),
+                action: names("{action}").then(no_action),
             };
         };
         let mut ids = Self::default();
@@ -37,6 +46,10 @@ impl Ids {
             match name {
                 "org" => ids.organization = Some(text.parse().unwrap_or_else(|_| nobody())),
                 "id" => ids.key = Some(text.parse().unwrap_or_else(|_| nothing())),
+                "role" => {
+                    ids.role = Some(text.parse().unwrap_or_else(|_| RoleName::of_none()));
+                }
+                "action" => ids.action = Some(text.parse()),
                 _ => {}
             }
         }

@@ -27,7 +27,21 @@ impl<'a> Query<'a> {
     /// # Errors
     /// 422 for anything else, for a parameter that is repeated or empty, or a limit out of range.
     pub fn parse(uri: &'a Uri, filters: &[&'static str]) -> Result<Self, Problem> {
-        let known = || PAGING.iter().chain(filters).copied();
+        Self::read(uri, || PAGING.iter().chain(filters).copied())
+    }
+
+    /// Reads what `names` names, for what is no list.
+    ///
+    /// # Errors
+    /// As [`Query::parse`].
+    pub fn options(uri: &'a Uri, names: &[&'static str]) -> Result<Self, Problem> {
+        Self::read(uri, || names.iter().copied())
+    }
+
+    fn read<N: Iterator<Item = &'static str>>(
+        uri: &'a Uri,
+        known: impl Fn() -> N,
+    ) -> Result<Self, Problem> {
         let mut given: Vec<(&'static str, Cow<'a, str>)> = Vec::new();
         for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
             let Some(name) = known().find(|known| *known == name) else {

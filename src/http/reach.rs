@@ -16,6 +16,8 @@ use super::problem::Problem;
 use crate::app::App;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
+use crate::domain::role::RoleName;
+use crate::domain::scope::{ActionName, ActionNameError};
 use crate::domain::secret::{ApiKeySecret, KeyId, contains_api_key};
 use crate::domain::text::{ActingFor, TextError};
 use crate::manage::caller::{Actor, Caller, Presented};
@@ -32,6 +34,10 @@ pub struct Reach {
     pub organization: OrganizationId,
     /// The API key that the path names.
     pub key: Option<KeyId>,
+    /// The role that the path names.
+    pub role: Option<RoleName>,
+    /// The action that the path names, or why it names none.
+    pub action: Option<Result<ActionName, ActionNameError>>,
     request_id: String,
 }
 
@@ -94,6 +100,8 @@ impl FromRequestParts<Arc<App>> for Reach {
                 actor,
                 organization,
                 key: ids.key,
+                role: ids.role,
+                action: ids.action,
                 request_id,
             },
             Err(refusal) => return Err(refused(refusal, &request_id)),

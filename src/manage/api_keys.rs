@@ -14,10 +14,11 @@ use super::act::{Act, Did};
 use super::caller::Actor;
 use super::idempotency::{Attempt, Begun, Once};
 use super::refusal::{Kind, Refusal};
+use super::scopes::require_known;
 use super::{Management, Minted, to_its_end};
 use crate::crypto::fingerprint;
 use crate::domain::api_key::{ApiKey, NewApiKey, StatusFilter, next_notice};
-use crate::domain::claims::{MAX_TOKEN, longest_token};
+use crate::domain::claims::{KeyClaims, MAX_TOKEN, longest_token};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::domain::role::RoleNames;
@@ -193,6 +194,7 @@ pub(super) async fn insert(
     let effective = effective(act, &new.scopes, &new.roles).await?;
     act.authority
         .require_grant(&effective, &new.networks, expires_at)?;
+    require_known(act, &ScopeSet::default(), &new.scopes).await?;
     let key = ApiKey {
         id: minted.secret.id(),
         organization: act.write.organization().id.clone(),
@@ -259,7 +261,7 @@ async fn effective(
 
 /// So that a key whose tokens could not travel is refused when it is made, not when it is used.
 fn require_short_tokens(management: &Management, key: &ApiKey) -> Result<(), Refusal> {
-    if longest_token(&management.base, &management.audiences.longest(), key) <= MAX_TOKEN {
+    if tokens_fit(management, &key.organization, &KeyClaims::of(key)) {
         return Ok(());
     }
     let why = format!(
@@ -267,4 +269,14 @@ fn require_short_tokens(management: &Management, key: &ApiKey) -> Result<(), Ref
          networks"
     );
     Err(Refusal::invalid("/scopes", why))
+}
+
+/// Whether every token of a key can travel.
+pub(super) fn tokens_fit(
+    management: &Management,
+    organization: &OrganizationId,
+    of_key: &KeyClaims,
+) -> bool {
+    let audience = management.audiences.longest();
+    longest_token(&management.base, &audience, organization, of_key) <= MAX_TOKEN
 }

@@ -126,7 +126,7 @@ impl Database {
 
     /// All that management can change, as text: equal before and after what changed nothing.
     pub async fn contents(&self) -> Vec<String> {
-        const TEXTS: [&str; 5] = [
+        const TEXTS: [&str; 8] = [
             "SELECT 'organization ' || id || ' ' || name || ' ' || created_at || ' '
                     || COALESCE(suspended_at, 0) || ' ' || COALESCE(bootstrapped_at, 0) || ' '
                     || COALESCE(management_key_id, '') || ' ' || audit_sequence
@@ -141,6 +141,13 @@ impl Database {
              FROM api_keys ORDER BY id",
             "SELECT 'secret ' || api_key_id || ' ' || fingerprint || ' ' || hash || ' ' || root_key
              FROM api_key_secrets ORDER BY api_key_id, fingerprint",
+            "SELECT 'role ' || organization_id || ' ' || name || ' ' || COALESCE(description, '') || ' '
+                    || scopes || ' ' || revision
+             FROM roles ORDER BY organization_id, name",
+            "SELECT 'holder ' || organization_id || ' ' || role || ' ' || api_key_id
+             FROM api_key_roles ORDER BY role, api_key_id",
+            "SELECT 'action ' || organization_id || ' ' || action || ' ' || COALESCE(description, '')
+             FROM scope_catalogue ORDER BY organization_id, action",
             "SELECT 'event ' || organization_id || ' ' || sequence || ' ' || actor || ' '
                     || action || ' ' || target || ' ' || details
              FROM audit_events ORDER BY organization_id, sequence",

@@ -142,6 +142,18 @@ impl<'a> OneSight<'a> {
 }
 
 impl WarningView {
+    /// Each with a sentence for people, of a role rather than a key.
+    #[must_use]
+    pub fn all_of_role(warnings: &[Warning]) -> Vec<Self> {
+        let mut views = Self::all(warnings);
+        for view in &mut views {
+            if view.code == Warning::WidenedScopes {
+                view.detail = "every key that holds this role may do more than before";
+            }
+        }
+        views
+    }
+
     /// Each with a sentence for people.
     #[must_use]
     pub fn all(warnings: &[Warning]) -> Vec<Self> {

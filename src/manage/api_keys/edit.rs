@@ -14,6 +14,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::manage::act::{Act, Did};
 use crate::manage::caller::Actor;
 use crate::manage::refusal::{Kind, Refusal};
+use crate::manage::scopes::require_known;
 use crate::manage::usage::write_down;
 use crate::manage::{Management, to_its_end};
 use crate::store::changes::Change;
@@ -196,6 +197,7 @@ async fn prepare(
     }
     after.effective = effective(act, &after.scopes, &after.roles).await?;
     require_grant(act, &before, &after)?;
+    require_known(act, &before.scopes, &after.scopes).await?;
     require_short_tokens(management, &after)?;
     after.revision += 1;
     Ok((before, after))

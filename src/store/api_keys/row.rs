@@ -1,5 +1,7 @@
 //! Rows of API keys become what the domain knows.
 
+use std::ops::ControlFlow;
+
 use crate::domain::api_key::{ApiKey, Creator, LastUse, Overlap, Revocation, RevokeReason};
 use crate::domain::rate_limit::RateLimit;
 use crate::domain::role::RoleNames;
@@ -103,7 +105,11 @@ impl TryFrom<ApiKeyRow> for ApiKey {
                 .map(|text| Description::new(&text))
                 .transpose()
                 .map_err(|_| wrong("description"))?,
-            effective: effective(&scopes, row.role_scopes.as_deref())?,
+            effective: effective(
+                &scopes,
+                row.role_scopes.as_deref(),
+                row.revoked_at.is_some(),
+            )?,
             scopes,
             roles: RoleNames::new(roles).map_err(|_| wrong("roles"))?,
             networks: serde_json::from_str(&row.allowed_ip_cidrs)
@@ -146,13 +152,31 @@ impl TryFrom<ApiKeyRow> for ApiKey {
     }
 }
 
-fn effective(own: &ScopeSet, of_roles: Option<&str>) -> Result<ScopeSet, StoreError> {
+fn effective(
+    own: &ScopeSet,
+    of_roles: Option<&str>,
+    revoked: bool,
+) -> Result<ScopeSet, StoreError> {
     let of_roles = words(of_roles).map(str::parse::<Scope>);
     let of_roles = of_roles
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| wrong("role scopes"))?;
+    let mut all = own.iter().cloned().chain(of_roles);
+    if revoked {
+        // It can do nothing, and does not stand in the way of a role that grows: what was too
+        // much of it is not shown.
+        let fit = all.try_fold(ScopeSet::default(), |fit, scope| {
+            match ScopeSet::new([scope]).and_then(|one| fit.union(&one)) {
+                Ok(more) => ControlFlow::Continue(more),
+                Err(_) => ControlFlow::Break(fit),
+            }
+        });
+        return match fit {
+            ControlFlow::Continue(fit) | ControlFlow::Break(fit) => Ok(fit),
+        };
+    }
     // Keys and roles are written under one lock, which sees to it that they fit together.
-    ScopeSet::new(own.iter().cloned().chain(of_roles)).map_err(|_| wrong("role scopes"))
+    ScopeSet::new(all).map_err(|_| wrong("role scopes"))
 }
 
 fn words(text: Option<&str>) -> impl Iterator<Item = &str> {
