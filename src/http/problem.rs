@@ -1,5 +1,7 @@
 //! Refusals on the management plane: RFC 9457 problem details, from causes, in one match.
 
+mod roles;
+
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -11,7 +13,7 @@ use super::body::BodyError;
 use super::request_id;
 use crate::app::App;
 use crate::credentials::Denied;
-use crate::domain::secret::{KeyId, redact};
+use crate::domain::secret::redact;
 use crate::domain::timestamp::Timestamp;
 use crate::manage::refusal::{Excess, Refusal};
 
@@ -164,25 +166,6 @@ impl Problem {
             "Beyond your own authority",
             format!("this key is more than you are: {lacking}"),
         )
-    }
-
-    /// The same of a key that holds a role, through which it would be given what goes too far.
-    fn holder_exceeds(key: KeyId, excess: &Excess) -> Self {
-        let lacking = match excess {
-            Excess::Scope(scope) => format!("{scope}, and your own credential does not hold it"),
-            Excess::Networks => "scopes on networks that your own key is not open to, and you do \
-                                 not hold api_keys.any_network"
-                .to_owned(),
-            Excess::Lifetime(end) => format!("scopes beyond {end}, when your own key ends"),
-        };
-        Self {
-            pointer: Some("/scopes".to_owned()),
-            ..Self::forbidden(
-                "exceeds_authority",
-                "Beyond your own authority",
-                format!("the API key {key} holds this role, and would be given {lacking}"),
-            )
-        }
     }
 
     fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
@@ -362,46 +345,7 @@ impl From<Refusal> for Problem {
             ),
             Refusal::KeyExpired => Self::key_expired(),
             Refusal::RotationUnderWay(end) => Self::rotation_under_way(end),
-            Refusal::RoleExists => Self::conflict(
-                "role_exists",
-                "a role of this name exists: choose another name, or edit that one",
-            ),
-            Refusal::RoleInUse { keys } => Self::conflict(
-                "role_in_use",
-                format!(
-                    "{keys} API keys hold this role: take it from them first, or say ?force=true, \
-                     which takes it from all of them"
-                ),
-            ),
-            Refusal::RoleNeeded { keys, first } => Self::conflict(
-                "role_needed",
-                format!(
-                    "{keys} API keys hold this role and nothing else, {first} among them, and a \
-                     key needs at least one scope or role: give them another first, or revoke them"
-                ),
-            ),
-            Refusal::HolderExceeds { key, excess } => Self::holder_exceeds(key, &excess),
-            Refusal::UnknownAction {
-                index,
-                scope,
-                known,
-            } => Self::invalid(
-                format!("/scopes/{index}"),
-                format!(
-                    "there is no action {} in the scope catalogue; known here are {}",
-                    scope.action(),
-                    known.join(", ")
-                ),
-            ),
-            Refusal::DefinedByOperator => Self::conflict(
-                "defined_by_operator",
-                "the operator defines this action for every organization, and the operator alone \
-                 changes it",
-            ),
-            Refusal::Full { what, most } => Self::conflict(
-                "limit_reached",
-                format!("an organization has at most {most} {what}: delete one of them first"),
-            ),
+            Refusal::Roles(refusal) => roles::problem(refusal),
             Refusal::Changed => Self::new(
                 StatusCode::PRECONDITION_FAILED,
                 "changed",

@@ -1,5 +1,7 @@
 //! Why the management plane refused: causes, never statuses.
 
+mod roles;
+
 use std::net::IpAddr;
 
 use crate::credentials::Denied;
@@ -8,10 +10,11 @@ use crate::credentials::issuers::IssuerError;
 use crate::crypto::jose::trust::TokenError;
 use crate::domain::management::ManagementAction;
 use crate::domain::scope::Scope;
-use crate::domain::secret::KeyId;
 use crate::domain::signing_key::Algorithm;
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
+
+pub use roles::RoleRefusal;
 
 /// Why an act or a question of management was refused.
 #[derive(Debug, thiserror::Error)]
@@ -64,52 +67,9 @@ pub enum Refusal {
     /// A rotation lets the secret before count until then.
     #[error("a rotation is under way until {0}")]
     RotationUnderWay(Timestamp),
-    /// A role of this name exists.
-    #[error("a role of this name exists")]
-    RoleExists,
-    /// Keys hold the role that was to be deleted.
-    #[error("{keys} keys hold the role")]
-    RoleInUse {
-        /// How many, revoked ones left out.
-        keys: i64,
-    },
-    /// Without the role, keys would hold nothing at all.
-    #[error("{keys} keys hold nothing but the role, {first} among them")]
-    RoleNeeded {
-        /// How many, revoked ones left out.
-        keys: i64,
-        /// One of them.
-        first: KeyId,
-    },
-    /// What is added to a role goes, for a key that holds it, beyond whoever adds it.
-    #[error("key {key} would be given more than its giver has: {excess}")]
-    HolderExceeds {
-        /// The first such key.
-        key: KeyId,
-        /// In what.
-        excess: Excess,
-    },
-    /// There is a catalogue of actions, and a scope names one that is not in it.
-    #[error("the catalogue does not know the action of {scope}")]
-    UnknownAction {
-        /// Which of the scopes it is, counted from 0.
-        index: usize,
-        /// The scope.
-        scope: Scope,
-        /// The first few actions that are known.
-        known: Vec<String>,
-    },
-    /// The entry is the operator's, and this is another organization.
-    #[error("the operator defines this action")]
-    DefinedByOperator,
-    /// There are as many as there may be.
-    #[error("there are {most} {what}, and no room for more")]
-    Full {
-        /// Of what, in the plural.
-        what: &'static str,
-        /// How many there may be.
-        most: i64,
-    },
+    /// A role, or the scope catalogue, stands in the way.
+    #[error(transparent)]
+    Roles(#[from] RoleRefusal),
     /// What is there is not what the caller built on.
     #[error("changed since it was read")]
     Changed,

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::act::{Act, Did};
 use super::api_keys::{Precondition, Warning};
 use super::caller::Actor;
-use super::refusal::{Excess, Kind, Refusal};
+use super::refusal::{Excess, Kind, Refusal, RoleRefusal};
 use super::scopes::require_known;
 use super::{Management, to_its_end};
 use crate::domain::management::ManagementAction;
@@ -32,7 +32,7 @@ pub struct EditedRole {
 /// Makes a role in an organization.
 ///
 /// # Errors
-/// [`Refusal::RoleExists`], [`Refusal::Full`], or [`Refusal::Exceeds`] when it would hold more
+/// [`RoleRefusal::Exists`], [`RoleRefusal::Full`], or [`Refusal::Exceeds`] when it would hold more
 /// than its maker, among others.
 pub async fn create(
     management: Arc<Management>,
@@ -45,11 +45,11 @@ pub async fn create(
     to_its_end(async move {
         let mut act = Act::begin(&management, &actor, &organization, action).await?;
         if act.write.role(&new.name).await?.is_some() {
-            return Err(Refusal::RoleExists);
+            return Err(RoleRefusal::Exists.into());
         }
         if act.write.count_roles().await? >= Role::MAX {
             let (what, most) = ("roles", Role::MAX);
-            return Err(Refusal::Full { what, most });
+            return Err(RoleRefusal::Full { what, most }.into());
         }
         let role = Role {
             name: new.name,
@@ -114,7 +114,7 @@ pub async fn list(
 ///
 /// # Errors
 /// [`Refusal::Changed`] when the precondition fails, [`Refusal::Exceeds`],
-/// [`Refusal::HolderExceeds`], and others.
+/// [`RoleRefusal::HolderExceeds`], and others.
 pub async fn edit(
     management: Arc<Management>,
     actor: Actor,
@@ -170,7 +170,7 @@ pub async fn edit(
 /// Deletes a role. While keys hold it, that takes force, which takes it from all of them.
 ///
 /// # Errors
-/// [`Refusal::NotFound`], [`Refusal::RoleInUse`], or [`Refusal::RoleNeeded`], which no force
+/// [`Refusal::NotFound`], [`RoleRefusal::InUse`], or [`RoleRefusal::Needed`], which no force
 /// overcomes, among others.
 pub async fn delete(
     management: Arc<Management>,
@@ -188,10 +188,10 @@ pub async fn delete(
         let HeldRole { role, keys } = found.ok_or(Refusal::NotFound(Kind::Role))?;
         precondition.require(role.revision)?;
         if keys > 0 && !force {
-            return Err(Refusal::RoleInUse { keys });
+            return Err(RoleRefusal::InUse { keys }.into());
         }
         if let Some((keys, first)) = act.write.only_held(&name).await? {
-            return Err(Refusal::RoleNeeded { keys, first });
+            return Err(RoleRefusal::Needed { keys, first }.into());
         }
         act.write.still_holders(&name).await?;
         act.write.delete_role(&name).await?;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::act::{Act, Did};
 use super::caller::Actor;
-use super::refusal::{Kind, Refusal};
+use super::refusal::{Kind, Refusal, RoleRefusal};
 use super::{Management, to_its_end};
 use crate::domain::api_key::Creator;
 use crate::domain::management::ManagementAction;
@@ -47,7 +47,7 @@ pub async fn list(
 /// Defines an action, or describes it anew.
 ///
 /// # Errors
-/// [`Refusal::DefinedByOperator`] or [`Refusal::Full`] among others.
+/// [`RoleRefusal::DefinedByOperator`] or [`RoleRefusal::Full`] among others.
 pub async fn define(
     management: Arc<Management>,
     actor: Actor,
@@ -65,7 +65,7 @@ pub async fn define(
             require_not_the_operators(&mut act, &action).await?;
             if act.write.count_actions().await? >= CatalogueEntry::MAX {
                 let (what, most) = ("actions in its scope catalogue", CatalogueEntry::MAX);
-                return Err(Refusal::Full { what, most });
+                return Err(RoleRefusal::Full { what, most }.into());
             }
         }
         let entry = CatalogueEntry {
@@ -96,7 +96,7 @@ pub async fn define(
 /// other comes to name it.
 ///
 /// # Errors
-/// [`Refusal::NotFound`] or [`Refusal::DefinedByOperator`] among others.
+/// [`Refusal::NotFound`] or [`RoleRefusal::DefinedByOperator`] among others.
 pub async fn remove(
     management: Arc<Management>,
     actor: Actor,
@@ -148,11 +148,12 @@ pub(super) async fn require_known(
             return Ok(());
         }
         let scope = scope.clone();
-        return Err(Refusal::UnknownAction {
+        return Err(RoleRefusal::UnknownAction {
             index,
             scope,
             known,
-        });
+        }
+        .into());
     }
     Ok(())
 }
@@ -186,5 +187,5 @@ async fn require_not_the_operators(act: &mut Act<'_>, action: &ActionName) -> Re
         .write
         .catalogue_entry(action, DefinedBy::Operator)
         .await?;
-    operators.map_or(Ok(()), |_| Err(Refusal::DefinedByOperator))
+    operators.map_or(Ok(()), |_| Err(RoleRefusal::DefinedByOperator.into()))
 }

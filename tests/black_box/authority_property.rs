@@ -16,7 +16,7 @@ use crate::support::server::{Key, Server};
 
 on_both_engines!(no_sequence_of_grants_gives_more_than_was_held);
 
-const SCOPES: [&str; 20] = [
+pub const SCOPES: [&str; 22] = [
     "*",
     "*:a/**",
     "read",
@@ -37,8 +37,10 @@ const SCOPES: [&str; 20] = [
     "organization.*",
     "organizations.*",
     "organizations.write",
+    "roles.*",
+    "roles.write",
 ];
-const ACTIONS: [&str; 11] = [
+pub const ACTIONS: [&str; 12] = [
     "read",
     "files",
     "files.read",
@@ -50,10 +52,11 @@ const ACTIONS: [&str; 11] = [
     "organization.read",
     "organizations.read",
     "organizations.write",
+    "roles.write",
 ];
-const MANAGEMENT: [&str; 3] = ["api_keys.", "organization.", "organizations."];
-const RESOURCES: [&str; 7] = ["a", "a/b", "a/c", "a/b/c", "b", "c/b", "x/y/z"];
-const NETWORKS: [&str; 8] = [
+const MANAGEMENT: [&str; 4] = ["api_keys.", "organization.", "organizations.", "roles."];
+pub const RESOURCES: [&str; 7] = ["a", "a/b", "a/c", "a/b/c", "b", "c/b", "x/y/z"];
+pub const NETWORKS: [&str; 8] = [
     "127.0.0.1/32",
     "127.0.0.0/8",
     "0.0.0.0/1",
@@ -63,7 +66,7 @@ const NETWORKS: [&str; 8] = [
     "::1/128",
     "::/0",
 ];
-const ADDRESSES: [&str; 6] = [
+pub const ADDRESSES: [&str; 6] = [
     "127.0.0.1",
     "127.9.9.9",
     "10.1.1.1",
@@ -116,7 +119,7 @@ fn asked() -> impl Strategy<Value = Asked> {
         )
 }
 
-fn chosen(all: &[String], mask: &[bool]) -> Vec<String> {
+pub fn chosen(all: &[String], mask: &[bool]) -> Vec<String> {
     let pairs = all.iter().zip(mask.iter().cycle());
     pairs
         .filter(|(_, keep)| **keep)
@@ -143,18 +146,18 @@ fn permits(scope: &str, action: &str, resource: &str) -> bool {
     by_action && long_enough && held.iter().zip(&asked).all(|(h, a)| *h == "*" || h == a)
 }
 
-fn any_permits(scopes: &[String], action: &str, resource: &str) -> bool {
+pub fn any_permits(scopes: &[String], action: &str, resource: &str) -> bool {
     scopes.iter().any(|scope| permits(scope, action, resource))
 }
 
 /// Whether scopes are good for an action as such: on every resource.
-fn any_holds(scopes: &[String], action: &str) -> bool {
+pub fn any_holds(scopes: &[String], action: &str) -> bool {
     let without_filter = |scope: &&String| !scope.contains(':');
     let scopes: Vec<_> = scopes.iter().filter(without_filter).cloned().collect();
     any_permits(&scopes, action, "a")
 }
 
-fn any_contains(networks: &[String], address: &str) -> bool {
+pub fn any_contains(networks: &[String], address: &str) -> bool {
     let address: IpAddr = address.parse().unwrap();
     let contains = |network: &String| network.parse::<IpNet>().unwrap().contains(&address);
     networks.iter().any(contains)
@@ -165,7 +168,7 @@ async fn try_it(server: &Server, organization: &str, sequence: Vec<Asked>) -> [u
     let mut outcomes = [0; 2];
     let management = server.organization(organization).await;
     let texts = |texts: &[&str]| texts.iter().map(|&t| t.to_owned()).collect::<Vec<_>>();
-    let held = ["*", "api_keys.*", "organization.*"];
+    let held = ["*", "api_keys.*", "organization.*", "roles.*"];
     let mut holders = vec![Holder {
         key: management,
         scopes: texts(&held),

@@ -58,6 +58,8 @@ pub struct Place {
 enum Database {
     Sqlite,
     Postgres(FreshDatabase),
+    /// Another server's, by its URL.
+    Shared(String),
 }
 
 /// What an administrator's request came back with.
@@ -130,6 +132,7 @@ impl Place {
                 format!("sqlite:{}", self.folder.path().join("tenmint.db").display())
             }
             Database::Postgres(database) => database.url().to_owned(),
+            Database::Shared(url) => url.clone(),
         }
     }
 
@@ -256,6 +259,18 @@ impl Server {
         self.app.close().await;
         let empty = Place::of(Database::Sqlite, &[]);
         std::mem::replace(&mut self.place, empty)
+    }
+
+    /// A second node on the same PostgreSQL database, under the same root key and clock.
+    pub async fn another_node(&self) -> Self {
+        let place = Place::of(Database::Shared(self.place.database_url()), &[]);
+        let root_key = place.root_key_file();
+        std::fs::create_dir_all(root_key.parent().unwrap()).unwrap();
+        std::fs::copy(self.place.root_key_file(), root_key).unwrap();
+        match Self::start(place, self.clock.clone()).await {
+            Ok(server) => server,
+            Err((why, _)) => panic!("the second node did not start: {why}"),
+        }
     }
 
     pub fn place(&self) -> &Place {

@@ -9,7 +9,7 @@ use crate::domain::scope::ScopeSet;
 use crate::manage::Management;
 use crate::manage::act::Act;
 use crate::manage::api_keys::tokens_fit;
-use crate::manage::refusal::Refusal;
+use crate::manage::refusal::{Refusal, RoleRefusal};
 use crate::store::roles::{Holder, Kin};
 
 /// How many different kinds of holders are remembered at once.
@@ -89,10 +89,11 @@ fn require_grant(act: &Act<'_>, networks: &NetworkSet, holder: &Holder) -> Resul
         .authority
         .require_grant(&scopes, networks, holder.expires_at);
     granted.map_err(|refusal| match refusal {
-        Refusal::Exceeds(excess) => Refusal::HolderExceeds {
+        Refusal::Exceeds(excess) => RoleRefusal::HolderExceeds {
             key: holder.id,
             excess,
-        },
+        }
+        .into(),
         other => other,
     })
 }
