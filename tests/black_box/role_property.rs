@@ -143,14 +143,42 @@ async fn try_it(server: &Server, organization: &str, sequence: Vec<Asked>) -> [u
     let texts = |texts: &[&str]| texts.iter().map(|&t| t.to_owned()).collect::<Vec<_>>();
     let mut world = World {
         roles: vec![],
-        keys: vec![Holder {
-            key: server.organization(organization).await,
-            own: texts(&["*", "api_keys.*", "organization.*", "roles.*"]),
-            role: None,
-            networks: texts(&["0.0.0.0/0", "::/0"]),
-            days: None,
-        }],
+        keys: vec![],
     };
+    // To begin with: somebody who may do all, somebody who may write roles and is bound in all
+    // else, and somebody who is bound in nothing and holds a role.
+    let manager = server.organization(organization).await;
+    let role = json!({ "name": "r0", "scopes": ["read:a/b"] });
+    let made = server.call(&manager.secret, Method::POST, "/v1/roles", role);
+    made.await.expect(StatusCode::CREATED);
+    world.roles.push(texts(&["read:a/b"]));
+    let clerk = json!({ "name": "clerk", "scopes": ["roles.write", "read", "files.*"],
+        "allowed_ip_cidrs": ["127.0.0.0/8"], "expires_in_days": 3 });
+    let clerk = server.key(&manager, clerk).await;
+    let wide = json!({ "name": "wide", "scopes": ["files"], "roles": ["r0"] });
+    let wide = server.key(&manager, wide).await;
+    let everywhere = texts(&["0.0.0.0/0", "::/0"]);
+    let all = ["*", "api_keys.*", "organization.*", "roles.*"];
+    let of_clerk = ["roles.write", "read", "files.*"];
+    for (key, own, role, networks, days) in [
+        (manager, texts(&all), None, everywhere.clone(), None),
+        (
+            clerk,
+            texts(&of_clerk),
+            None,
+            texts(&["127.0.0.0/8"]),
+            Some(3),
+        ),
+        (wide, texts(&["files"]), Some(0), everywhere, None),
+    ] {
+        world.keys.push(Holder {
+            key,
+            own,
+            role,
+            networks,
+            days,
+        });
+    }
     for asked in sequence {
         let writer = asked.writer.index(world.keys.len());
         let carried = world.effective(writer);
