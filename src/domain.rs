@@ -10,6 +10,7 @@ pub mod issuer;
 pub mod management;
 pub mod network;
 pub mod organization;
+pub mod policy;
 pub mod rate_limit;
 pub mod role;
 pub mod scope;

@@ -30,6 +30,18 @@ impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
+
+    /// Whether it is one of IPv4.
+    #[must_use]
+    pub const fn is_ipv4(&self) -> bool {
+        matches!(self.0, IpNet::V4(_))
+    }
+
+    /// How many bits its addresses begin with in common.
+    #[must_use]
+    pub fn prefix_len(&self) -> u8 {
+        self.0.prefix_len()
+    }
 }
 
 /// Why a text is not a network, or a list of them not a set of networks.

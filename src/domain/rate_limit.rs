@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// At most `limit` exchanges in any `window` seconds.
+/// At most `limit` exchanges at once; what is spent comes back evenly, all of it within `window`
+/// seconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct RateLimit {
     /// Exchanges: 1 to 1,000,000.
@@ -52,6 +53,29 @@ impl RateLimit {
             u64::from(other.limit) * u64::from(self.window),
         );
         self.limit <= other.limit && mine <= others
+    }
+}
+
+impl RateLimit {
+    /// As much of this limit as keeps another as well.
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
+        let slower = if u64::from(self.limit) * u64::from(other.window)
+            <= u64::from(other.limit) * u64::from(self.window)
+        {
+            self
+        } else {
+            other
+        };
+        let limit = self.limit.min(other.limit);
+        let window = u64::from(limit) * u64::from(slower.window);
+        Self {
+            limit,
+            // Rounded up, so that it is never the faster. No longer than the slower one's: the
+            // limit is no greater.
+            window: u32::try_from(window.div_ceil(u64::from(slower.limit)))
+                .unwrap_or(Self::MAX_WINDOW),
+        }
     }
 }
 
@@ -118,6 +142,15 @@ mod tests {
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_keeps_two_limits_is_no_stricter_than_that_takes() {
+        let of = |limit, window| RateLimit::new(limit, window).unwrap();
+        assert_eq!(of(120, 120).within(of(60, 60)), of(60, 60));
+        assert_eq!(of(2, 1).within(of(60, 60)), of(2, 2));
+        assert_eq!(of(7, 10).within(of(5, 9)), of(5, 9));
+        assert_eq!(of(30, 60).within(of(60, 60)), of(30, 60));
     }
 
     #[test]
