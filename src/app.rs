@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::credentials::generations::Generations;
 use crate::credentials::issuers::Issuers;
+use crate::credentials::limits::Limits;
 use crate::crypto::Crypto;
 use crate::crypto::jose::provider;
 use crate::crypto::random;
@@ -159,6 +160,7 @@ impl App {
             .map_err(StartError::FirstStart)?;
         let mint = Mint {
             credentials,
+            limits: Limits::default(),
             issuers,
             usage: Arc::clone(&usage),
             audiences,

@@ -1,8 +1,8 @@
 //! The only reader of the wall clock. Everything else is told the time.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::domain::timestamp::Timestamp;
 
@@ -38,6 +38,17 @@ impl Clock {
         match &self.0 {
             Some(millis) => millis.load(Ordering::SeqCst),
             None => system_millis(),
+        }
+    }
+
+    /// How long it has been since some instant. Unlike the time of day, the machine's never goes
+    /// backwards.
+    #[must_use]
+    pub fn monotonic(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match &self.0 {
+            Some(millis) => Duration::from_millis(millis.load(Ordering::SeqCst)),
+            None => START.elapsed(),
         }
     }
 

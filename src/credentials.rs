@@ -5,6 +5,7 @@ pub mod explain;
 pub mod gate;
 pub mod generations;
 pub mod issuers;
+pub mod limits;
 pub mod proofs;
 
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use crate::crypto::fingerprint;
 use crate::crypto::secret_hash::StoredHashError;
 use crate::domain::api_key::{ApiKey, Status};
 use crate::domain::claims::KeyClaims;
+use crate::domain::policy::Effective;
+use crate::domain::rate_limit::RateLimit;
 use crate::domain::secret::{ApiKeySecret, KeyId};
 use crate::domain::timestamp::Timestamp;
 use crate::store::Store;
@@ -54,6 +57,8 @@ pub struct Credential {
     pub claims: KeyClaims,
     /// Whether its organization is suspended.
     pub organization_suspended: bool,
+    /// The policy of its organization, if that has one.
+    pub policy: Option<Arc<Effective>>,
     hash: String,
     /// That of the secret which a rotation replaced, if it may still count.
     ending_hash: Option<String>,
@@ -288,6 +293,16 @@ impl Credentials {
 }
 
 impl Credential {
+    /// How often the key may be exchanged: by itself, and by its organization's policy.
+    #[must_use]
+    pub fn rate_limit(&self) -> Option<RateLimit> {
+        let own = self.key.rate_limit;
+        match &self.policy {
+            Some(policy) => policy.rate_limit(own),
+            None => own,
+        }
+    }
+
     /// Which of the key's secrets this must be, if it is one. Only a key under rotation has to
     /// be asked.
     fn presented(&self, secret: &ApiKeySecret, now: Timestamp) -> Which {
@@ -353,6 +368,7 @@ impl From<StoredCredential> for Credential {
             claims: KeyClaims::of(&stored.key),
             key: stored.key,
             organization_suspended: stored.organization_suspended,
+            policy: stored.policy,
             hash: stored.hash,
             ending_hash: stored.ending_hash,
         }

@@ -18,6 +18,7 @@ mod organizations;
 mod path;
 mod problem;
 mod query;
+mod rate_limit;
 mod reach;
 mod refusals;
 mod request_id;
@@ -100,7 +101,8 @@ fn metadata_before(path: &str) -> Routes {
 
 fn management_plane() -> Routes {
     let organizations = get(organizations::list).post(organizations::create);
-    let organization = get(organizations::show).patch(organizations::rename);
+    let organization = get(organizations::show).patch(organizations::edit);
+    let own = get(organizations::show_own).patch(organizations::edit_own);
     // One's own organization, and the operator's way into each.
     ["/v1", "/v1/organizations/{org}"]
         .into_iter()
@@ -154,6 +156,7 @@ fn management_plane() -> Routes {
                     put(scopes::define).delete(scopes::remove),
                 )
         })
+        .route("/v1/organization", own)
         // The operator alone.
         .route("/v1/organizations", organizations)
         .route("/v1/organizations/{org}", organization)

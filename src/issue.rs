@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::credentials::issuers::{Identity, Issuers};
+use crate::credentials::limits::{Limits, Standing};
 use crate::credentials::{Credential, Credentials, Denied, Verified};
 use crate::crypto::random;
 use crate::domain::audience::Audiences;
 use crate::domain::claims::{Claims, MAX_TOKEN};
 use crate::domain::issuer::{BaseUrl, Issuer};
+use crate::domain::policy::Effective;
 use crate::domain::scope::{ScopeError, ScopeSet};
 use crate::domain::secret::{ApiKeySecret, KeyId};
 use crate::domain::usage::Outcome;
@@ -27,6 +29,8 @@ const ATTEMPTS: usize = 3;
 pub struct Mint {
     /// Who is who.
     pub credentials: Arc<Credentials>,
+    /// How often keys were exchanged lately.
+    pub limits: Limits,
     /// Who signs.
     pub issuers: Arc<Issuers>,
     /// What keys are used for.
@@ -35,7 +39,7 @@ pub struct Mint {
     pub audiences: Audiences,
     /// Where this deployment is.
     pub base: BaseUrl,
-    /// How long a token lives, whole seconds.
+    /// How long a token lives where no policy says, whole seconds.
     pub lifetime: Duration,
     /// What time it is.
     pub clock: Clock,
@@ -85,12 +89,17 @@ pub struct Issued {
 impl Mint {
     /// Exchanges an API key for an access token (RFC 6749 §4.4), and counts how that ended.
     ///
-    /// The order is: secret, state, network, scope, target. What fails earlier tells nothing
-    /// of what comes later.
+    /// The order is: secret, state, network, rate, scope, target. What fails earlier tells nothing
+    /// of what comes later. Whatever passed the network spends of the key's rate, once, and
+    /// `standing` then says how the key stands, also beside a refusal.
     ///
     /// # Errors
     /// See [`Refusal`].
-    pub async fn exchange(&self, mut asked: Exchange<'_>) -> Result<Issued, Refused> {
+    pub async fn exchange(
+        &self,
+        mut asked: Exchange<'_>,
+        standing: &mut Option<Standing>,
+    ) -> Result<Issued, Refused> {
         let authenticated = match asked.secret.take() {
             Some(secret) => self.authenticate(secret).await,
             None => Err((Denied::Forged.into(), None)),
@@ -99,7 +108,7 @@ impl Mint {
             .map_err(|(why, credential)| self.refuse(&asked, why, credential.as_deref()))?;
         let (credential, which) = (Arc::clone(&verified.credential), verified.which);
         let issued = self
-            .issue(&asked, verified)
+            .issue(&asked, verified, standing)
             .await
             .map_err(|why| self.refuse(&asked, why, Some(&credential)))?;
         let key = &credential.key;
@@ -175,9 +184,14 @@ impl Mint {
     }
 
     /// Signs until what was signed still holds when it is signed.
-    async fn issue(&self, asked: &Exchange<'_>, mut verified: Verified) -> Result<Issued, Refusal> {
+    async fn issue(
+        &self,
+        asked: &Exchange<'_>,
+        mut verified: Verified,
+        standing: &mut Option<Standing>,
+    ) -> Result<Issued, Refusal> {
         for _ in 0..ATTEMPTS {
-            let issued = self.sign(asked, &verified).await?;
+            let issued = self.sign(asked, &verified, standing).await?;
             // A revocation may have been answered while the signature was made: it wins.
             if self.credentials.still_stands(&verified) {
                 return Ok(issued);
@@ -193,7 +207,12 @@ impl Mint {
         Err(Refusal::Unsettled)
     }
 
-    async fn sign(&self, asked: &Exchange<'_>, verified: &Verified) -> Result<Issued, Refusal> {
+    async fn sign(
+        &self,
+        asked: &Exchange<'_>,
+        verified: &Verified,
+        standing: &mut Option<Standing>,
+    ) -> Result<Issued, Refusal> {
         let (issuer, address) = (asked.issuer, asked.address);
         let credential = &*verified.credential;
         let key = &credential.key;
@@ -205,6 +224,7 @@ impl Mint {
         if !address.is_some_and(|ip| key.networks.contains(ip)) {
             return Err(Refusal::NetworkDenied { ip: address });
         }
+        self.spend(credential, standing)?;
         let scope = match &asked.scope {
             AskedScope::Everything => credential.claims.scope.clone(),
             AskedScope::Malformed(why) => return Err(Refusal::MalformedScope(why.clone())),
@@ -218,16 +238,28 @@ impl Mint {
             },
         };
         let management_here = *issuer == Issuer::Deployment;
+        let policy = credential.policy.as_deref();
+        let allowed = policy.and_then(Effective::allowed_audiences);
         let audience = self
             .audiences
-            .select(&asked.resources, management_here)
+            .select(&asked.resources, management_here, allowed)
             .map_err(Refusal::Target)?;
+        if management_here
+            && policy.is_some_and(Effective::own_issuer_only)
+            && !audience.is_exactly(self.audiences.management())
+        {
+            let own = Issuer::Organization(key.organization.clone());
+            return Err(Refusal::OwnIssuerOnly {
+                endpoint: format!("{}/oauth/token", own.name(&self.base)),
+            });
+        }
         let identity = self.identity(issuer).await?;
 
         let now = self.clock.now();
         // A first use may have waited for its turn, and the key's end came meanwhile.
         verified.require_in_force(now).map_err(Refusal::Client)?;
-        let mut end = now.plus(self.lifetime);
+        let mut end =
+            now.plus(policy.map_or(self.lifetime, |policy| policy.token_lifetime(self.lifetime)));
         if let Some(key_end) = key.expires_at {
             end = end.min(key_end);
         }
@@ -253,6 +285,29 @@ impl Mint {
             scope,
             key: key.id,
         })
+    }
+
+    /// Spends of the key's rate, unless this exchange did already.
+    fn spend(
+        &self,
+        credential: &Credential,
+        standing: &mut Option<Standing>,
+    ) -> Result<(), Refusal> {
+        let Some(limit) = credential.rate_limit().filter(|_| standing.is_none()) else {
+            return Ok(());
+        };
+        let key = credential.key.id;
+        match self.limits.spend(key, limit, self.clock.monotonic()) {
+            Ok(now) => {
+                *standing = Some(now);
+                Ok(())
+            }
+            Err(now) => {
+                *standing = Some(now);
+                let seconds = now.seconds;
+                Err(Refusal::RateLimited { seconds })
+            }
+        }
     }
 
     async fn identity(&self, issuer: &Issuer) -> Result<Arc<Identity>, Refusal> {

@@ -10,6 +10,7 @@ pub mod caller;
 pub mod first_start;
 pub mod idempotency;
 pub mod organizations;
+pub mod policy;
 pub mod refusal;
 pub mod roles;
 pub mod scopes;
@@ -52,10 +53,10 @@ pub struct Management {
     pub usage: Arc<Usage>,
     /// What tokens are for.
     pub audiences: Audiences,
+    /// How long a token lives where no policy says, whole seconds.
+    pub token_lifetime: Duration,
     /// Where this deployment is.
     pub base: BaseUrl,
-    /// How long a token lives, whole seconds.
-    pub token_lifetime: Duration,
     /// What time it is.
     pub clock: Clock,
 }

@@ -13,6 +13,7 @@ pub mod leases;
 pub mod lock;
 pub mod migrate;
 pub mod organizations;
+pub mod policy;
 pub mod roles;
 pub mod scope_catalogue;
 pub mod signing_keys;

@@ -40,6 +40,14 @@ pub enum TargetError {
     /// Not among the deployment's audiences.
     #[error("this resource is not one that tokens are issued for here")]
     Unknown,
+    /// Beyond what the organization's policy allows.
+    #[error("the policy of this organization does not allow tokens for this resource")]
+    NotAllowed,
+    /// The organization's policy allows none that there is.
+    #[error(
+        "the policy of this organization allows no resource that there is: ask its administrator"
+    )]
+    NoneAllowed,
     /// The management plane together with another resource: whoever is shown such a token
     /// could manage keys with it.
     #[error("ask for the management plane's resource alone")]
@@ -157,6 +165,12 @@ impl Audiences {
         &self.management
     }
 
+    /// Whether a resource is one of the platform's.
+    #[must_use]
+    pub fn has(&self, resource: &Resource) -> bool {
+        self.platform.contains(resource)
+    }
+
     /// What a token is for when nobody says: the first of the platform's.
     #[must_use]
     pub fn default_audience(&self) -> &Resource {
@@ -169,11 +183,18 @@ impl Audiences {
         Audience(self.platform.clone())
     }
 
-    /// The audience of a token for the `resource` parameters given, repeated or none.
+    /// The audience of a token for the `resource` parameters given, repeated or none. Where a
+    /// policy names the platform's audiences that are `allowed`, the first of them is for those
+    /// who name none; the management plane's is not among what it bounds.
     ///
     /// # Errors
     /// See [`TargetError`].
-    pub fn select(&self, asked: &[&str], management_here: bool) -> Result<Audience, TargetError> {
+    pub fn select(
+        &self,
+        asked: &[&str],
+        management_here: bool,
+        allowed: Option<&[Resource]>,
+    ) -> Result<Audience, TargetError> {
         let mut chosen: Vec<Resource> = Vec::new();
         for text in asked {
             let resource: Resource = text.parse().map_err(|_| TargetError::Malformed)?;
@@ -182,7 +203,12 @@ impl Audiences {
             }
         }
         if chosen.is_empty() {
-            return Ok(Audience::one(self.default_audience().clone()));
+            let default = match allowed {
+                None => Some(self.default_audience()),
+                Some(allowed) => allowed.iter().find(|r| self.platform.contains(r)),
+            };
+            let default = default.ok_or(TargetError::NoneAllowed)?;
+            return Ok(Audience::one(default.clone()));
         }
         if chosen.contains(&self.management) {
             return match (chosen.len(), management_here) {
@@ -191,11 +217,13 @@ impl Audiences {
                 _ => Err(TargetError::ManagementNotAlone),
             };
         }
-        if chosen.iter().all(|r| self.platform.contains(r)) {
-            Ok(Audience(chosen))
-        } else {
-            Err(TargetError::Unknown)
+        if !chosen.iter().all(|r| self.platform.contains(r)) {
+            return Err(TargetError::Unknown);
         }
+        if allowed.is_some_and(|allowed| !chosen.iter().all(|r| allowed.contains(r))) {
+            return Err(TargetError::NotAllowed);
+        }
+        Ok(Audience(chosen))
     }
 }
 
@@ -211,7 +239,7 @@ mod tests {
 
     #[test]
     fn nothing_asked_for_is_the_first_audience() {
-        let chosen = audiences().select(&[], true).unwrap();
+        let chosen = audiences().select(&[], true, None).unwrap();
         assert_eq!(
             serde_json::to_string(&chosen).unwrap(),
             r#""https://api.example/v1""#
@@ -225,7 +253,7 @@ mod tests {
             "urn:example:files",
             "urn:example:files",
         ];
-        let chosen = audiences().select(&all, true).unwrap();
+        let chosen = audiences().select(&all, true, None).unwrap();
         let json = serde_json::to_string(&chosen).unwrap();
         assert_eq!(json, r#"["https://api.example/v1","urn:example:files"]"#);
         assert_eq!(serde_json::from_str::<Audience>(&json).unwrap(), chosen);
@@ -236,23 +264,23 @@ mod tests {
         let base = "https://auth.example";
         assert!(
             audiences()
-                .select(&[base], true)
+                .select(&[base], true, None)
                 .unwrap()
                 .is_exactly(audiences().management())
         );
         assert_eq!(
-            audiences().select(&[base], false),
+            audiences().select(&[base], false, None),
             Err(TargetError::ManagementElsewhere)
         );
         assert_eq!(
-            audiences().select(&[base, "urn:example:files"], true),
+            audiences().select(&[base, "urn:example:files"], true, None),
             Err(TargetError::ManagementNotAlone)
         );
     }
 
     #[test]
     fn unknown_relative_and_fragmented_resources_are_refused() {
-        let select = |text: &str| audiences().select(&[text], true);
+        let select = |text: &str| audiences().select(&[text], true, None);
         assert_eq!(select("https://other.example"), Err(TargetError::Unknown));
         assert_eq!(select("https://api.example/v1/"), Err(TargetError::Unknown));
         for text in ["/api", "api", "", "https://api.example/v1#x", "https://a b"] {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 use ulid::Ulid;
 
+use super::policy::{Effective, Policy};
 use super::secret::{self, KeyId};
 use super::text::Name;
 use super::timestamp::Timestamp;
@@ -47,6 +48,36 @@ pub struct Organization {
     pub bootstrapped_at: Option<Timestamp>,
     /// The management key made by bootstrap, the one that `reissue` replaces.
     pub management_key: Option<KeyId>,
+    /// What the operator lets it do with its keys.
+    pub operator_policy: Policy,
+    /// What it lets itself do, within that.
+    pub policy: Policy,
+    /// Raised by every edit of its name or of a policy: 1 when new.
+    pub revision: i64,
+}
+
+impl Organization {
+    /// One that nothing has happened to yet.
+    #[must_use]
+    pub fn new(id: OrganizationId, name: Name, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            name,
+            created_at,
+            suspended_at: None,
+            bootstrapped_at: None,
+            management_key: None,
+            operator_policy: Policy::default(),
+            policy: Policy::default(),
+            revision: 1,
+        }
+    }
+
+    /// The policy that counts.
+    #[must_use]
+    pub fn effective_policy(&self) -> Effective {
+        Effective::of(&self.operator_policy, &self.policy)
+    }
 }
 
 impl OrganizationId {

@@ -37,6 +37,8 @@ pub enum Outcome {
     OtherOrganization,
     /// The token would have been too long to travel.
     TokenTooLong,
+    /// The key is confined to its organization's own issuer.
+    OwnIssuerOnly,
     /// The issuer has no signing key.
     NoSigningKey,
     /// Too many first uses at once.
@@ -73,7 +75,7 @@ pub struct UserAgent(Box<str>);
 
 impl Outcome {
     /// How many there are.
-    pub const COUNT: usize = 19;
+    pub const COUNT: usize = 20;
 
     /// Every outcome, once, in the order of its declaration.
     pub const ALL: [Self; Self::COUNT] = [
@@ -90,6 +92,7 @@ impl Outcome {
         Self::InvalidTarget,
         Self::OtherOrganization,
         Self::TokenTooLong,
+        Self::OwnIssuerOnly,
         Self::NoSigningKey,
         Self::Overloaded,
         Self::Unavailable,
@@ -115,6 +118,7 @@ impl Outcome {
             Self::InvalidTarget => "invalid_target",
             Self::OtherOrganization => "other_organization",
             Self::TokenTooLong => "token_too_long",
+            Self::OwnIssuerOnly => "own_issuer_only",
             Self::NoSigningKey => "no_signing_key",
             Self::Overloaded => "overloaded",
             Self::Unavailable => "unavailable",

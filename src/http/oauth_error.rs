@@ -22,7 +22,7 @@ pub struct OAuthError {
     error: &'static str,
     description: String,
     challenge: Option<&'static str>,
-    retry_after: Option<u8>,
+    retry_after: Option<u64>,
 }
 
 impl OAuthError {
@@ -140,11 +140,29 @@ impl OAuthError {
                 "access_denied",
                 "this API key cannot be used from this network address",
             ),
+            // RFC 6749 has no word for it; clients that know none go by the status.
+            Refusal::RateLimited { seconds, .. } => Self {
+                retry_after: Some(*seconds),
+                ..Self::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "rate_limited",
+                    format!(
+                        "this API key is over its rate limit: use the token you have while it \
+                         lasts, and ask again in {seconds} s"
+                    ),
+                )
+            },
             Refusal::MalformedScope(why) => bad_request("invalid_scope", why.to_string()),
             Refusal::ScopeBeyondKey { scope } => bad_request(
                 "invalid_scope",
                 format!(
                     "the scope {scope} is beyond this API key: ask for less, or for none to get all it holds"
+                ),
+            ),
+            Refusal::OwnIssuerOnly { endpoint, .. } => bad_request(
+                "unauthorized_client",
+                format!(
+                    "this API key obtains tokens at {endpoint} alone, by its organization's policy"
                 ),
             ),
             Refusal::Target(why) => bad_request("invalid_target", why.to_string()),
@@ -187,7 +205,7 @@ impl OAuthError {
             );
         }
         if let Some(seconds) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(u16::from(seconds)));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

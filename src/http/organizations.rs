@@ -1,21 +1,24 @@
-//! `/v1/organizations`: the operator's.
+//! `/v1/organizations`, the operator's, and `/v1/organization`, the caller's own.
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::query::Query;
 use super::reach::{Answer, Reach};
-use super::{idempotency, json};
+use super::{conditional, idempotency, json};
 use crate::app::App;
 use crate::domain::issuer::{BaseUrl, Issuer};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::{ChosenOrganizationId, Organization, OrganizationId};
+use crate::domain::policy::{Policy, PolicyEdit, Rule};
 use crate::domain::text::Name;
 use crate::domain::timestamp::Timestamp;
-use crate::manage::organizations as manage;
+use crate::manage::organizations::{self as manage, OrganizationEdit, Side};
+use crate::manage::policy::Breaches;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,15 +29,30 @@ struct NewOrganizationBody {
     name: Option<Name>,
 }
 
-/// RFC 7396: a name that is absent stays. It cannot be removed, so `null` is refused.
+/// What an organization may edit of itself, as a merge patch (RFC 7396). A name cannot be removed,
+/// so `null` is refused; rules can.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnEditBody {
+    #[serde(default, deserialize_with = "json::present")]
+    name: Option<Name>,
+    #[serde(default, deserialize_with = "json::object")]
+    policy: Option<PolicyEdit>,
+}
+
+/// What the operator may edit.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EditBody {
     #[serde(default, deserialize_with = "json::present")]
     name: Option<Name>,
+    #[serde(default, deserialize_with = "json::object")]
+    policy: Option<PolicyEdit>,
+    #[serde(default, deserialize_with = "json::object")]
+    operator_policy: Option<PolicyEdit>,
 }
 
-/// An organization, as the operator sees it.
+/// An organization, as itself and the operator see it.
 #[derive(Serialize)]
 pub struct OrganizationView<'a> {
     id: &'a OrganizationId,
@@ -44,6 +62,33 @@ pub struct OrganizationView<'a> {
     created_at: Timestamp,
     bootstrapped_at: Option<Timestamp>,
     suspended_at: Option<Timestamp>,
+    policy: &'a Policy,
+    operator_policy: &'a Policy,
+    /// The stricter of both, rule by rule.
+    effective_policy: Policy,
+    revision: i64,
+}
+
+#[derive(Serialize)]
+struct EditedView<'a> {
+    #[serde(flatten)]
+    organization: OrganizationView<'a>,
+    #[serde(flatten)]
+    breaches: Option<BreachesView>,
+}
+
+/// Active keys that the policy finds in breach now, and does not end.
+#[derive(Serialize)]
+struct BreachesView {
+    violations: Vec<BreachView>,
+    /// Whether all active keys were looked at.
+    violations_complete: bool,
+}
+
+#[derive(Serialize)]
+struct BreachView {
+    rule: Rule,
+    keys: u64,
 }
 
 /// `POST`: creates one.
@@ -90,27 +135,44 @@ pub async fn list(State(app): State<Arc<App>>, reach: Reach, request: Request) -
 
 /// `GET` of one.
 pub async fn show(State(app): State<Arc<App>>, reach: Reach) -> Answer {
-    let organization = manage::show(&app.management, &reach.actor, &reach.organization)
-        .await
-        .map_err(|why| reach.refuse_act(why))?;
-    let view = OrganizationView::of(&organization, &app.mint.base);
-    Ok(json::answer(StatusCode::OK, &view))
+    show_from(&app, &reach, Side::Operator).await
 }
 
-/// `PATCH`: edits the name.
-pub async fn rename(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
-    require(&reach, ManagementAction::OrganizationsWrite)?;
+/// `GET` of one's own.
+pub async fn show_own(State(app): State<Arc<App>>, reach: Reach) -> Answer {
+    show_from(&app, &reach, Side::Own).await
+}
+
+/// `PATCH`: edits, under `If-Match` if there is one.
+pub async fn edit(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
+    let side = Side::Operator;
+    side.require_write(&reach.actor)
+        .map_err(|why| reach.refuse_act(why))?;
     let (parts, body) = request.into_parts();
     let body: EditBody = json::read(&parts.headers, body)
         .await
         .map_err(|why| reach.refuse(why))?;
-    let management = Arc::clone(&app.management);
-    let (actor, id) = (reach.actor.clone(), reach.organization.clone());
-    let organization = manage::rename(management, actor, id, body.name)
+    let edit = OrganizationEdit {
+        name: body.name,
+        policy: body.policy,
+        operator_policy: body.operator_policy,
+    };
+    edit_from(&app, &reach, side, edit, &parts.headers).await
+}
+
+/// `PATCH` of one's own.
+pub async fn edit_own(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
+    reach.require(ManagementAction::OrganizationWrite)?;
+    let (parts, body) = request.into_parts();
+    let body: OwnEditBody = json::read(&parts.headers, body)
         .await
-        .map_err(|why| reach.refuse_act(why))?;
-    let view = OrganizationView::of(&organization, &app.mint.base);
-    Ok(json::answer(StatusCode::OK, &view))
+        .map_err(|why| reach.refuse(why))?;
+    let edit = OrganizationEdit {
+        name: body.name,
+        policy: body.policy,
+        operator_policy: None,
+    };
+    edit_from(&app, &reach, Side::Own, edit, &parts.headers).await
 }
 
 /// `POST …/suspend`.
@@ -139,8 +201,58 @@ impl<'a> OrganizationView<'a> {
             created_at: organization.created_at,
             bootstrapped_at: organization.bootstrapped_at,
             suspended_at: organization.suspended_at,
+            policy: &organization.policy,
+            operator_policy: &organization.operator_policy,
+            effective_policy: organization.effective_policy().rules,
+            revision: organization.revision,
         }
     }
+}
+
+impl From<Breaches> for BreachesView {
+    fn from(breaches: Breaches) -> Self {
+        let keys = breaches.keys.into_iter();
+        Self {
+            violations: keys.map(|(rule, keys)| BreachView { rule, keys }).collect(),
+            violations_complete: breaches.complete,
+        }
+    }
+}
+
+async fn show_from(app: &App, reach: &Reach, side: Side) -> Answer {
+    let organization = manage::show(&app.management, &reach.actor, &reach.organization, side)
+        .await
+        .map_err(|why| reach.refuse_act(why))?;
+    let view = OrganizationView::of(&organization, &app.mint.base);
+    Ok(tagged(json::answer(StatusCode::OK, &view), &organization))
+}
+
+async fn edit_from(
+    app: &App,
+    reach: &Reach,
+    side: Side,
+    edit: OrganizationEdit,
+    headers: &HeaderMap,
+) -> Answer {
+    let management = Arc::clone(&app.management);
+    let (actor, id) = (reach.actor.clone(), reach.organization.clone());
+    let precondition = conditional::if_match(headers);
+    let edited = manage::edit(management, actor, id, side, edit, precondition)
+        .await
+        .map_err(|why| reach.refuse_act(why))?;
+    let view = EditedView {
+        organization: OrganizationView::of(&edited.organization, &app.mint.base),
+        breaches: edited.breaches.map(Into::into),
+    };
+    let response = json::answer(StatusCode::OK, &view);
+    Ok(tagged(response, &edited.organization))
+}
+
+/// With the entity tag that an edit can name in `If-Match`.
+fn tagged(mut response: Response, organization: &Organization) -> Response {
+    let tag = conditional::of_revision(organization.revision);
+    response.headers_mut().insert(header::ETAG, tag);
+    response
 }
 
 async fn set_suspended(app: &App, reach: &Reach, request: Request, suspended: bool) -> Answer {

@@ -13,6 +13,7 @@ use super::body::BodyError;
 use super::request_id;
 use crate::app::App;
 use crate::credentials::Denied;
+use crate::domain::policy::Rule;
 use crate::domain::secret::redact;
 use crate::domain::timestamp::Timestamp;
 use crate::manage::refusal::{Excess, Refusal};
@@ -28,6 +29,8 @@ pub struct Problem {
     detail: String,
     /// The JSON pointer of the field at fault (RFC 6901).
     pointer: Option<String>,
+    /// The rule of a policy that refuses.
+    rule: Option<&'static str>,
     /// The RFC 6750 §3 challenge.
     challenge: Option<String>,
     retry_after: Option<u8>,
@@ -42,6 +45,8 @@ struct Body<'a> {
     code: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pointer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
     request_id: &'a str,
 }
 
@@ -60,6 +65,7 @@ impl Problem {
             title,
             detail: detail.into(),
             pointer: None,
+            rule: None,
             challenge: None,
             retry_after: None,
         }
@@ -168,6 +174,19 @@ impl Problem {
         )
     }
 
+    fn policy_violation(rule: Rule, pointer: Option<&str>, detail: impl Into<String>) -> Self {
+        Self {
+            pointer: pointer.map(str::to_owned),
+            rule: Some(rule.as_str()),
+            ..Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "policy_violation",
+                "Against a policy",
+                detail,
+            )
+        }
+    }
+
     fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
         let title = "In conflict with what is there";
         Self::new(StatusCode::CONFLICT, code, title, detail)
@@ -216,6 +235,7 @@ impl Problem {
             detail: &detail,
             code: self.code,
             pointer: pointer.as_deref(),
+            rule: self.rule,
             request_id: request,
         };
         let body = serde_json::to_vec(&body).expect("strings are JSON");
@@ -339,6 +359,21 @@ impl From<Refusal> for Problem {
             },
             Refusal::TargetExceeds(excess) => Self::target_exceeds(&excess),
             Refusal::BootstrapExceeds(excess) => Self::bootstrap_exceeds(&excess),
+            Refusal::Policy(broken) => {
+                let pointer = broken.rule.pointer_in_key();
+                Self::policy_violation(broken.rule, pointer, broken.why)
+            }
+            Refusal::TargetBreaksPolicy(broken) => {
+                let why = format!("as this key is, it cannot be given back: {}", broken.why);
+                Self::policy_violation(broken.rule, None, why)
+            }
+            Refusal::LooserPolicy(looser) => {
+                let why = format!(
+                    "the operator's policy says {}: be as strict or stricter, or leave the rule out",
+                    looser.bound
+                );
+                Self::policy_violation(looser.rule, Some(looser.rule.pointer()), why)
+            }
             Refusal::KeyRevoked => Self::conflict(
                 "key_revoked",
                 "this key was revoked, and that is for good: create another",

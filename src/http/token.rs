@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::client_request::MAX_BODY;
 use super::token_request::{Scheme, TokenRequest};
-use super::{address, body, oauth_error::OAuthError, path};
+use super::{address, body, oauth_error::OAuthError, path, rate_limit};
 use crate::app::App;
 use crate::credentials::Denied;
 use crate::domain::issuer::Issuer;
@@ -81,10 +81,15 @@ async fn exchange(app: &App, issuer: &Issuer, request: Request) -> Response {
             .get(header::USER_AGENT)
             .map(HeaderValue::as_bytes),
     };
-    match app.mint.exchange(asked).await {
+    let mut standing = None;
+    let mut response = match app.mint.exchange(asked, &mut standing).await {
         Ok(issued) => answer(&issued, parsed.scope_written.as_deref()),
         Err(why) => refused(&why, parsed.scheme),
+    };
+    if let Some(standing) = standing {
+        rate_limit::tell(&mut response, &standing);
     }
+    response
 }
 
 /// What a client asked for it got, whole: it is told so in its own spelling. Some clients take

@@ -29,6 +29,18 @@ pub enum Refusal {
         /// The address, if one could be made out.
         ip: Option<IpAddr>,
     },
+    /// The key was exchanged as often as it may be for now.
+    #[error("over the key's rate limit")]
+    RateLimited {
+        /// In how many seconds it may be again: at least 1.
+        seconds: u64,
+    },
+    /// The policy of the key's organization confines it to the organization's own issuer.
+    #[error("the key is confined to its organization's issuer")]
+    OwnIssuerOnly {
+        /// That issuer's token endpoint.
+        endpoint: String,
+    },
     /// The `scope` parameter is not of the syntax.
     #[error("malformed scope: {0}")]
     MalformedScope(ScopeError),
@@ -76,6 +88,8 @@ impl Refusal {
             Self::UnknownKey(_) => Outcome::UnknownKey,
             Self::OtherOrganization => Outcome::OtherOrganization,
             Self::NetworkDenied { .. } => Outcome::NetworkDenied,
+            Self::RateLimited { .. } => Outcome::RateLimited,
+            Self::OwnIssuerOnly { .. } => Outcome::OwnIssuerOnly,
             Self::MalformedScope(_) | Self::ScopeBeyondKey { .. } => Outcome::InvalidScope,
             Self::Target(_) => Outcome::InvalidTarget,
             Self::TokenTooLong => Outcome::TokenTooLong,
@@ -95,6 +109,13 @@ impl Refusal {
                  organization: use its own issuer's token URL, or the deployment's"
                 .to_owned(),
             Self::NetworkDenied { ip } => network_advice(*ip),
+            Self::RateLimited { .. } => "the key is exchanged more often than it may be: let the \
+                 client keep its token until it ends, or raise the key's rate_limit"
+                .to_owned(),
+            Self::OwnIssuerOnly { endpoint } => format!(
+                "the organization's policy confines its keys to its own issuer: let the client \
+                 ask at {endpoint}"
+            ),
             Self::MalformedScope(why) => format!("the scope parameter is malformed: {why}"),
             Self::ScopeBeyondKey { scope } => format!(
                 "the scope {scope} is beyond the key: let the client ask for less, or make it a \

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::act::{Act, Did};
 use super::caller::Actor;
 use super::idempotency::{Attempt, Begun, Once};
+use super::policy;
 use super::refusal::{Kind, Refusal};
 use super::scopes::require_known;
 use super::{Management, Minted, to_its_end};
@@ -96,6 +97,7 @@ async fn create_now(
     let action = ManagementAction::ApiKeysCreate;
     let mut act = Act::begin(management, actor, organization, action).await?;
     let (key, secret) = insert(management, &mut act, new, minted).await?;
+    policy::require(&mut act, None, &key).await?;
     attempt.settle(&mut act, &key.id.to_string()).await?;
     let did = Did {
         action: "api_key.create",

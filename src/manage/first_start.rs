@@ -26,14 +26,8 @@ use crate::store::changes::Change;
 pub async fn ensure_operator(management: &Arc<Management>) -> Result<(), Refusal> {
     let id = OrganizationId::operator();
     if management.store.organization(&id).await?.is_none() {
-        let organization = Organization {
-            id: id.clone(),
-            name: Name::new("Operator").expect("a short, visible text"),
-            created_at: management.clock.now(),
-            suspended_at: None,
-            bootstrapped_at: None,
-            management_key: None,
-        };
+        let name = Name::new("Operator").expect("a short, visible text");
+        let organization = Organization::new(id.clone(), name, management.clock.now());
         match Act::begin_new(management, &Actor::CommandLine, &organization).await {
             Ok(act) => {
                 act.commit(Did {

@@ -9,6 +9,7 @@ use crate::credentials::gate::Overloaded;
 use crate::credentials::issuers::IssuerError;
 use crate::crypto::jose::trust::TokenError;
 use crate::domain::management::ManagementAction;
+use crate::domain::policy::{Looser, Violation};
 use crate::domain::scope::Scope;
 use crate::domain::signing_key::Algorithm;
 use crate::domain::timestamp::Timestamp;
@@ -58,6 +59,15 @@ pub enum Refusal {
     /// A bootstrap's management key would be more than whoever bootstraps.
     #[error("the management key would be more than its maker: {0}")]
     BootstrapExceeds(Excess),
+    /// A key would break the policy of its organization.
+    #[error("{}: {}", .0.rule.as_str(), .0.why)]
+    Policy(Violation),
+    /// A key that is to be given back, as it is, breaks the policy of its organization.
+    #[error("the key breaks {}: {}", .0.rule.as_str(), .0.why)]
+    TargetBreaksPolicy(Violation),
+    /// An organization's own policy would be looser than the operator's.
+    #[error("{} is looser than the operator's {}", .0.rule.as_str(), .0.bound)]
+    LooserPolicy(Looser),
     /// The key was revoked, for good.
     #[error("the key is revoked")]
     KeyRevoked,
@@ -144,6 +154,14 @@ pub enum Excess {
 }
 
 impl Refusal {
+    /// The same of a key that is there: it is not the request that holds what is at fault.
+    pub(super) fn of_target(self) -> Self {
+        match self {
+            Self::Policy(violation) => Self::TargetBreaksPolicy(violation),
+            other => other,
+        }
+    }
+
     /// A field's value is not acceptable.
     pub(super) fn invalid(pointer: &'static str, why: impl std::fmt::Display) -> Self {
         Self::Invalid {

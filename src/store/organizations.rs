@@ -3,6 +3,7 @@
 use super::Store;
 use super::engine::sql;
 use super::error::{StoreError, corrupt};
+use super::policy;
 use super::write::Write;
 use crate::domain::organization::{Organization, OrganizationId};
 use crate::domain::secret::KeyId;
@@ -35,6 +36,9 @@ pub(super) struct OrganizationRow {
     suspended_at: Option<i64>,
     bootstrapped_at: Option<i64>,
     management_key_id: Option<String>,
+    operator_policy: String,
+    policy: String,
+    revision: i64,
 }
 
 impl Store {
@@ -48,7 +52,8 @@ impl Store {
     ) -> Result<Option<Organization>, StoreError> {
         sql!(
             optional OrganizationRow, self.reader(),
-            "SELECT id, name, created_at, suspended_at, bootstrapped_at, management_key_id
+            "SELECT id, name, created_at, suspended_at, bootstrapped_at, management_key_id,
+                    operator_policy, policy, revision
              FROM organizations WHERE id = $1",
             id.as_str()
         )?
@@ -67,7 +72,8 @@ impl Store {
     ) -> Result<Page<Organization>, StoreError> {
         let rows = sql!(
             all OrganizationRow, self.reader(),
-            "SELECT id, name, created_at, suspended_at, bootstrapped_at, management_key_id
+            "SELECT id, name, created_at, suspended_at, bootstrapped_at, management_key_id,
+                    operator_policy, policy, revision
              FROM organizations WHERE id > $1 ORDER BY id LIMIT $2",
             after.map_or("", OrganizationId::as_str), i64::from(limit) + 1
         )?;
@@ -80,16 +86,18 @@ impl Store {
 }
 
 impl Write {
-    /// Gives the organization another name.
+    /// Stores the name, the policies and the revision of the organization as they have become.
     ///
     /// # Errors
     /// When the database is unavailable.
-    pub async fn rename_organization(&mut self, name: &Name) -> Result<(), StoreError> {
-        let id = self.organization().id.clone();
+    pub async fn save_organization(&mut self, after: &Organization) -> Result<(), StoreError> {
+        let json = |policy| serde_json::to_string(policy).expect("policies are JSON");
         sql!(
             run self.on(),
-            "UPDATE organizations SET name = $2 WHERE id = $1",
-            id.as_str(), name.as_str()
+            "UPDATE organizations SET name = $2, operator_policy = $3, policy = $4, revision = $5
+             WHERE id = $1",
+            after.id.as_str(), after.name.as_str(), json(&after.operator_policy),
+            json(&after.policy), after.revision
         )?;
         Ok(())
     }
@@ -171,6 +179,9 @@ impl TryFrom<OrganizationRow> for Organization {
                 .map(|id| id.parse())
                 .transpose()
                 .map_err(|_| wrong("management_key_id"))?,
+            operator_policy: policy::parse(&row.operator_policy)?,
+            policy: policy::parse(&row.policy)?,
+            revision: row.revision,
         })
     }
 }

@@ -79,7 +79,7 @@ impl Store {
             "UPDATE organizations SET audit_sequence = audit_sequence + 1
              WHERE id = $1
              RETURNING id, name, created_at, suspended_at, bootstrapped_at, management_key_id,
-                       audit_sequence, audit_mac",
+                       operator_policy, policy, revision, audit_sequence, audit_mac",
             id.as_str()
         )?;
         let Some(locked) = locked else {
@@ -221,14 +221,7 @@ mod tests {
     /// Creates an organization with an audit entry of some size.
     async fn create(store: &Store, id: &str) -> Result<(), StoreError> {
         let now = Timestamp::from_unix(1_000).unwrap();
-        let new = Organization {
-            id: id.parse().unwrap(),
-            name: Name::new(id).unwrap(),
-            created_at: now,
-            suspended_at: None,
-            bootstrapped_at: None,
-            management_key: None,
-        };
+        let new = Organization::new(id.parse().unwrap(), Name::new(id).unwrap(), now);
         let event = Event {
             at: now,
             actor: "command line".to_owned(),

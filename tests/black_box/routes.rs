@@ -38,6 +38,8 @@ roles.write          DELETE /v1/roles/{role}
 roles.read           GET    /v1/scopes
 roles.write          PUT    /v1/scopes/{action}                                        {"description":"D"}
 roles.write          DELETE /v1/scopes/{action}
+organization.read    GET    /v1/organization
+organization.write   PATCH  /v1/organization                               {"name":"N"}
 organizations.read   GET    /v1/organizations
 organizations.write  POST   /v1/organizations                              {"id":"new"}
 organizations.read   GET    /v1/organizations/{org}

@@ -22,9 +22,13 @@ async fn organizations_over_the_wire(server: Server) {
     {
       "bootstrapped_at": null,
       "created_at": "[now]",
+      "effective_policy": {},
       "id": "acme",
       "issuer": "{base}/orgs/acme",
       "name": "Acme",
+      "operator_policy": {},
+      "policy": {},
+      "revision": 1,
       "status": "active",
       "suspended_at": null
     }
@@ -42,9 +46,13 @@ async fn organizations_over_the_wire(server: Server) {
     {
       "bootstrapped_at": "[now-60s]",
       "created_at": "[now-60s]",
+      "effective_policy": {},
       "id": "acme",
       "issuer": "{base}/orgs/acme",
       "name": "Acme, Inc.",
+      "operator_policy": {},
+      "policy": {},
+      "revision": 2,
       "status": "active",
       "suspended_at": null
     }
@@ -58,9 +66,13 @@ async fn organizations_over_the_wire(server: Server) {
     {
       "bootstrapped_at": "[now-60s]",
       "created_at": "[now-60s]",
+      "effective_policy": {},
       "id": "acme",
       "issuer": "{base}/orgs/acme",
       "name": "Acme, Inc.",
+      "operator_policy": {},
+      "policy": {},
+      "revision": 2,
       "status": "suspended",
       "suspended_at": "[now]"
     }
@@ -76,9 +88,13 @@ async fn organizations_over_the_wire(server: Server) {
         {
           "bootstrapped_at": "[now-60s]",
           "created_at": "[now-60s]",
+          "effective_policy": {},
           "id": "acme",
           "issuer": "{base}/orgs/acme",
           "name": "Acme, Inc.",
+          "operator_policy": {},
+          "policy": {},
+          "revision": 2,
           "status": "suspended",
           "suspended_at": "[now]"
         }
@@ -156,9 +172,13 @@ async fn bootstraps_over_the_wire(server: Server) {
       "organization": {
         "bootstrapped_at": "[now]",
         "created_at": "[now]",
+        "effective_policy": {},
         "id": "acme",
         "issuer": "{base}/orgs/acme",
         "name": "acme",
+        "operator_policy": {},
+        "policy": {},
+        "revision": 1,
         "status": "active",
         "suspended_at": null
       },

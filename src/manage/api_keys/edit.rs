@@ -13,6 +13,7 @@ use crate::domain::secret::KeyId;
 use crate::domain::timestamp::Timestamp;
 use crate::manage::act::{Act, Did};
 use crate::manage::caller::Actor;
+use crate::manage::policy;
 use crate::manage::refusal::{Kind, Refusal};
 use crate::manage::scopes::require_known;
 use crate::manage::usage::write_down;
@@ -199,6 +200,7 @@ async fn prepare(
     require_grant(act, &before, &after)?;
     require_known(act, &before.scopes, &after.scopes).await?;
     require_short_tokens(management, &after)?;
+    policy::require(act, Some(&before), &after).await?;
     after.revision += 1;
     Ok((before, after))
 }

@@ -10,6 +10,7 @@ use crate::domain::organization::OrganizationId;
 use crate::domain::secret::KeyId;
 use crate::manage::act::{Act, Did};
 use crate::manage::caller::Actor;
+use crate::manage::policy;
 use crate::manage::refusal::{Kind, Refusal};
 use crate::manage::{Management, to_its_end};
 use crate::store::changes::Change;
@@ -66,6 +67,11 @@ async fn set_disabled(
                 .map_err(Refusal::TargetExceeds)?;
         }
         key.disabled_at = disabled.then_some(act.now);
+        if !disabled {
+            policy::require(&mut act, None, &key)
+                .await
+                .map_err(Refusal::of_target)?;
+        }
         key.revision += 1;
         act.write.save_api_key(&key).await?;
         act.commit(Did {

@@ -1,11 +1,15 @@
 //! What is needed to decide about a key that was presented.
 
+use std::sync::Arc;
+
 use super::row::{ApiKeyRow, columns, secrets};
 use crate::domain::api_key::ApiKey;
+use crate::domain::policy::Effective;
 use crate::domain::secret::KeyId;
 use crate::store::Store;
 use crate::store::engine::{Engine, sql};
 use crate::store::error::StoreError;
+use crate::store::policy::effective;
 use crate::store::write::Write;
 
 /// A key, the hashes of its secrets, and what of its organization decides about it.
@@ -15,6 +19,8 @@ pub struct StoredCredential {
     pub key: ApiKey,
     /// Whether its organization is suspended.
     pub organization_suspended: bool,
+    /// The policy of its organization, if that has one.
+    pub policy: Option<Arc<Effective>>,
     /// The PHC string of its secret.
     pub hash: String,
     /// The PHC string of the secret that a rotation replaced, if it may still count.
@@ -26,6 +32,8 @@ struct CredentialRow {
     #[sqlx(flatten)]
     key: ApiKeyRow,
     suspended_at: Option<i64>,
+    operator_policy: String,
+    policy: String,
     hash: String,
     ending_hash: Option<String>,
 }
@@ -62,7 +70,8 @@ impl Write {
 macro_rules! credential {
     ($($end:literal)?) => {
         concat!(
-            "SELECT ", columns!(), ", o.suspended_at, s.hash, e.hash AS ending_hash
+            "SELECT ", columns!(), ", o.suspended_at, o.operator_policy, o.policy,
+             s.hash, e.hash AS ending_hash
              FROM api_keys k
              JOIN organizations o ON o.id = k.organization_id ", secrets!(), "
              WHERE k.id = $1"
@@ -81,6 +90,7 @@ impl TryFrom<CredentialRow> for StoredCredential {
         Ok(Self {
             key: row.key.try_into()?,
             organization_suspended: row.suspended_at.is_some(),
+            policy: effective(&row.operator_policy, &row.policy)?,
             hash: row.hash,
             ending_hash: row.ending_hash,
         })
