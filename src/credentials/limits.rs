@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_whole_limit_can_be_spent_at_once_and_nothing_more() {
-        let start = Duration::from_secs(1_800_000_000);
+        let start = Duration::from_secs(1_800_000_001);
         for limit in [
             limit(1, 1),
             limit(999_999, 1),
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(passed(&limits, limit(5, 60), now, 9), 5);
         assert_eq!(passed(&limits, limit(8, 60), now, 9), 3);
         assert_eq!(passed(&limits, limit(5, 60), now, 9), 0);
-        let later = now + Duration::from_secs(60);
+        let later = now + Duration::from_mins(1);
         assert_eq!(passed(&limits, limit(5, 60), later, 9), 5);
         assert_eq!(passed(&limits, limit(2, 60), later, 9), 0);
     }

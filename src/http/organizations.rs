@@ -1,95 +1,26 @@
 //! `/v1/organizations`, the operator's, and `/v1/organization`, the caller's own.
 
+mod body;
+mod view;
+
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
 
 use super::query::Query;
 use super::reach::{Answer, Reach};
 use super::{conditional, idempotency, json};
 use crate::app::App;
-use crate::domain::issuer::{BaseUrl, Issuer};
 use crate::domain::management::ManagementAction;
-use crate::domain::organization::{ChosenOrganizationId, Organization, OrganizationId};
-use crate::domain::policy::{Policy, PolicyEdit, Rule};
-use crate::domain::text::Name;
-use crate::domain::timestamp::Timestamp;
+use crate::domain::organization::{Organization, OrganizationId};
 use crate::manage::organizations::{self as manage, OrganizationEdit, Side};
-use crate::manage::policy::Breaches;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewOrganizationBody {
-    #[serde(default, deserialize_with = "json::present")]
-    id: Option<ChosenOrganizationId>,
-    #[serde(default, deserialize_with = "json::present")]
-    name: Option<Name>,
-}
+use body::{EditBody, NewOrganizationBody, OwnEditBody};
+use view::EditedView;
 
-/// What an organization may edit of itself, as a merge patch (RFC 7396). A name cannot be removed,
-/// so `null` is refused; rules can.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OwnEditBody {
-    #[serde(default, deserialize_with = "json::present")]
-    name: Option<Name>,
-    #[serde(default, deserialize_with = "json::object")]
-    policy: Option<PolicyEdit>,
-}
-
-/// What the operator may edit.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EditBody {
-    #[serde(default, deserialize_with = "json::present")]
-    name: Option<Name>,
-    #[serde(default, deserialize_with = "json::object")]
-    policy: Option<PolicyEdit>,
-    #[serde(default, deserialize_with = "json::object")]
-    operator_policy: Option<PolicyEdit>,
-}
-
-/// An organization, as itself and the operator see it.
-#[derive(Serialize)]
-pub struct OrganizationView<'a> {
-    id: &'a OrganizationId,
-    name: &'a Name,
-    status: &'static str,
-    issuer: String,
-    created_at: Timestamp,
-    bootstrapped_at: Option<Timestamp>,
-    suspended_at: Option<Timestamp>,
-    policy: &'a Policy,
-    operator_policy: &'a Policy,
-    /// The stricter of both, rule by rule.
-    effective_policy: Policy,
-    revision: i64,
-}
-
-#[derive(Serialize)]
-struct EditedView<'a> {
-    #[serde(flatten)]
-    organization: OrganizationView<'a>,
-    #[serde(flatten)]
-    breaches: Option<BreachesView>,
-}
-
-/// Active keys that the policy finds in breach now, and does not end.
-#[derive(Serialize)]
-struct BreachesView {
-    violations: Vec<BreachView>,
-    /// Whether all active keys were looked at.
-    violations_complete: bool,
-}
-
-#[derive(Serialize)]
-struct BreachView {
-    rule: Rule,
-    keys: u64,
-}
+pub use view::OrganizationView;
 
 /// `POST`: creates one.
 pub async fn create(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
@@ -183,40 +114,6 @@ pub async fn suspend(State(app): State<Arc<App>>, reach: Reach, request: Request
 /// `POST …/resume`.
 pub async fn resume(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
     set_suspended(&app, &reach, request, false).await
-}
-
-impl<'a> OrganizationView<'a> {
-    /// The organization as it is.
-    #[must_use]
-    pub fn of(organization: &'a Organization, base: &BaseUrl) -> Self {
-        Self {
-            id: &organization.id,
-            name: &organization.name,
-            status: if organization.suspended_at.is_some() {
-                "suspended"
-            } else {
-                "active"
-            },
-            issuer: Issuer::Organization(organization.id.clone()).name(base),
-            created_at: organization.created_at,
-            bootstrapped_at: organization.bootstrapped_at,
-            suspended_at: organization.suspended_at,
-            policy: &organization.policy,
-            operator_policy: &organization.operator_policy,
-            effective_policy: organization.effective_policy().rules,
-            revision: organization.revision,
-        }
-    }
-}
-
-impl From<Breaches> for BreachesView {
-    fn from(breaches: Breaches) -> Self {
-        let keys = breaches.keys.into_iter();
-        Self {
-            violations: keys.map(|(rule, keys)| BreachView { rule, keys }).collect(),
-            violations_complete: breaches.complete,
-        }
-    }
 }
 
 async fn show_from(app: &App, reach: &Reach, side: Side) -> Answer {

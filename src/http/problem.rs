@@ -13,7 +13,7 @@ use super::body::BodyError;
 use super::request_id;
 use crate::app::App;
 use crate::credentials::Denied;
-use crate::domain::policy::Rule;
+use crate::domain::policy::{Looser, Rule, Violation};
 use crate::domain::secret::redact;
 use crate::domain::timestamp::Timestamp;
 use crate::manage::refusal::{Excess, Refusal};
@@ -30,7 +30,7 @@ pub struct Problem {
     /// The JSON pointer of the field at fault (RFC 6901).
     pointer: Option<String>,
     /// The rule of a policy that refuses.
-    rule: Option<&'static str>,
+    rule: Option<Rule>,
     /// The RFC 6750 §3 challenge.
     challenge: Option<String>,
     retry_after: Option<u8>,
@@ -46,7 +46,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pointer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rule: Option<&'a str>,
+    rule: Option<Rule>,
     request_id: &'a str,
 }
 
@@ -174,10 +174,28 @@ impl Problem {
         )
     }
 
+    fn breaks_policy(broken: Violation) -> Self {
+        let pointer = broken.rule.pointer_in_key();
+        Self::policy_violation(broken.rule, pointer, broken.why)
+    }
+
+    fn target_breaks_policy(broken: &Violation) -> Self {
+        let why = format!("as this key is, it cannot be given back: {}", broken.why);
+        Self::policy_violation(broken.rule, None, why)
+    }
+
+    fn looser_policy(looser: &Looser) -> Self {
+        let why = format!(
+            "the operator's policy says {}: be as strict or stricter, or leave the rule out",
+            looser.bound
+        );
+        Self::policy_violation(looser.rule, Some(looser.rule.pointer()), why)
+    }
+
     fn policy_violation(rule: Rule, pointer: Option<&str>, detail: impl Into<String>) -> Self {
         Self {
             pointer: pointer.map(str::to_owned),
-            rule: Some(rule.as_str()),
+            rule: Some(rule),
             ..Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "policy_violation",
@@ -359,21 +377,9 @@ impl From<Refusal> for Problem {
             },
             Refusal::TargetExceeds(excess) => Self::target_exceeds(&excess),
             Refusal::BootstrapExceeds(excess) => Self::bootstrap_exceeds(&excess),
-            Refusal::Policy(broken) => {
-                let pointer = broken.rule.pointer_in_key();
-                Self::policy_violation(broken.rule, pointer, broken.why)
-            }
-            Refusal::TargetBreaksPolicy(broken) => {
-                let why = format!("as this key is, it cannot be given back: {}", broken.why);
-                Self::policy_violation(broken.rule, None, why)
-            }
-            Refusal::LooserPolicy(looser) => {
-                let why = format!(
-                    "the operator's policy says {}: be as strict or stricter, or leave the rule out",
-                    looser.bound
-                );
-                Self::policy_violation(looser.rule, Some(looser.rule.pointer()), why)
-            }
+            Refusal::Policy(broken) => Self::breaks_policy(broken),
+            Refusal::TargetBreaksPolicy(broken) => Self::target_breaks_policy(&broken),
+            Refusal::LooserPolicy(looser) => Self::looser_policy(&looser),
             Refusal::KeyRevoked => Self::conflict(
                 "key_revoked",
                 "this key was revoked, and that is for good: create another",

@@ -46,6 +46,7 @@ mod metadata;
 mod networks;
 mod organizations;
 mod policy;
+mod policy_of_keys;
 mod policy_of_tokens;
 mod presenting;
 mod problems;
