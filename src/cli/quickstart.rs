@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{Failure, serve};
 use crate::app::App;
-use crate::domain::api_key::{ApiKey, NewApiKey, StatusFilter};
+use crate::domain::api_key::{ApiKey, KeyFilter, KeyOrder, NewApiKey, Search};
 use crate::domain::network::NetworkSet;
 use crate::domain::organization::{ChosenOrganizationId, OrganizationId};
 use crate::domain::role::RoleNames;
@@ -87,8 +87,13 @@ async fn prepare(app: &Arc<App>, new_key: bool) -> Result<Ready, Refusal> {
     .await?;
 
     if !new_key {
-        let active = StatusFilter::Active;
-        let page = api_keys::list(management, &actor, &id, active, None, 100).await?;
+        let search = Search::new(KEY_NAME).expect("a short, visible text");
+        let filter = KeyFilter {
+            search: Some(search),
+            ..KeyFilter::default()
+        };
+        let newest = KeyOrder::Newest;
+        let page = api_keys::list(management, &actor, &id, &filter, newest, None, 100).await?;
         let earlier = page
             .rows
             .into_iter()

@@ -3,6 +3,8 @@
 mod edit;
 mod effect;
 mod expiry;
+mod filter;
+mod order;
 mod rotation;
 mod status;
 
@@ -18,6 +20,8 @@ use super::timestamp::Timestamp;
 pub use edit::{ApiKeyEdit, MetadataEdit};
 pub use effect::{Because, Effect, Recorded};
 pub use expiry::{AlreadyPast, Days, Expiry, NOTICES, next_notice};
+pub use filter::{KeyFilter, Maker, MakerError, Makers, Search};
+pub use order::{KeyOrder, Position, SortValue};
 pub use rotation::OverlapSpan;
 pub use status::{Revocation, RevokeReason, Status, StatusFilter};
 

@@ -113,6 +113,26 @@ impl Metadata {
         Ok(())
     }
 
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Names and values, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether every entry of `other` is here too, with the same value.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        let here = |(name, value)| self.0.get(name) == Some(value);
+        other.0.iter().all(here)
+    }
+
     /// Removes one entry, if it is there.
     pub fn remove(&mut self, name: &str) {
         self.0.remove(name.trim());

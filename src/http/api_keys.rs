@@ -2,6 +2,7 @@
 
 mod body;
 mod dry_run;
+mod list_query;
 mod rotate;
 mod view;
 
@@ -12,16 +13,17 @@ use axum::http::{StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
 
-use super::query::{self, Query};
+use super::query;
 use super::reach::{Answer, Reach};
 use super::{conditional, idempotency, json};
 use crate::app::App;
-use crate::domain::api_key::{ApiKey, StatusFilter};
+use crate::domain::api_key::ApiKey;
 use crate::domain::management::ManagementAction;
 use crate::manage::api_keys::{self as manage, Created, Edited};
 
 use body::{EditBody, NewKeyBody, RevokeBody};
 use dry_run::DryRunView;
+use list_query::ListQuery;
 
 pub use rotate::{finish as finish_rotation, rotate};
 pub use view::{KeyView, OneSight, WarningView};
@@ -75,30 +77,22 @@ pub async fn create(State(app): State<Arc<App>>, reach: Reach, request: Request)
 /// `GET` of the collection.
 pub async fn list(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
     reach.require(ManagementAction::ApiKeysRead)?;
-    let query = Query::parse(request.uri(), &["status"]).map_err(|why| reach.refuse(why))?;
-    let after = query.after().map_err(|why| reach.refuse(why))?;
-    let status = query
-        .word(
-            "status",
-            &StatusFilter::ALL.map(|status| (status.as_str(), status)),
-        )
-        .map_err(|why| reach.refuse(why))?;
+    let query = ListQuery::parse(request.uri()).map_err(|why| reach.refuse(why))?;
     let page = manage::list(
         &app.management,
         &reach.actor,
         &reach.organization,
-        status.unwrap_or_default(),
-        after,
-        query.limit(),
+        &query.filter,
+        query.order,
+        query.after,
+        query.limit,
     )
     .await
     .map_err(|why| reach.refuse_act(why))?;
     let now = app.mint.clock.now();
-    let next = page.rows.last().filter(|_| page.more).map(|key| key.id);
-    let data: Vec<_> = page.rows.iter().map(|key| KeyView::of(key, now)).collect();
     let list = json::List {
-        data,
-        next_cursor: next,
+        data: page.rows.iter().map(|key| KeyView::of(key, now)).collect(),
+        next_cursor: page.next.as_ref().map(list_query::cursor),
     };
     Ok(json::answer(StatusCode::OK, &list))
 }

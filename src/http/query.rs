@@ -27,7 +27,18 @@ impl<'a> Query<'a> {
     /// # Errors
     /// 422 for anything else, for a parameter that is repeated or empty, or a limit out of range.
     pub fn parse(uri: &'a Uri, filters: &[&'static str]) -> Result<Self, Problem> {
-        Self::read(uri, || PAGING.iter().chain(filters).copied())
+        Self::of(pairs(uri), filters)
+    }
+
+    /// The same of what somebody else has looked through already.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn of(
+        pairs: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
+        filters: &[&'static str],
+    ) -> Result<Self, Problem> {
+        Self::read(pairs, || PAGING.iter().chain(filters).copied())
     }
 
     /// Reads what `names` names, for what is no list.
@@ -35,15 +46,15 @@ impl<'a> Query<'a> {
     /// # Errors
     /// As [`Query::parse`].
     pub fn options(uri: &'a Uri, names: &[&'static str]) -> Result<Self, Problem> {
-        Self::read(uri, || names.iter().copied())
+        Self::read(pairs(uri), || names.iter().copied())
     }
 
     fn read<N: Iterator<Item = &'static str>>(
-        uri: &'a Uri,
+        pairs: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
         known: impl Fn() -> N,
     ) -> Result<Self, Problem> {
         let mut given: Vec<(&'static str, Cow<'a, str>)> = Vec::new();
-        for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        for (name, value) in pairs {
             let Some(name) = known().find(|known| *known == name) else {
                 let known: Vec<_> = known().collect();
                 let known = known.join(", ");
@@ -136,21 +147,14 @@ impl<'a> Query<'a> {
 /// # Errors
 /// 422 for any other parameter, and any other word than `true` and `false`.
 pub fn dry_run(uri: &Uri) -> Result<bool, Problem> {
-    let mut asked = None;
-    for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-        if name != "dry_run" {
-            return Err(refuse("unknown query parameter; known here: dry_run"));
-        }
-        let word = match &*value {
-            "true" => true,
-            "false" => false,
-            _ => return Err(refuse("write dry_run as true or false")),
-        };
-        if asked.replace(word).is_some() {
-            return Err(refuse("dry_run is given more than once"));
-        }
-    }
+    let words = [("true", true), ("false", false)];
+    let asked = Query::options(uri, &["dry_run"])?.word("dry_run", &words)?;
     Ok(asked.unwrap_or(false))
+}
+
+/// The parameters of a query string, as they come.
+pub fn pairs(uri: &Uri) -> form_urlencoded::Parse<'_> {
+    form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
 }
 
 /// A query parameter that is not acceptable.

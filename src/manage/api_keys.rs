@@ -1,6 +1,7 @@
-//! API keys: created, shown, listed; edited, switched, rotated and ended in files of their own.
+//! API keys: created and shown; listed, edited, switched, rotated and ended in files of their own.
 
 mod edit;
+mod list;
 mod revoke;
 mod rotate;
 mod switch;
@@ -18,7 +19,7 @@ use super::refusal::{Kind, Refusal};
 use super::scopes::require_known;
 use super::{Management, Minted, to_its_end};
 use crate::crypto::fingerprint;
-use crate::domain::api_key::{ApiKey, NewApiKey, StatusFilter, next_notice};
+use crate::domain::api_key::{ApiKey, NewApiKey, next_notice};
 use crate::domain::claims::{KeyClaims, MAX_TOKEN, longest_token};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
@@ -27,9 +28,9 @@ use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{ApiKeySecret, KeyId};
 use crate::store::api_keys::NewSecret;
 use crate::store::changes::Change;
-use crate::store::organizations::Page;
 
 pub use edit::{Edited, Foreseen, Precondition, edit, foresee};
+pub use list::list;
 pub(super) use revoke::end;
 pub use revoke::revoke;
 pub(super) use rotate::end_before;
@@ -158,27 +159,6 @@ pub async fn show(
     management.require_organization(actor, organization).await?;
     let found = management.store.api_key(organization, id).await?;
     found.ok_or(Refusal::NotFound(Kind::ApiKey))
-}
-
-/// A page of an organization's keys, newest first.
-///
-/// # Errors
-/// See [`Refusal`].
-pub async fn list(
-    management: &Management,
-    actor: &Actor,
-    organization: &OrganizationId,
-    status: StatusFilter,
-    after: Option<KeyId>,
-    limit: u8,
-) -> Result<Page<ApiKey>, Refusal> {
-    actor.require(ManagementAction::ApiKeysRead)?;
-    management.require_organization(actor, organization).await?;
-    let now = management.clock.now();
-    Ok(management
-        .store
-        .api_keys(organization, status, now, after, limit)
-        .await?)
 }
 
 /// Writes a new key into an act, within the authority of whoever acts.

@@ -112,7 +112,7 @@ async fn keys_that_come_and_go_between_pages_disturb_none(server: Server) {
         // New keys come before the first page; the very key of the cursor is revoked, and one
         // that was not shown yet.
         make(&server, &acme, 2).await;
-        revoke(&server, &acme, &next).await;
+        revoke(&server, &acme, seen.last().unwrap()).await;
         if let Some(unseen) = old.iter().find(|&id| !seen.contains(id)) {
             revoke(&server, &acme, unseen).await;
             gone.push(unseen.clone());
@@ -131,9 +131,10 @@ async fn a_list_holds_no_key_of_another_organization(server: Server) {
     make(&server, &acme, 3).await;
     let theirs = make(&server, &other, 1).await;
     // Not even with a cursor of the other's.
+    let cursor = page(&server, &acme, "?limit=1").await.next.unwrap();
     for query in [
         "?status=all".to_owned(),
-        format!("?status=all&cursor={}", acme.id),
+        format!("?status=all&cursor={cursor}"),
     ] {
         let listed = page(&server, &other, &query).await.ids;
         assert!(
@@ -168,6 +169,33 @@ async fn what_a_list_does_not_know_is_refused(server: Server) {
         "status=Active",
         "status=deleted",
         "status=all&status=all",
+        "sort=",
+        "sort=id",
+        "search=",
+        "search=%20",
+        "search=a%00b",
+        "external_id=",
+        "role=A",
+        "role=a&role=b",
+        "scope=",
+        "scope=a%20b",
+        "scope=a..b",
+        "created_by=key_1",
+        "created_by=Operator",
+        "created_by=operator:key_00000000000000000000000001",
+        "expires_before=tomorrow",
+        "metadata=a",
+        "metadata[]=a",
+        "metadata[a=b",
+        "metadata[a]=",
+        "metadata[a]=b&metadata[a]=b",
+        "metadata[a]=b&metadata%5Ba%5D=c",
+        "transitive=true",
+        "include_creator=true",
+        // Cursors of other making: no JSON, no place, a name that is none.
+        "cursor=e30",
+        "cursor=WyItY3JlYXRlZF9hdCJd",
+        "sort=name&cursor=WyJuYW1lIiwiXHUwMDAwIiwia2V5XzAxQVJaM05ERUtUU1Y0UlJGRlE2OUc1RkFWIl0",
         "page=2",
         "offset=1",
         "Limit=1",
@@ -192,7 +220,31 @@ async fn what_a_list_does_not_know_is_refused(server: Server) {
         let refused = server.operate(Method::GET, &path, Value::Null).await;
         refused.refuses(422, "invalid_query");
     }
-    // A cursor of a key that is nobody's is a place in the order all the same.
-    let first = page(&server, &acme, "?cursor=key_7ZZZZZZZZZZZZZZZZZZZZZZZZZ").await;
-    assert_eq!(first.ids, [acme.id]);
+    // A cursor is of one order.
+    let first = page(&server, &acme, "?limit=1&sort=created_at").await;
+    assert_eq!(first.next, None, "there is one key");
+    server.key_with(&acme, &["a"]).await;
+    let sorts = [
+        "created_at",
+        "-created_at",
+        "name",
+        "-name",
+        "expires_at",
+        "-expires_at",
+    ];
+    for sort in sorts {
+        let first = page(&server, &acme, &format!("?limit=1&sort={sort}")).await;
+        let cursor = first.next.unwrap();
+        for other in sorts {
+            let path = format!("/v1/api-keys?sort={other}&cursor={cursor}");
+            let reply = server
+                .call(&acme.secret, Method::GET, &path, Value::Null)
+                .await;
+            if other == sort {
+                reply.expect(StatusCode::OK);
+            } else {
+                reply.refuses(422, "invalid_query");
+            }
+        }
+    }
 }

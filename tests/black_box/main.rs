@@ -63,7 +63,6 @@ mod roles;
 mod rotation;
 mod rotation_load;
 mod routes;
-mod routes;
 mod scope_catalogue;
 mod self_revocation;
 mod start;

@@ -178,10 +178,11 @@ async fn a_policy_counts_on_every_node() {
     let exchange = async || {
         let asked = Exchange {
             issuer: &Issuer::Deployment,
-            secret: ApiKeySecret::parse(&acme.secret).unwrap(),
+            secret: Some(ApiKeySecret::parse(&acme.secret).unwrap()),
             scope: AskedScope::Everything,
             resources: vec![],
             address: Some([127, 0, 0, 1].into()),
+            user_agent: None,
         };
         node.mint
             .exchange(asked, &mut None)

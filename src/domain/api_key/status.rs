@@ -19,7 +19,8 @@ pub enum Status {
 }
 
 /// Which keys of an organization a list is to show.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StatusFilter {
     /// Those that are of use now.
     #[default]
@@ -30,6 +31,8 @@ pub enum StatusFilter {
     Expired,
     /// Those ended for good.
     Revoked,
+    /// Those not ended for good: in use, or such as could be brought back.
+    Unrevoked,
     /// All.
     All,
 }
@@ -73,11 +76,12 @@ impl Status {
 
 impl StatusFilter {
     /// Every filter, once.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Active,
         Self::Disabled,
         Self::Expired,
         Self::Revoked,
+        Self::Unrevoked,
         Self::All,
     ];
 
@@ -89,7 +93,21 @@ impl StatusFilter {
             Self::Disabled => "disabled",
             Self::Expired => "expired",
             Self::Revoked => "revoked",
+            Self::Unrevoked => "unrevoked",
             Self::All => "all",
+        }
+    }
+
+    /// Whether a key in this state is meant.
+    #[must_use]
+    pub fn holds(self, status: Status) -> bool {
+        match self {
+            Self::Active => status == Status::Active,
+            Self::Disabled => status == Status::Disabled,
+            Self::Expired => status == Status::Expired,
+            Self::Revoked => status == Status::Revoked,
+            Self::Unrevoked => status != Status::Revoked,
+            Self::All => true,
         }
     }
 }
