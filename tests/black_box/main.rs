@@ -10,6 +10,7 @@
 mod support;
 
 mod api_key_edits;
+mod api_key_filters;
 mod api_key_lists;
 mod api_keys;
 mod audit;

@@ -16,6 +16,7 @@ pub mod crowd;
 pub mod database;
 pub mod forged;
 pub mod left_out;
+pub mod many_keys;
 pub mod postgres;
 pub mod process;
 pub mod raw;

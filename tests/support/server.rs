@@ -170,6 +170,24 @@ impl Place {
         }
     }
 
+    /// How PostgreSQL would run a query, asked on one connection after `before`.
+    pub async fn explain(&self, before: &str, explain: &str) -> String {
+        use sqlx::{AssertSqlSafe, Connection};
+        let mut connection = sqlx::PgConnection::connect(&self.database_url())
+            .await
+            .unwrap();
+        let before = sqlx::raw_sql(AssertSqlSafe(before.to_owned()));
+        before.execute(&mut connection).await.unwrap();
+        let rows = sqlx::raw_sql(AssertSqlSafe(explain.to_owned()))
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        let line = |row: &sqlx::postgres::PgRow| sqlx::Row::get::<String, _>(row, 0);
+        let lines: Vec<_> = rows.iter().map(line).collect();
+        connection.close().await.unwrap();
+        lines.join("\n")
+    }
+
     pub fn is_sqlite(&self) -> bool {
         matches!(self.database, Database::Sqlite)
     }
