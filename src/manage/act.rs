@@ -121,9 +121,33 @@ impl<'a> Act<'a> {
         }
     }
 
+    /// Adds an audit entry for each of many targets of this act, before the one that it commits
+    /// with.
+    pub(super) async fn record(
+        &mut self,
+        action: &'static str,
+        targets: impl Iterator<Item = (String, Value)>,
+    ) -> Result<(), Refusal> {
+        let events: Vec<_> = targets
+            .map(|(target, details)| self.event(action, target, details))
+            .collect();
+        let chain = &self.management.crypto.audit;
+        Ok(self.write.record(events, chain).await?)
+    }
+
     /// Commits, and raises the generations before anybody is answered: also when the
     /// database did not say whether it committed, for then it may have.
     pub(super) async fn commit(self, did: Did) -> Result<(), Refusal> {
+        let event = self.event(did.action, did.target, did.details);
+        let chain = &self.management.crypto.audit;
+        let committed = self.write.commit(event, chain, &did.changes).await;
+        for change in &did.changes {
+            self.management.generations.raise(change);
+        }
+        Ok(committed?)
+    }
+
+    fn event(&self, action: &'static str, target: String, details: Value) -> Event {
         let (actor, acting_for, address, request_id) = match self.actor {
             Actor::Key(caller) => (
                 if caller.organization == self.write.organization().id {
@@ -137,23 +161,17 @@ impl<'a> Act<'a> {
             ),
             Actor::CommandLine => ("command line".to_owned(), None, None, None),
         };
-        let event = Event {
+        Event {
             at: self.now,
             actor,
             acting_for,
             address,
             request_id,
-            action: did.action,
-            target: did.target,
-            details: did.details,
+            action,
+            target,
+            details,
             salt: random::bytes(),
-        };
-        let chain = &self.management.crypto.audit;
-        let committed = self.write.commit(event, chain, &did.changes).await;
-        for change in &did.changes {
-            self.management.generations.raise(change);
         }
-        Ok(committed?)
     }
 }
 

@@ -1,16 +1,21 @@
 //! The audit log in the database: appended to by acts, read in pages, walked by verifiers.
 
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::Store;
-use super::engine::sql;
+use super::engine::{Engine, sql};
 use super::error::{StoreError, corrupt};
 use super::organizations::Page;
 use super::write::Write;
 use crate::domain::audit::{ActionFilter, Entry, Filter};
+use crate::domain::hex::hex;
 use crate::domain::organization::OrganizationId;
 use crate::domain::text::{ActingFor, Text};
 use crate::domain::timestamp::Timestamp;
+
+/// How many entries are written at a time.
+const BATCH: usize = 1_000;
 
 /// An entry as it is stored, for whoever verifies that it is as it was written.
 #[derive(Debug, sqlx::FromRow)]
@@ -177,25 +182,57 @@ impl Store {
     }
 }
 
+impl AuditRow {
+    /// As [`Write::append`] reads it, column by column.
+    fn to_json(&self) -> Value {
+        let bytes = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(hex);
+        json!([
+            self.sequence,
+            self.at,
+            self.actor,
+            self.acting_for,
+            self.address,
+            self.request_id,
+            self.action,
+            self.target,
+            self.details,
+            bytes(&self.salt),
+            bytes(&self.digest),
+            hex(&self.mac),
+        ])
+    }
+}
+
 impl Write {
-    /// Stores the entry of this act, sealed, as the head of the chain.
-    pub(super) async fn append(&mut self, row: &AuditRow) -> Result<(), StoreError> {
+    /// Stores entries, sealed. Many of them go in one statement, as JSON.
+    pub(super) async fn append(&mut self, rows: &[AuditRow]) -> Result<(), StoreError> {
         let organization = self.organization().id.clone();
-        sql!(
-            run self.on(),
-            "INSERT INTO audit_events
-             (organization_id, sequence, at, actor, acting_for, address, request_id, action,
-              target, details, salt, digest, mac)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-            organization.as_str(), row.sequence, row.at, &row.actor, &row.acting_for,
-            &row.address, &row.request_id, &row.action, &row.target, &row.details, &row.salt,
-            &row.digest, &row.mac
-        )?;
-        sql!(
-            run self.on(),
-            "UPDATE organizations SET audit_mac = $2 WHERE id = $1",
-            organization.as_str(), &row.mac
-        )?;
+        for batch in rows.chunks(BATCH) {
+            let rows: Vec<_> = batch.iter().map(AuditRow::to_json).collect();
+            let on = self.on();
+            let text = match on {
+                Engine::Sqlite(_) => {
+                    "INSERT INTO audit_events
+                     (organization_id, sequence, at, actor, acting_for, address, request_id,
+                      action, target, details, salt, digest, mac)
+                     SELECT $1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4,
+                            value ->> 5, value ->> 6, value ->> 7, value ->> 8,
+                            unhex(value ->> 9), unhex(value ->> 10), unhex(value ->> 11)
+                     FROM json_each($2)"
+                }
+                Engine::Postgres(_) => {
+                    "INSERT INTO audit_events
+                     (organization_id, sequence, at, actor, acting_for, address, request_id,
+                      action, target, details, salt, digest, mac)
+                     SELECT $1, CAST(value ->> 0 AS BIGINT), CAST(value ->> 1 AS BIGINT),
+                            value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
+                            value ->> 7, value ->> 8, decode(value ->> 9, 'hex'),
+                            decode(value ->> 10, 'hex'), decode(value ->> 11, 'hex')
+                     FROM json_array_elements(CAST($2 AS JSON))"
+                }
+            };
+            sql!(run on, text, organization.as_str(), json!(rows).to_string())?;
+        }
         Ok(())
     }
 

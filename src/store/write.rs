@@ -142,6 +142,23 @@ impl Write {
         Ok(())
     }
 
+    /// Adds entries to the chain, in this order, before the one that the act commits with: for
+    /// acts on many things at once.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn record(
+        &mut self,
+        events: Vec<Event>,
+        chain: &hmac::Key,
+    ) -> Result<(), StoreError> {
+        let rows: Vec<_> = events
+            .into_iter()
+            .map(|event| self.next_entry(event, chain))
+            .collect();
+        self.append(&rows).await
+    }
+
     /// Makes the act last: its audit entry is chained to the one before by a MAC, other
     /// nodes are told of `changes`, and all of it commits or none.
     ///
@@ -154,6 +171,28 @@ impl Write {
         chain: &hmac::Key,
         changes: &[Change],
     ) -> Result<(), StoreError> {
+        let row = self.next_entry(event, chain);
+        let organization = self.organization.id.clone();
+        sql!(
+            run self.on(),
+            "UPDATE organizations SET audit_sequence = $2, audit_mac = $3 WHERE id = $1",
+            organization.as_str(), row.sequence, &row.mac
+        )?;
+        self.append(&[row]).await?;
+        if let Engine::Postgres(transaction) = &mut self.transaction {
+            for change in changes {
+                sqlx::query("SELECT pg_notify($1, $2)")
+                    .bind(CHANNEL)
+                    .bind(change.to_string())
+                    .execute(&mut **transaction)
+                    .await?;
+            }
+        }
+        self.transaction.commit().await
+    }
+
+    /// The next entry of the chain, by which the one before cannot be changed.
+    fn next_entry(&mut self, event: Event, chain: &hmac::Key) -> AuditRow {
         let mut details = event.details;
         if self.erased {
             // Who verifies the chain takes an emptied entry for erased if a later one says so.
@@ -174,17 +213,9 @@ impl Write {
             mac: Vec::new(),
         };
         row.seal(self.organization.id.as_str(), chain, &self.previous_mac);
-        self.append(&row).await?;
-        if let Engine::Postgres(transaction) = &mut self.transaction {
-            for change in changes {
-                sqlx::query("SELECT pg_notify($1, $2)")
-                    .bind(CHANNEL)
-                    .bind(change.to_string())
-                    .execute(&mut **transaction)
-                    .await?;
-            }
-        }
-        self.transaction.commit().await
+        self.previous_mac.clone_from(&row.mac);
+        self.sequence += 1;
+        row
     }
 
     /// The connection that the act runs on.
