@@ -111,6 +111,10 @@ fn management_plane() -> Routes {
             routes
                 .route(&format!("{root}/api-keys"), keys)
                 .route(
+                    &format!("{root}/api-keys/revoke"),
+                    post(api_keys::revoke_many),
+                )
+                .route(
                     &format!("{root}/api-keys/{{id}}"),
                     get(api_keys::show).patch(api_keys::edit),
                 )

@@ -1,6 +1,7 @@
 //! `/v1/api-keys`, and the operator's way in at `/v1/organizations/{org}/api-keys`.
 
 mod body;
+mod bulk;
 mod dry_run;
 mod list_query;
 mod rotate;
@@ -25,6 +26,7 @@ use body::{EditBody, NewKeyBody, RevokeBody};
 use dry_run::DryRunView;
 use list_query::ListQuery;
 
+pub use bulk::revoke_many;
 pub use rotate::{finish as finish_rotation, rotate};
 pub use view::{KeyView, OneSight, WarningView};
 

@@ -34,6 +34,8 @@ pub struct Problem {
     /// The RFC 6750 §3 challenge.
     challenge: Option<String>,
     retry_after: Option<u8>,
+    /// How many there are, where that is what the refusal is about.
+    count: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -47,6 +49,7 @@ struct Body<'a> {
     pointer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<Rule>,
+    count: Option<usize>,
     request_id: &'a str,
 }
 
@@ -68,6 +71,7 @@ impl Problem {
             rule: None,
             challenge: None,
             retry_after: None,
+            count: None,
         }
     }
 
@@ -254,6 +258,7 @@ impl Problem {
             code: self.code,
             pointer: pointer.as_deref(),
             rule: self.rule,
+            count: self.count,
             request_id: request,
         };
         let body = serde_json::to_vec(&body).expect("strings are JSON");
@@ -403,6 +408,16 @@ impl From<Refusal> for Problem {
                 "in_flight",
                 "the same request is under way: send it again in a moment for its result",
             ),
+            Refusal::CountChanged { count } => Self {
+                count: Some(count),
+                ..Self::conflict(
+                    "count_changed",
+                    format!(
+                        "{count} keys match now, and nothing was done: look at them with dry_run, \
+                         then name that count as expected_count"
+                    ),
+                )
+            },
             Refusal::OrganizationExists => Self::conflict(
                 "organization_exists",
                 "an organization of this id exists: choose another id",

@@ -1,5 +1,6 @@
 //! API keys: created and shown; listed, edited, switched, rotated and ended in files of their own.
 
+mod bulk;
 mod edit;
 mod list;
 mod revoke;
@@ -29,6 +30,7 @@ use crate::domain::secret::{ApiKeySecret, KeyId};
 use crate::store::api_keys::NewSecret;
 use crate::store::changes::Change;
 
+pub use bulk::{preview_revoke, revoke_many};
 pub use edit::{Edited, Foreseen, Precondition, edit, foresee};
 pub use list::list;
 pub(super) use revoke::end;

@@ -89,6 +89,12 @@ pub enum Refusal {
     /// The same request is under way.
     #[error("the same request is under way")]
     InFlight,
+    /// An act on many keys was prepared for another number of them.
+    #[error("{count} keys match now")]
+    CountChanged {
+        /// How many there are now.
+        count: usize,
+    },
     /// An organization of this id exists.
     #[error("an organization of this id exists")]
     OrganizationExists,

@@ -1,5 +1,6 @@
 //! API keys in the database.
 
+mod bulk;
 mod credential;
 mod list;
 mod row;

@@ -26,6 +26,7 @@ mod bodies;
 mod bootstrap;
 mod bootstrap_grant;
 mod bounds;
+mod bulk_revoke;
 mod canary;
 mod cli;
 mod contention;

@@ -18,6 +18,7 @@ on_both_engines!(
 const TABLE: &str = r#"
 api_keys.read        GET    /v1/api-keys
 api_keys.create      POST   /v1/api-keys                                   {"name":"x","scopes":["read"]}
+api_keys.revoke      POST   /v1/api-keys/revoke                            {"filter":{"external_id":"x"},"dry_run":true}
 api_keys.read        GET    /v1/api-keys/{id}
 api_keys.update      PATCH  /v1/api-keys/{id}                              {"name":"N"}
 api_keys.update      POST   /v1/api-keys/{id}/disable
@@ -49,6 +50,7 @@ organizations.write  POST   /v1/organizations/{org}/resume
 organizations.write  POST   /v1/organizations/{org}/bootstrap              {}
 api_keys.read        GET    /v1/organizations/{org}/api-keys
 api_keys.create      POST   /v1/organizations/{org}/api-keys               {"name":"x","scopes":["read"]}
+api_keys.revoke      POST   /v1/organizations/{org}/api-keys/revoke        {"filter":{"external_id":"x"},"dry_run":true}
 api_keys.read        GET    /v1/organizations/{org}/api-keys/{id}
 api_keys.update      PATCH  /v1/organizations/{org}/api-keys/{id}          {"name":"N"}
 api_keys.update      POST   /v1/organizations/{org}/api-keys/{id}/disable
