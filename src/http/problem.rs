@@ -35,7 +35,7 @@ pub struct Problem {
     challenge: Option<String>,
     retry_after: Option<u8>,
     /// How many there are, where that is what the refusal is about.
-    count: Option<usize>,
+    count: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -49,7 +49,7 @@ struct Body<'a> {
     pointer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<Rule>,
-    count: Option<usize>,
+    count: Option<u32>,
     request_id: &'a str,
 }
 
@@ -227,6 +227,17 @@ impl Problem {
                  rotate/finish, then rotate again"
             ),
         )
+    }
+
+    fn count_changed(count: usize) -> Self {
+        let detail = format!(
+            "{count} keys match now, and nothing was done: look at them with dry_run, then name \
+             that count as expected_count"
+        );
+        Self {
+            count: u32::try_from(count).ok(),
+            ..Self::conflict("count_changed", detail)
+        }
     }
 
     fn internal() -> Self {
@@ -408,16 +419,7 @@ impl From<Refusal> for Problem {
                 "in_flight",
                 "the same request is under way: send it again in a moment for its result",
             ),
-            Refusal::CountChanged { count } => Self {
-                count: Some(count),
-                ..Self::conflict(
-                    "count_changed",
-                    format!(
-                        "{count} keys match now, and nothing was done: look at them with dry_run, \
-                         then name that count as expected_count"
-                    ),
-                )
-            },
+            Refusal::CountChanged { count } => Self::count_changed(count),
             Refusal::OrganizationExists => Self::conflict(
                 "organization_exists",
                 "an organization of this id exists: choose another id",

@@ -436,7 +436,7 @@ async fn a_deep_page_costs_what_the_first_does(server: Server) {
             for _ in 0..9 {
                 let mut path = format!("/v1/api-keys?status=all&limit=100&sort={sort}");
                 if let Some(cursor) = cursor {
-                    path.push_str(&format!("&cursor={cursor}"));
+                    path = format!("{path}&cursor={cursor}");
                 }
                 let begun = Instant::now();
                 let reply = server
