@@ -180,7 +180,7 @@ impl<'a> Walk<'a> {
     ) -> Result<(), StoreError> {
         let filter = self.filter;
         let (drive, value) = Drive::of(filter);
-        let (mut name, end, id) = self.bounds();
+        let (name, end, id) = self.bounds();
         let search = filter.search.as_ref();
         let search = search.map(|text| literally(&text.as_str().to_ascii_lowercase()));
         let (in_name, in_id) = match search {
@@ -201,7 +201,7 @@ impl<'a> Walk<'a> {
             all ApiKeyRow, on, text(drive, filter.status, self.order),
             self.organization.as_str(), self.now.unix(), filter.status.as_str(), &in_name, &in_id,
             within(&filter.metadata), expires_before, limit, &value,
-            std::mem::take(&mut name), end, &id, &itself
+            &name, end, &id, &itself
         )?;
         self.read += rows.len();
         self.ended = rows.len() < batch;
