@@ -43,6 +43,9 @@ pub struct KeyFilter {
     /// Ending before this instant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_before: Option<Timestamp>,
+    /// Made before this instant, and never used since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unused_since: Option<Timestamp>,
 }
 
 /// A maker of keys, and how far what it made reaches.
@@ -75,7 +78,7 @@ impl KeyFilter {
     /// Whether a key is among those that are meant, as it is at `now`.
     ///
     /// Of makers it says nothing where [`Makers::transitive`] is set: one key does not tell who
-    /// made its maker.
+    /// made its maker. Nor does it tell when it was used.
     #[must_use]
     pub fn holds(&self, key: &ApiKey, now: Timestamp) -> bool {
         fn given<T>(part: Option<&T>, holds: impl FnOnce(&T) -> bool) -> bool {
@@ -95,6 +98,7 @@ impl KeyFilter {
             && given(self.expires_before.as_ref(), |end| {
                 key.expires_at.is_some_and(|at| at < *end)
             })
+            && given(self.unused_since.as_ref(), |since| key.created_at < *since)
     }
 }
 

@@ -61,6 +61,8 @@ struct FilterBody {
     include_creator: bool,
     #[serde(default, deserialize_with = "json::present")]
     expires_before: Option<Timestamp>,
+    #[serde(default, deserialize_with = "json::present")]
+    unused_since: Option<Timestamp>,
 }
 
 #[derive(Serialize)]
@@ -144,6 +146,7 @@ impl FilterBody {
             scope: self.scope,
             created_by,
             expires_before: self.expires_before,
+            unused_since: self.unused_since,
         };
         let every_key = KeyFilter {
             status: StatusFilter::Unrevoked,

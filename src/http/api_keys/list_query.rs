@@ -14,7 +14,7 @@ use crate::http::problem::Problem;
 use crate::http::query::{Query, pairs, refuse};
 
 /// Beside `limit` and `cursor`. The last stands for any number of parameters.
-const FILTERS: [&str; 9] = [
+const FILTERS: [&str; 10] = [
     "status",
     "search",
     "external_id",
@@ -22,6 +22,7 @@ const FILTERS: [&str; 9] = [
     "scope",
     "created_by",
     "expires_before",
+    "unused_since",
     "sort",
     METADATA,
 ];
@@ -77,6 +78,7 @@ impl ListQuery {
             scope: query.value::<Scope>("scope")?,
             created_by: query.value::<Maker>("created_by")?.map(Makers::only),
             expires_before: query.value("expires_before")?,
+            unused_since: query.value("unused_since")?,
         };
         let after = query.text("cursor").map(|text| {
             position(text, order).ok_or_else(|| {

@@ -188,6 +188,7 @@ impl<'a> Walk<'a> {
             None => ("%".to_owned(), "%".to_owned()),
         };
         let expires_before = filter.expires_before.map_or(i64::MAX, Timestamp::unix);
+        let unused_since = filter.unused_since.map_or(i64::MAX, Timestamp::unix);
         let limit = i64::try_from(batch).unwrap_or(i64::MAX);
         let itself = match filter.created_by {
             Some(Makers {
@@ -201,7 +202,7 @@ impl<'a> Walk<'a> {
             all ApiKeyRow, on, text(drive, filter.status, self.order),
             self.organization.as_str(), self.now.unix(), filter.status.as_str(), &in_name, &in_id,
             within(&filter.metadata), expires_before, limit, &value,
-            &name, end, &id, &itself
+            &name, end, &id, &itself, unused_since
         )?;
         self.read += rows.len();
         self.ended = rows.len() < batch;

@@ -20,6 +20,9 @@ macro_rules! list {
                    AND (lower(k.name) LIKE $4 ESCAPE '!' OR lower(k.id) LIKE $5 ESCAPE '!')
                    AND k.metadata LIKE $6 ESCAPE '!'
                    AND COALESCE(k.expires_at, 253402300800) < $7
+                   AND k.created_at < $14
+                   AND NOT EXISTS (SELECT 1 FROM secret_uses u
+                                   WHERE u.api_key_id = k.id AND u.last_used_at >= $14)
                    AND ",
             $behind,
             "
@@ -110,7 +113,8 @@ macro_rules! states {
 ///
 /// The parameters are: the organization, now, the status, patterns for name, id and metadata, the
 /// instant before which keys end, how many rows, what they are found by; behind which name, end
-/// and id; the maker that is to be among what it made.
+/// and id; the maker that is to be among what it made; since when
+/// they were not used.
 pub const LISTS: [[[&str; 6]; 3]; 5] = [
     // Every key.
     states!("api_keys k", "k.id", ""),
