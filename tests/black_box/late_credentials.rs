@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reqwest::{Method, StatusCode};
 use tenmint::credentials::Denied;
-use tenmint::domain::api_key::{RevokeReason, StatusFilter};
+use tenmint::domain::api_key::{KeyFilter, KeyOrder, RevokeReason};
 use tenmint::domain::secret::{ApiKeySecret, KeyId};
 use tenmint::manage::api_keys;
 use tenmint::manage::caller::{Actor, Presented};
@@ -42,8 +42,9 @@ async fn revoke(server: &Server, actor: &Actor, key: &Key) -> Result<(), Refusal
 async fn in_force(server: &Server) -> usize {
     let management = &server.app.management;
     let acme = "acme".parse().unwrap();
-    let all = StatusFilter::Active;
-    let keys = api_keys::list(management, &Actor::CommandLine, &acme, all, None, 100).await;
+    let (actor, filter) = (Actor::CommandLine, KeyFilter::default());
+    let order = KeyOrder::default();
+    let keys = api_keys::list(management, &actor, &acme, &filter, order, None, 100).await;
     keys.unwrap().rows.len()
 }
 

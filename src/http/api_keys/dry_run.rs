@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::view::{KeyView, WarningView};
 use crate::domain::api_key::{Because, Recorded};
-use crate::domain::scope::Scope;
+use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::timestamp::Timestamp;
 use crate::manage::api_keys::Foreseen;
 
@@ -83,7 +83,7 @@ impl ExchangeView {
             address: network
                 .strip_suffix("/32")
                 .map_or_else(|| network.clone(), str::to_owned),
-            scope: recorded.asked.as_ref().map(|asked| asked.to_parameter()),
+            scope: recorded.asked.as_ref().map(ScopeSet::to_parameter),
             count: recorded.count,
             last_seen: recorded.last_seen,
         }
