@@ -191,11 +191,8 @@ impl App {
     #[must_use]
     pub fn start_jobs(&self) -> Jobs {
         Jobs::start(Work {
-            store: self.store.clone(),
-            generations: Arc::clone(&self.management.generations),
-            usage: Arc::clone(&self.usage),
+            management: Arc::clone(&self.management),
             flush_interval: self.flush_interval,
-            clock: self.mint.clock.clone(),
         })
     }
 

@@ -3,6 +3,10 @@
 mod changes;
 mod cleanup;
 mod flush;
+mod notices;
+mod sweep;
+mod turns;
+mod unused;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,23 +14,18 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::clock::Clock;
-use crate::credentials::generations::Generations;
-use crate::store::Store;
-use crate::usage::Usage;
+use crate::manage::Management;
+use turns::Turns;
+
+/// How often jobs look at the clock to see whether it is their turn.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What the jobs of a server work on.
 pub struct Work {
-    /// What lasts.
-    pub store: Store,
-    /// What to raise when another process changed something.
-    pub generations: Arc<Generations>,
-    /// What is counted.
-    pub usage: Arc<Usage>,
-    /// How often that is flushed.
+    /// What they share with whoever manages.
+    pub management: Arc<Management>,
+    /// How often usage is flushed.
     pub flush_interval: Duration,
-    /// What time it is.
-    pub clock: Clock,
 }
 
 /// The jobs of a server.
@@ -40,13 +39,21 @@ impl Jobs {
     #[must_use]
     pub fn start(work: Work) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let (usage, every) = (work.usage, work.flush_interval);
-        let follow = changes::follow(work.store.clone(), work.generations, stopped.clone());
+        let (management, every) = (work.management, work.flush_interval);
+        let store = management.store.clone();
+        let usage = Arc::clone(&management.usage);
+        let generations = Arc::clone(&management.generations);
+        let follow = changes::follow(store.clone(), generations, stopped.clone());
         let flush = flush::flush(Arc::clone(&usage), every, stopped.clone());
-        let clean_up = cleanup::clean_up(work.store, usage, work.clock, every, stopped);
+        let turns = Turns::new(management.clock.clone(), every, stopped.clone());
+        let clean_up = cleanup::clean_up(store, usage, turns);
+        let announce = notices::announce(Arc::clone(&management), stopped.clone());
+        let attend = unused::attend(management, stopped);
         let running = vec![
             tokio::spawn(follow),
             tokio::spawn(clean_up),
+            tokio::spawn(announce),
+            tokio::spawn(attend),
             tokio::spawn(flush),
         ];
         Self { stop, running }

@@ -9,12 +9,14 @@ pub mod bootstrap;
 pub mod caller;
 pub mod first_start;
 pub mod idempotency;
+pub mod notices;
 pub mod organizations;
 pub mod policy;
 pub mod refusal;
 pub mod roles;
 pub mod scopes;
 pub mod self_revocation;
+pub mod unused;
 pub mod usage;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ mod filter;
 mod order;
 mod rotation;
 mod status;
+mod unused;
 
 use super::network::NetworkSet;
 use super::organization::OrganizationId;
@@ -24,6 +25,7 @@ pub use filter::{KeyFilter, Maker, MakerError, Makers, Search};
 pub use order::{KeyOrder, Position, SortValue};
 pub use rotation::OverlapSpan;
 pub use status::{Revocation, RevokeReason, Status, StatusFilter};
+pub use unused::{Disuse, UNUSED_WARNING};
 
 /// What is known of an API key: everything but its secret.
 #[derive(Clone, PartialEq, Eq, Debug)]

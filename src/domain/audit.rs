@@ -21,7 +21,7 @@ pub struct Entry {
     /// When it was done.
     pub at: Timestamp,
     /// Who: a key id of the organization, `operator:` and one of the operator's (or, for those
-    /// who may not know which, `operator`), or `command line`.
+    /// who may not know which, `operator`), `command line`, or `tenmint` by itself.
     pub actor: String,
     /// Which of the caller's own users it was done for, as the caller said.
     pub acting_for: Option<ActingFor>,

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-
-use crate::clock::Clock;
+use super::turns::Turns;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::usage::Grain;
 use crate::store::Store;
@@ -23,31 +21,16 @@ const RETRY: Duration = Duration::from_mins(5);
 
 const DAY: i64 = 86_400;
 
-/// Runs until stopped. What time it is decides; `look` is only how often to look.
-pub(super) async fn clean_up(
-    store: Store,
-    usage: Arc<Usage>,
-    clock: Clock,
-    look: Duration,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let mut due = clock.now();
-    loop {
-        tokio::select! {
-            _ = stopped.changed() => return,
-            () = tokio::time::sleep(look) => {}
-        }
-        let now = clock.now();
-        if now < due {
-            continue;
-        }
-        due = match in_turn(&store, &usage, now).await {
-            Ok(()) => now.plus(EVERY),
+/// Runs until stopped.
+pub(super) async fn clean_up(store: Store, usage: Arc<Usage>, mut turns: Turns) {
+    while let Some(now) = turns.next().await {
+        match in_turn(&store, &usage, now).await {
+            Ok(()) => turns.again_in(EVERY),
             Err(error) => {
                 tracing::warn!(%error, "old usage could not be erased; trying again later");
-                now.plus(RETRY)
+                turns.again_in(RETRY);
             }
-        };
+        }
     }
 }
 

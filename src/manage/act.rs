@@ -117,7 +117,8 @@ impl<'a> Act<'a> {
                 Creator::Operator(caller.key)
             }
             Actor::Key(caller) => Creator::Key(caller.key),
-            Actor::CommandLine => Creator::CommandLine,
+            // Time makes no keys.
+            Actor::CommandLine | Actor::System => Creator::CommandLine,
         }
     }
 
@@ -160,6 +161,7 @@ impl<'a> Act<'a> {
                 Some(caller.request_id.clone()),
             ),
             Actor::CommandLine => ("command line".to_owned(), None, None, None),
+            Actor::System => ("tenmint".to_owned(), None, None, None),
         };
         Event {
             at: self.now,

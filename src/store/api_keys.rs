@@ -2,6 +2,7 @@
 
 mod bulk;
 mod credential;
+pub mod due;
 mod list;
 mod row;
 mod secrets;

@@ -39,7 +39,7 @@ pub struct Event {
     /// When.
     pub at: Timestamp,
     /// Who: a key id of the organization, `operator:` and one of the operator's, or
-    /// `command line`.
+    /// `command line`, or `tenmint` by itself.
     pub actor: String,
     /// Which of the caller's own users it was for, as the caller said.
     pub acting_for: Option<ActingFor>,

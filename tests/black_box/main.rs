@@ -9,9 +9,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod api_key_disuse;
 mod api_key_edits;
 mod api_key_filters;
 mod api_key_lists;
+mod api_key_notices;
 mod api_keys;
 mod audit;
 mod audit_chain;
