@@ -47,12 +47,12 @@ impl Jobs {
         let flush = flush::flush(Arc::clone(&usage), every, stopped.clone());
         let turns = Turns::new(management.clock.clone(), every, stopped.clone());
         let clean_up = cleanup::clean_up(store, usage, turns);
-        let announce = notices::announce(Arc::clone(&management), stopped.clone());
+        let tell = notices::tell(Arc::clone(&management), stopped.clone());
         let attend = unused::attend(management, stopped);
         let running = vec![
             tokio::spawn(follow),
             tokio::spawn(clean_up),
-            tokio::spawn(announce),
+            tokio::spawn(tell),
             tokio::spawn(attend),
             tokio::spawn(flush),
         ];

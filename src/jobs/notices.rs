@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::LOOK;
 use super::sweep::Sweep;
 use super::turns::Turns;
-use crate::manage::{Management, notices};
+use crate::manage::Management;
+use crate::manage::notices::{Announced, announce};
 use crate::store::error::StoreError;
 
 /// The name of the lease, and for how long it is taken for each batch. It only saves nodes from
@@ -20,10 +21,7 @@ const EVERY: Duration = Duration::from_mins(1);
 const BATCH: i64 = 100;
 
 /// Runs until stopped.
-pub(super) async fn announce(
-    management: Arc<Management>,
-    stopped: tokio::sync::watch::Receiver<bool>,
-) {
+pub(super) async fn tell(management: Arc<Management>, stopped: tokio::sync::watch::Receiver<bool>) {
     let mut turns = Turns::new(management.clock.clone(), LOOK, stopped);
     while turns.next().await.is_some() {
         if let Err(error) = in_turn(&management, &turns).await {
@@ -33,8 +31,7 @@ pub(super) async fn announce(
     }
 }
 
-/// Works off what is due. What a key missed is due again behind what was due before, so it comes
-/// in order.
+/// Works off what is due.
 async fn in_turn(management: &Management, turns: &Turns) -> Result<(), StoreError> {
     let (store, node) = (&management.store, management.usage.node());
     let mut sweep = Sweep::new(management, "notice of an expiring key");
@@ -53,8 +50,12 @@ async fn in_turn(management: &Management, turns: &Turns) -> Result<(), StoreErro
             }
             match notice.key() {
                 Ok((organization, id)) => {
-                    let work = notices::announce(management, &organization, id);
-                    sweep.work(&organization, work).await?;
+                    // What a key missed, it is told of in order.
+                    let mut told = Some(Announced::MoreDue);
+                    while told == Some(Announced::MoreDue) {
+                        let work = announce(management, &organization, id);
+                        told = sweep.work(&organization, work).await?;
+                    }
                 }
                 Err(error) => sweep.failed(&error),
             }

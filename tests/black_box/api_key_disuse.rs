@@ -93,7 +93,7 @@ async fn an_unused_key_is_warned_of_once_and_revoked_a_week_later(server: Server
     exchange(&server, &key).await;
     let used = server.clock.now();
     let before = show(&server, &key).await;
-    server.advance(22 * DAY);
+    server.advance(23 * DAY - 3_600);
     until_warned(&server, &key).await;
     let warned = said(&server, &key).await.pop().unwrap();
     let days = |days: u64| Duration::from_secs(days * DAY);
@@ -108,7 +108,7 @@ async fn an_unused_key_is_warned_of_once_and_revoked_a_week_later(server: Server
         .unwrap();
     assert_eq!(end.unix(), warned.at + 7 * 86_400);
     assert_eq!(show(&server, &key).await["revision"], before["revision"]);
-    server.advance(6 * DAY);
+    server.advance(7 * DAY - 3_600);
     until_revoked(&server, &key).await;
     assert_eq!(warnings(&server, &key).await, 1);
     let revoked = said(&server, &key).await.pop().unwrap();
