@@ -101,7 +101,9 @@ fn metadata_before(path: &str) -> Routes {
 
 fn management_plane() -> Routes {
     let organizations = get(organizations::list).post(organizations::create);
-    let organization = get(organizations::show).patch(organizations::edit);
+    let organization = get(organizations::show)
+        .patch(organizations::edit)
+        .delete(organizations::delete);
     let own = get(organizations::show_own).patch(organizations::edit_own);
     // One's own organization, and the operator's way into each.
     ["/v1", "/v1/organizations/{org}"]

@@ -119,7 +119,7 @@ pub async fn edit(State(app): State<Arc<App>>, reach: Reach, request: Request) -
     let edit = body.check().map_err(|why| reach.refuse(why))?;
     let id = reach.key.expect("the route has {id}");
     let precondition = conditional::if_match(&parts.headers);
-    if query::dry_run(&parts.uri).map_err(|why| reach.refuse(why))? {
+    if query::flag(&parts.uri, "dry_run").map_err(|why| reach.refuse(why))? {
         let (management, actor) = (&app.management, &reach.actor);
         let organization = &reach.organization;
         let foreseen = manage::foresee(management, actor, organization, id, &edit, &precondition)

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
-use super::query::Query;
+use super::query::{self, Query};
 use super::reach::{Answer, Reach};
 use super::{conditional, idempotency, json};
 use crate::app::App;
@@ -104,6 +104,20 @@ pub async fn edit_own(State(app): State<Arc<App>>, reach: Reach, request: Reques
         operator_policy: None,
     };
     edit_from(&app, &reach, Side::Own, edit, &parts.headers).await
+}
+
+/// `DELETE`, with `?force=true` also while keys are in force.
+pub async fn delete(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
+    Side::Operator
+        .require_write(&reach.actor)
+        .map_err(|why| reach.refuse_act(why))?;
+    let force = query::flag(request.uri(), "force").map_err(|why| reach.refuse(why))?;
+    let management = Arc::clone(&app.management);
+    let (actor, id) = (reach.actor.clone(), reach.organization.clone());
+    manage::delete(management, actor, id, force)
+        .await
+        .map_err(|why| reach.refuse_act(why))?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `POST …/suspend`.

@@ -142,13 +142,13 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Whether a change is only to be tried: `?dry_run=true`.
+/// Whether `name`, the only parameter there can be, is `true`.
 ///
 /// # Errors
 /// 422 for any other parameter, and any other word than `true` and `false`.
-pub fn dry_run(uri: &Uri) -> Result<bool, Problem> {
+pub fn flag(uri: &Uri, name: &'static str) -> Result<bool, Problem> {
     let words = [("true", true), ("false", false)];
-    let asked = Query::options(uri, &["dry_run"])?.word("dry_run", &words)?;
+    let asked = Query::options(uri, &[name])?.word(name, &words)?;
     Ok(asked.unwrap_or(false))
 }
 

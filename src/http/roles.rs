@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::api_keys::WarningView;
-use super::query::Query;
+use super::query::{self, Query};
 use super::reach::{Answer, Reach};
 use super::{conditional, json};
 use crate::app::App;
@@ -143,10 +143,7 @@ pub async fn edit(State(app): State<Arc<App>>, reach: Reach, request: Request) -
 pub async fn delete(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
     reach.require(ManagementAction::RolesWrite)?;
     let (parts, body) = request.into_parts();
-    let query = Query::options(&parts.uri, &["force"]).map_err(|why| reach.refuse(why))?;
-    let force = query
-        .word("force", &[("true", true), ("false", false)])
-        .map_err(|why| reach.refuse(why))?;
+    let force = query::flag(&parts.uri, "force").map_err(|why| reach.refuse(why))?;
     json::nothing(&parts.headers, body)
         .await
         .map_err(|why| reach.refuse(why))?;
@@ -155,7 +152,7 @@ pub async fn delete(State(app): State<Arc<App>>, reach: Reach, request: Request)
         reach.actor.clone(),
         reach.organization.clone(),
         reach.role.clone().expect("the route has {role}"),
-        force.unwrap_or(false),
+        force,
         conditional::if_match(&parts.headers),
     )
     .await

@@ -107,7 +107,7 @@ async fn of_organization(
     seen: Timestamp,
 ) -> Result<(), StoreError> {
     let store = &management.store;
-    let policy = async { Ok(store.unused_after(organization).await?) };
+    let policy = async { Ok(unused::unused_after(management, organization).await?) };
     let Some(days) = sweep.work(organization, policy).await? else {
         return Ok(());
     };

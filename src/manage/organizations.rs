@@ -1,6 +1,7 @@
 //! Organizations: created, listed, suspended by the operator; shown and edited by the operator
 //! and by their own.
 
+mod delete;
 mod edit;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::domain::text::Name;
 use crate::store::changes::Change;
 use crate::store::organizations::Page;
 
+pub use delete::delete;
 pub use edit::{Edited, OrganizationEdit, edit};
 
 /// An organization that was made, by this request or when it was sent before.

@@ -101,6 +101,15 @@ pub enum Refusal {
     /// The organization has a signing key of another algorithm.
     #[error("the organization signs with {0}")]
     OtherAlgorithm(Algorithm),
+    /// Keys of the organization that is to be deleted are in force.
+    #[error("{keys} keys are in force")]
+    KeysRemain {
+        /// How many.
+        keys: i64,
+    },
+    /// The operator's own organization cannot be deleted.
+    #[error("the operator organization cannot be deleted")]
+    OperatorNotDeletable,
     /// The operator's own organization cannot be suspended.
     #[error("the operator organization cannot be suspended")]
     OperatorNotSuspendable,

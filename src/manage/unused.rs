@@ -13,6 +13,7 @@ use crate::domain::organization::{Organization, OrganizationId};
 use crate::domain::secret::KeyId;
 use crate::domain::timestamp::Timestamp;
 use crate::store::changes::Change;
+use crate::store::error::StoreError;
 
 /// Does what follows from how long a key had not been used at `seen`: an instant up to which
 /// every node's usage must be in the database.
@@ -29,7 +30,7 @@ pub async fn attend(
     let Some(key) = management.store.api_key(organization, id).await? else {
         return Ok(());
     };
-    let days = management.store.unused_after(organization).await?;
+    let days = unused_after(management, organization).await?;
     match key.disuse(days, seen) {
         Disuse::Harmless if key.unused_warned_at.is_some() => {
             return Ok(management.store.forget_unused_warning(&key).await?);
@@ -42,7 +43,8 @@ pub async fn attend(
     if is_exempt(act.write.organization(), id) {
         return Ok(());
     }
-    let days = act.write.unused_after().await?;
+    let policy = act.write.organization().effective_policy();
+    let days = policy.revoke_unused_after_days();
     let (Some(key), Some(days)) = (act.write.api_key(id).await?, days) else {
         return Ok(());
     };
@@ -51,6 +53,18 @@ pub async fn attend(
         Disuse::Warn => warn(act, key, days).await,
         Disuse::Revoke => revoke(act, key).await,
     }
+}
+
+/// After how many days without use keys of an organization are revoked, if they are.
+///
+/// # Errors
+/// When the database is unavailable or the policy corrupt.
+pub async fn unused_after(
+    management: &Management,
+    organization: &OrganizationId,
+) -> Result<Option<u32>, StoreError> {
+    let found = management.store.organization(organization).await?;
+    Ok(found.and_then(|found| found.effective_policy().revoke_unused_after_days()))
 }
 
 /// Without its management key an organization could not be managed any more, nor without keys of

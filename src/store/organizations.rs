@@ -1,5 +1,7 @@
 //! Organizations in the database.
 
+mod deletion;
+
 use super::Store;
 use super::engine::sql;
 use super::error::{StoreError, corrupt};
@@ -54,7 +56,7 @@ impl Store {
             optional OrganizationRow, self.reader(),
             "SELECT id, name, created_at, suspended_at, bootstrapped_at, management_key_id,
                     operator_policy, policy, revision
-             FROM organizations WHERE id = $1",
+             FROM organizations WHERE id = $1 AND deleted_at IS NULL",
             id.as_str()
         )?
         .map(TryInto::try_into)
@@ -74,7 +76,7 @@ impl Store {
             all OrganizationRow, self.reader(),
             "SELECT id, name, created_at, suspended_at, bootstrapped_at, management_key_id,
                     operator_policy, policy, revision
-             FROM organizations WHERE id > $1 ORDER BY id LIMIT $2",
+             FROM organizations WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2",
             after.map_or("", OrganizationId::as_str), i64::from(limit) + 1
         )?;
         let rows = rows

@@ -165,12 +165,13 @@ const ADD_COUNTS: Texts = with_rows!(
      DO UPDATE SET count = usage_counts.count + excluded.count"
 );
 
+/// Not of keys that were erased meanwhile, nor are the next two.
 const ADD_USES: Texts = with_rows!(
     "INSERT INTO secret_uses (api_key_id, fingerprint, last_used_at, address, user_agent)
      SELECT e.value ->> 'key', e.value ->> 'fingerprint', CAST(e.value ->> 'at' AS BIGINT),
             e.value ->> 'address', e.value ->> 'user_agent'
      FROM",
-    "WHERE TRUE
+    "WHERE EXISTS (SELECT 1 FROM api_keys k WHERE k.id = e.value ->> 'key')
      ON CONFLICT (api_key_id, fingerprint)
      DO UPDATE SET last_used_at = excluded.last_used_at, address = excluded.address,
                    user_agent = excluded.user_agent
@@ -209,7 +210,7 @@ const ADD_EXCHANGES: Texts = with_rows!(
     ") AS n
          ) AS given
      ) AS placed
-     WHERE TRUE
+     WHERE EXISTS (SELECT 1 FROM api_keys k WHERE k.id = placed.api_key_id)
      GROUP BY placed.api_key_id, placed.day, kept_address, kept_scope
      ORDER BY placed.api_key_id, placed.day, kept_address, kept_scope
      ON CONFLICT (api_key_id, day, address, scope)
@@ -224,7 +225,9 @@ const ADD_REFUSALS: Texts = with_rows!(
             CAST(e.value ->> 'at' AS BIGINT), e.value ->> 'cause', e.value ->> 'detail',
             e.value ->> 'address'
      FROM",
-    "WHERE TRUE ON CONFLICT (request_id) DO NOTHING"
+    "WHERE e.value ->> 'key' IS NULL
+        OR EXISTS (SELECT 1 FROM api_keys k WHERE k.id = e.value ->> 'key')
+     ON CONFLICT (request_id) DO NOTHING"
 );
 
 async fn add(

@@ -77,7 +77,7 @@ impl Store {
         let locked = sql!(
             optional LockedRow, transaction.on(),
             "UPDATE organizations SET audit_sequence = audit_sequence + 1
-             WHERE id = $1
+             WHERE id = $1 AND deleted_at IS NULL
              RETURNING id, name, created_at, suspended_at, bootstrapped_at, management_key_id,
                        operator_policy, policy, revision, audit_sequence, audit_mac",
             id.as_str()

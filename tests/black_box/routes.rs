@@ -45,6 +45,7 @@ organizations.read   GET    /v1/organizations
 organizations.write  POST   /v1/organizations                              {"id":"new"}
 organizations.read   GET    /v1/organizations/{org}
 organizations.write  PATCH  /v1/organizations/{org}                        {"name":"N"}
+organizations.write  DELETE /v1/organizations/{org}
 organizations.write  POST   /v1/organizations/{org}/suspend
 organizations.write  POST   /v1/organizations/{org}/resume
 organizations.write  POST   /v1/organizations/{org}/bootstrap              {}

@@ -85,6 +85,12 @@ impl Effective {
         allowed.map(super::AllowedAudiences::as_slice)
     }
 
+    /// After how many days without use keys are revoked, if they are.
+    #[must_use]
+    pub fn revoke_unused_after_days(&self) -> Option<u32> {
+        self.rules.revoke_unused_after_days.map(super::AtMost::get)
+    }
+
     /// Whether tokens come from the organization's own issuer alone.
     #[must_use]
     pub fn own_issuer_only(&self) -> bool {

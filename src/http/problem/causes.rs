@@ -114,6 +114,17 @@ impl From<Refusal> for Problem {
                 "other_algorithm",
                 format!("this organization signs with {there}: leave alg out, or say {there}"),
             ),
+            Refusal::KeysRemain { keys } => Self::conflict(
+                "keys_remain",
+                format!(
+                    "{keys} API keys are in force: revoke them first, or say ?force=true, which \
+                     ends all of them"
+                ),
+            ),
+            Refusal::OperatorNotDeletable => Self::conflict(
+                "operator_not_deletable",
+                "the operator organization cannot be deleted: it is whoever runs this deployment",
+            ),
             Refusal::OperatorNotSuspendable => Self::conflict(
                 "operator_not_suspendable",
                 "the operator organization cannot be suspended: revoke its keys instead",

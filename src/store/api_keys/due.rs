@@ -33,14 +33,6 @@ impl DueNotice {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct PolicyRow {
-    operator_policy: String,
-    policy: String,
-}
-
-const POLICIES: &str = "SELECT operator_policy, policy FROM organizations WHERE id = $1";
-
 impl Store {
     /// At most `count` of the keys of which a notice is due, the longest due first, beginning
     /// behind `after`.
@@ -130,18 +122,6 @@ impl Store {
         rows.into_iter().map(id).collect()
     }
 
-    /// After how many days without use keys of an organization are revoked, if they are.
-    ///
-    /// # Errors
-    /// When the database is unavailable or the policy corrupt.
-    pub async fn unused_after(
-        &self,
-        organization: &OrganizationId,
-    ) -> Result<Option<u32>, StoreError> {
-        let row = sql!(optional PolicyRow, self.reader(), POLICIES, organization.as_str())?;
-        row.map_or(Ok(None), |row| unused_after(&row))
-    }
-
     /// Forgets that the owner of a key was warned that nobody uses it, if the warning is still
     /// the one that `key` has. It is no act: nothing is decided by it.
     ///
@@ -160,16 +140,6 @@ impl Store {
 }
 
 impl Write {
-    /// After how many days without use keys of the organization are revoked, if they are.
-    ///
-    /// # Errors
-    /// When the database is unavailable or the policy corrupt.
-    pub async fn unused_after(&mut self) -> Result<Option<u32>, StoreError> {
-        let id = self.organization().id.clone();
-        let row = sql!(optional PolicyRow, self.on(), POLICIES, id.as_str())?;
-        row.map_or(Ok(None), |row| unused_after(&row))
-    }
-
     /// Stores what the owner of a key was told, and when it is told more.
     ///
     /// # Errors
@@ -185,19 +155,4 @@ impl Write {
         )?;
         Ok(())
     }
-}
-
-/// The stricter of what the operator and the organization say.
-fn unused_after(row: &PolicyRow) -> Result<Option<u32>, StoreError> {
-    #[derive(serde::Deserialize)]
-    struct Rule {
-        revoke_unused_after_days: Option<u32>,
-    }
-    let days = |text: &str| {
-        let rule: Result<Rule, _> = serde_json::from_str(text);
-        rule.map(|rule| rule.revoke_unused_after_days)
-            .map_err(|_| corrupt("organizations", "policy"))
-    };
-    let (operators, own) = (days(&row.operator_policy)?, days(&row.policy)?);
-    Ok(operators.into_iter().chain(own).min())
 }

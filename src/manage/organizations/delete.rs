@@ -1,0 +1,49 @@
+//! Organizations deleted, for good.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::domain::management::ManagementAction;
+use crate::domain::organization::OrganizationId;
+use crate::manage::act::{Act, Did};
+use crate::manage::caller::Actor;
+use crate::manage::refusal::Refusal;
+use crate::manage::{Management, to_its_end};
+use crate::store::changes::Change;
+
+/// Deletes an organization: its keys end, its signing key is destroyed, what is personal is
+/// erased. Its id is not given again, and its audit chain still verifies.
+///
+/// # Errors
+/// [`Refusal::KeysRemain`] while keys are in force, unless `force` says that they are to end;
+/// [`Refusal::OperatorNotDeletable`] and [`Refusal::NotFound`] among others.
+pub async fn delete(
+    management: Arc<Management>,
+    actor: Actor,
+    id: OrganizationId,
+    force: bool,
+) -> Result<(), Refusal> {
+    let action = ManagementAction::OrganizationsWrite;
+    actor.require_operator()?;
+    actor.require(action)?;
+    if id.is_operator() {
+        return Err(Refusal::OperatorNotDeletable);
+    }
+    to_its_end(async move {
+        let mut act = Act::begin(&management, &actor, &id, action).await?;
+        let keys = act.write.count_living_keys(act.now).await?;
+        if keys > 0 && !force {
+            return Err(Refusal::KeysRemain { keys });
+        }
+        act.write.erase_organization(act.now).await?;
+        act.commit(Did {
+            action: "organization.delete",
+            target: id.to_string(),
+            details: json!({ "forced": force, "keys_ended": keys }),
+            changes: vec![Change::Organization(id.clone())],
+        })
+        .await
+    })
+    .await
+}
