@@ -3,23 +3,42 @@
 #![allow(clippy::print_stderr, reason = "this room talks to a person")]
 
 mod audit;
+mod client;
+mod confirm;
+mod editing;
+mod exit;
 mod fetch;
 mod inspect;
+mod keys;
+mod listing;
 mod migrate;
 mod operator_key;
+mod orgs;
+mod output;
+mod policy;
+mod progress;
 mod quickstart;
+mod roles;
+mod scopes;
 mod serve;
 mod token;
+mod usage;
+
+use std::io::{self, Write};
 
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use client::With;
+pub use exit::exit_code;
+
+use crate::domain::secret::contains_api_key;
 use crate::settings::{LogFormat, Settings};
 use crate::telemetry::{self, Log};
 
 /// tenmint exchanges long-lived API keys for short-lived signed tokens
 #[derive(Parser, Debug)]
-#[command(version, propagate_version = true, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(version, propagate_version = true, max_term_width = 100, after_help = after_help())]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -27,7 +46,7 @@ pub struct Cli {
 
 const AFTER_HELP: &str = "\
 Secrets are taken from the environment alone, never from flags:
-  TENMINT_API_KEY   the API key that `tenmint token` exchanges
+  TENMINT_API_KEY   the API key that `tenmint token` exchanges, and that manages
   TENMINT_ROOT_KEY  the root key itself, instead of the file ROOT_KEY_FILE (discouraged)";
 
 #[derive(Subcommand, Debug)]
@@ -40,13 +59,43 @@ enum Command {
     Migrate(Settings),
     /// Make an API key of the operator and print it; works beside a running server
     OperatorKey(operator_key::Arguments),
-    /// Look after the audit log
-    #[command(subcommand)]
+    /// Manage organizations, as operator
+    #[command(subcommand, after_help = exit::HELP)]
+    Orgs(orgs::Command),
+    /// Manage API keys
+    #[command(subcommand, after_help = exit::HELP)]
+    Keys(keys::Command),
+    /// Manage roles: named sets of scopes
+    #[command(subcommand, after_help = exit::HELP)]
+    Roles(roles::Command),
+    /// Manage the actions that scopes can name
+    #[command(subcommand, after_help = exit::HELP)]
+    Scopes(scopes::Command),
+    /// Show and edit what an organization may do with its keys
+    #[command(subcommand, after_help = exit::HELP)]
+    Policy(policy::Command),
+    /// Show what keys are used for
+    #[command(after_help = exit::HELP)]
+    Usage(With<usage::Usage>),
+    /// Show which requests were refused lately, and why in truth
+    #[command(after_help = exit::HELP)]
+    Refusals(With<usage::Refusals>),
+    /// Read the audit log, and look after it
+    #[command(subcommand, after_help = exit::HELP)]
     Audit(audit::Command),
     /// Exchange the API key in TENMINT_API_KEY for a token and print it
     Token(token::Arguments),
     /// Explain an API key or a token, offline, without repeating secrets
     Inspect(inspect::Arguments),
+    /// Print completions for a shell
+    Completions {
+        /// bash, zsh, fish, powershell or elvish
+        shell: clap_complete::Shell,
+    },
+}
+
+fn after_help() -> String {
+    format!("{AFTER_HELP}\n\n{}", exit::HELP)
 }
 
 /// The whole command line, for whoever documents it.
@@ -63,7 +112,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// # Errors
 /// What clap has to say.
 pub fn parse() -> Result<Cli, clap::Error> {
-    let matches = Cli::command().try_get_matches()?;
+    let matches = Cli::command().try_get_matches().map_err(without_secret)?;
     let mut command = &matches;
     while let Some((_, inner)) = command.subcommand() {
         command = inner;
@@ -106,11 +155,40 @@ impl Cli {
                 let _log = start_log(&arguments.settings, Some("warn"))?;
                 block_on(operator_key::run(&arguments))
             }
+            Command::Orgs(command) => command.run(),
+            Command::Keys(command) => command.run(),
+            Command::Roles(command) => command.run(),
+            Command::Scopes(command) => command.run(),
+            Command::Policy(command) => command.run(),
+            Command::Usage(With { verb, remote }) => verb.run(&remote.open()?),
+            Command::Refusals(With { verb, remote }) => verb.run(&remote.open()?),
             Command::Audit(command) => command.run(),
             Command::Token(arguments) => token::run(&arguments),
             Command::Inspect(arguments) => inspect::run(&arguments),
+            Command::Completions { shell } => completions(shell),
         }
     }
+}
+
+/// clap repeats what it refuses, and that may be a secret in the wrong place.
+fn without_secret(error: clap::Error) -> clap::Error {
+    if !contains_api_key(&error.to_string()) {
+        return error;
+    }
+    Cli::command().error(
+        clap::error::ErrorKind::ValueValidation,
+        "an argument holds an API key, which the process list and the shell's history now show: \
+         revoke that key, and put its successor into TENMINT_API_KEY",
+    )
+}
+
+/// Written whole or not at all: what cannot be written must not pass for a set of completions.
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tenmint", &mut text);
+    let mut out = io::stdout().lock();
+    out.write_all(&text)?;
+    Ok(out.flush()?)
 }
 
 /// Starts the log. Commands that talk to a person are quieter, unless told otherwise.

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("tenmint: {failure}");
-            ExitCode::FAILURE
+            ExitCode::from(tenmint::cli::exit_code(&failure))
         }
     }
 }

@@ -4,12 +4,19 @@ use std::io::Read;
 use std::time::Duration;
 
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::Failure;
+use super::exit::{Exit, Failed};
 use crate::domain::issuer::BaseUrl;
 
 /// Longest answer read, in bytes.
 const MAX_ANSWER: u64 = 256 * 1024;
+
+/// The environment variable that holds the API key.
+const API_KEY: &str = "TENMINT_API_KEY";
+
+type AgentConfig = ureq::config::ConfigBuilder<ureq::typestate::AgentScope>;
 
 /// An HTTP client for one server.
 pub(super) struct Client {
@@ -23,16 +30,11 @@ pub(super) struct Answer {
 }
 
 impl Client {
-    pub(super) fn new() -> Self {
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(30)))
-            .http_status_as_error(false)
-            // An issuer that moved is a mistake to be seen, and a key is not sent elsewhere.
-            .max_redirects(0)
-            .build();
-        Self {
-            agent: config.into(),
-        }
+    pub(super) fn new(base: &BaseUrl) -> Self {
+        let agent = agent(base, |config| {
+            config.timeout_global(Some(Duration::from_secs(30)))
+        });
+        Self { agent }
     }
 
     /// A document.
@@ -51,7 +53,7 @@ impl Client {
         bearer: &str,
         form: Vec<(&str, &str)>,
     ) -> Result<Answer, Failure> {
-        let authorization = zeroize::Zeroizing::new(format!("Bearer {bearer}"));
+        let authorization = Zeroizing::new(format!("Bearer {bearer}"));
         let request = self
             .agent
             .post(url)
@@ -60,16 +62,57 @@ impl Client {
     }
 }
 
+/// What speaks HTTP to a server, with the bounds that `bound` sets.
+pub(super) fn agent(base: &BaseUrl, bound: impl FnOnce(AgentConfig) -> AgentConfig) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        // An issuer that moved is a mistake to be seen, and a key is not sent elsewhere.
+        .max_redirects(0);
+    let config = if base.as_str().starts_with("https:") {
+        config
+    } else {
+        // Plain http is for this machine, and a proxy is another.
+        config.proxy(None)
+    };
+    bound(config).build().into()
+}
+
+/// The API key in the environment.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn api_key() -> Result<Zeroizing<String>, Failed> {
+    let value = std::env::var(API_KEY).map(Zeroizing::new);
+    match value.as_deref().map(|value| value.trim()) {
+        Ok(key) if !key.is_empty() => Ok(Zeroizing::new(key.to_owned())),
+        _ => Err(Failed::new(
+            Exit::Forbidden,
+            format!("put the API key into the environment variable {API_KEY}"),
+        )),
+    }
+}
+
+/// A server that did not answer.
+pub(super) fn unreachable(url: &str, why: &ureq::Error) -> Failed {
+    Failed::new(Exit::Unavailable, format!("{url} cannot be reached: {why}"))
+}
+
 /// A server's base URL, refused when keys would cross the network in the clear.
 pub(super) fn base(text: &str) -> Result<BaseUrl, Failure> {
-    text.parse().map_err(|why| format!("{text}: {why}").into())
+    text.parse()
+        .map_err(|why| Failed::new(Exit::Usage, format!("{}: {why}", without_user(text))).into())
+}
+
+/// A URL as it may be shown: somebody may have put a password before the host.
+fn without_user(text: &str) -> &str {
+    text.rsplit_once('@').map_or(text, |(_, rest)| rest)
 }
 
 fn read(
     outcome: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     url: &str,
 ) -> Result<Answer, Failure> {
-    let mut response = outcome.map_err(|why| format!("{url} cannot be reached: {why}"))?;
+    let mut response = outcome.map_err(|why| unreachable(url, &why))?;
     let status = response.status().as_u16();
     let mut text = String::new();
     response

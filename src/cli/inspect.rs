@@ -111,7 +111,7 @@ fn token(out: &mut impl Write, text: &str, arguments: &Arguments) -> Result<(), 
 fn verify(token: &str, issuer: &str, audience: Option<&str>) -> Result<(), Failure> {
     provider::install();
     let base = fetch::base(issuer)?;
-    let client = Client::new();
+    let client = Client::new(&base);
     let metadata = client.document(&format!(
         "{}/.well-known/openid-configuration",
         base.as_str()

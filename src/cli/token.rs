@@ -3,15 +3,12 @@
 use std::io::{self, Write};
 
 use clap::Args;
-use zeroize::Zeroizing;
 
 use super::Failure;
+use super::exit::{Exit, Failed};
 use super::fetch::{self, Client};
 use crate::domain::issuer::Issuer;
 use crate::domain::organization::OrganizationId;
-
-/// The environment variable that holds the API key.
-const API_KEY: &str = "TENMINT_API_KEY";
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -39,9 +36,7 @@ pub(super) struct Arguments {
 
 /// Prints the token, and nothing else, on standard output.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let key = std::env::var(API_KEY)
-        .map(Zeroizing::new)
-        .map_err(|_| format!("put the API key into the environment variable {API_KEY}"))?;
+    let key = fetch::api_key()?;
     let base = fetch::base(&arguments.url)?;
     let issuer = arguments
         .org
@@ -52,7 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     form.extend(arguments.scope.as_deref().map(|scope| ("scope", scope)));
     form.extend(arguments.resource.iter().map(|uri| ("resource", &**uri)));
     let url = format!("{}/oauth/token", issuer.name(&base));
-    let answer = Client::new().post_form(&url, key.trim(), form)?;
+    let answer = Client::new(&base).post_form(&url, &key, form)?;
 
     match (answer.status, answer.body["access_token"].as_str()) {
         (200, Some(token)) => {
@@ -63,7 +58,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         (status, _) => {
             let text = |member: &str| answer.body[member].as_str().unwrap_or("?").to_owned();
             let (error, description) = (text("error"), text("error_description"));
-            Err(format!("refused with status {status}, {error}: {description}").into())
+            let said = format!("refused with status {status}, {error}: {description}");
+            Err(Failed::new(Exit::of_status(status), said).into())
         }
     }
 }

@@ -191,7 +191,8 @@ fn check(text: &str, min: usize, max: usize) -> Result<&str, TextError> {
 }
 
 /// Characters that hide or reorder what a reader of a list or a log would see.
-fn is_invisible(c: char) -> bool {
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
             // Nothing to see, wherever they stand. The joiners U+200C and U+200D are not among

@@ -10,6 +10,8 @@ use super::server::Place;
 /// A command of the program that was run to its end.
 pub struct Run {
     pub success: bool,
+    /// What it exited with.
+    pub code: Option<i32>,
     pub out: String,
     pub err: String,
 }
@@ -62,6 +64,7 @@ impl From<Output> for Run {
     fn from(output: Output) -> Self {
         Self {
             success: output.status.success(),
+            code: output.status.code(),
             out: String::from_utf8(output.stdout).unwrap(),
             err: String::from_utf8(output.stderr).unwrap(),
         }
