@@ -21,6 +21,7 @@ pub mod postgres;
 pub mod process;
 pub mod raw;
 pub mod server;
+pub mod shell;
 pub mod verbatim;
 pub mod wire;
 
