@@ -53,6 +53,21 @@ fn every_setting_is_documented_as_help_has_it() {
     );
 }
 
+/// `docs/cli.md` names each command and its verbs.
+#[test]
+fn every_command_is_documented() {
+    let document = read("docs/cli.md");
+    for command in tenmint::cli::command().get_subcommands() {
+        let name = format!("`tenmint {}`", command.get_name());
+        let line = document.lines().find(|line| line.contains(&name));
+        let line = line.unwrap_or_else(|| panic!("docs/cli.md lacks {name}"));
+        for verb in command.get_subcommands().map(clap::Command::get_name) {
+            let verb = format!("`{verb}`");
+            assert!(line.contains(&verb), "docs/cli.md: {name} lacks {verb}");
+        }
+    }
+}
+
 /// The transcript in the README is what the program prints, but for ids, secrets, the port and
 /// the place of the program.
 #[tokio::test(flavor = "multi_thread")]
