@@ -16,11 +16,14 @@ mod operator_key;
 mod orgs;
 mod output;
 mod policy;
+mod problem;
 mod progress;
 mod quickstart;
+mod remote;
 mod roles;
 mod scopes;
 mod serve;
+mod table;
 mod token;
 mod usage;
 
@@ -29,8 +32,8 @@ use std::io::{self, Write};
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use client::With;
 pub use exit::exit_code;
+use remote::With;
 
 use crate::domain::secret::contains_api_key;
 use crate::settings::{LogFormat, Settings};

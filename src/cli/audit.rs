@@ -5,7 +5,7 @@ mod verify;
 
 use clap::Subcommand;
 
-use super::client::{Nothing, With};
+use super::remote::{Nothing, With};
 use super::{Failure, block_on, start_log};
 
 #[derive(Subcommand, Debug)]

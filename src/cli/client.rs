@@ -3,7 +3,6 @@
 use std::io::Read;
 use std::time::Duration;
 
-use clap::Args;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use ureq::http::{HeaderValue, Method, Request, header};
@@ -11,60 +10,14 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::exit::{Exit, Failed};
-use super::{fetch, output};
+use super::fetch;
+use super::problem::{not_tenmint, refused};
 use crate::domain::issuer::BaseUrl;
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::ApiKeySecret;
 
 /// Longest answer read, in bytes: a page of 100 keys, each as large as a key can be.
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
-
-/// Where the server is, and how to speak with it.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Server")]
-pub(super) struct Server {
-    /// Base URL of the server
-    #[arg(
-        long,
-        env = "TENMINT_URL",
-        hide_env_values = true,
-        default_value = "http://127.0.0.1:8080"
-    )]
-    url: String,
-
-    /// Which of your own users this is done for; the audit log keeps it
-    #[arg(long, value_name = "USER")]
-    acting_for: Option<String>,
-
-    /// Print the server's JSON instead of tables and sentences
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-/// The same, and the organization that is meant.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Server")]
-pub(super) struct Remote {
-    #[command(flatten)]
-    server: Server,
-
-    /// As operator: reach into this organization [default: the API key's own]
-    #[arg(long, value_name = "ID")]
-    org: Option<OrganizationId>,
-}
-
-/// Words of a command, and the server that it is for.
-#[derive(Args, Debug)]
-pub(super) struct With<T: Args> {
-    #[command(flatten)]
-    pub(super) verb: T,
-    #[command(flatten)]
-    pub(super) remote: Remote,
-}
-
-/// A command without words of its own.
-#[derive(Args, Debug)]
-pub(super) struct Nothing {}
 
 /// A client of one server under one credential.
 pub(super) struct Client {
@@ -90,25 +43,28 @@ pub(super) struct Call<'a> {
 /// An answer that is no refusal. It may hold a secret.
 pub(super) struct Answer(Zeroizing<String>);
 
-impl Server {
-    /// A client for routes that name their organization themselves.
-    pub(super) fn open(&self) -> Result<Client, super::Failure> {
-        self.client(None)
-    }
-
-    fn client(&self, organization: Option<&OrganizationId>) -> Result<Client, super::Failure> {
-        let base = fetch::base(&self.url)?;
-        let mut root = parsed(&base)?;
+impl Client {
+    /// A client of what lies below `/v1`, or below an organization as the operator reaches it.
+    ///
+    /// # Errors
+    /// When there is no credential, or `acting_for` cannot be said in a header.
+    pub(super) fn new(
+        base: &BaseUrl,
+        organization: Option<&OrganizationId>,
+        acting_for: Option<&str>,
+        json: bool,
+    ) -> Result<Self, Failed> {
+        let mut root = parsed(base)?;
         extend(&mut root, &["v1"])?;
         if let Some(organization) = organization {
             extend(&mut root, &["organizations", organization.as_str()])?;
         }
-        let acting_for = self.acting_for.as_ref().map(|user| {
+        let acting_for = acting_for.map(|user| {
             HeaderValue::from_bytes(user.as_bytes())
                 .map_err(|_| Failed::usage("--acting-for: leave out control characters"))
         });
-        Ok(Client {
-            agent: fetch::agent(&base, |config| {
+        Ok(Self {
+            agent: fetch::agent(base, |config| {
                 config
                     .timeout_connect(Some(Duration::from_secs(10)))
                     .timeout_recv_response(Some(Duration::from_mins(1)))
@@ -116,20 +72,11 @@ impl Server {
             root,
             authorization: authorization()?,
             acting_for: acting_for.transpose()?,
-            json: self.json,
+            json,
             reaches: organization.is_some(),
         })
     }
-}
 
-impl Remote {
-    /// A client for routes of the organization that is meant.
-    pub(super) fn open(&self) -> Result<Client, super::Failure> {
-        self.server.client(self.org.as_ref())
-    }
-}
-
-impl Client {
     /// A request to what these segments name below `/v1`, or below the organization.
     pub(super) fn call(&self, method: Method, path: &[&str]) -> Result<Call<'_>, Failed> {
         let mut url = self.root.clone();
@@ -288,46 +235,4 @@ fn extend(url: &mut Url, segments: &[&str]) -> Result<(), Failed> {
 
 fn unsendable(_: ureq::http::Error) -> Failed {
     Failed::usage("a value holds characters that no header can carry")
-}
-
-fn not_tenmint(url: &Url, what: &str) -> Failed {
-    let said = format!("{url} gave {what}: is it tenmint?");
-    Failed::new(Exit::Refused, said)
-}
-
-/// A problem (RFC 9457) in words: what to do first, then what to quote.
-fn refused(url: &Url, status: u16, text: &str, retry_after: Option<&str>) -> Failed {
-    let Ok(mut problem) = serde_json::from_str::<Map<String, Value>>(text) else {
-        let what = match status {
-            300..400 => format!("a redirect ({status}), which is not followed"),
-            _ => format!("status {status} and no reason"),
-        };
-        let said = not_tenmint(url, &what).to_string();
-        return Failed::new(Exit::of_status(status), said).with_status(status);
-    };
-    let mut take = |member: &str| problem.remove(member).map(|value| output::cell(&value));
-    let (detail, title) = (take("detail"), take("title"));
-    let (code, pointer, id) = (take("code"), take("pointer"), take("request_id"));
-    drop((take("type"), take("status")));
-    let mut lines = vec![detail.or(title).unwrap_or_else(|| "refused".to_owned())];
-    let mut line = |name: &str, value: &str| lines.push(format!("  {name:<8} {value}"));
-    if let Some(pointer) = pointer.filter(|pointer| !pointer.is_empty()) {
-        line("at", &pointer);
-    }
-    if let Some(seconds) = retry_after {
-        line("again", &format!("in {} s", output::visible(seconds)));
-    }
-    for (name, value) in &problem {
-        line(&output::visible(name), &output::cell(value));
-    }
-    let named = code.as_deref().unwrap_or("?");
-    line("code", &format!("{named} ({status})"));
-    if let Some(id) = id {
-        line("request", &id);
-    }
-    let exit = match code.as_deref() {
-        Some("policy_violation") => Exit::Conflict,
-        _ => Exit::of_status(status),
-    };
-    Failed::new(exit, lines.join("\n")).with_status(status)
 }

@@ -10,10 +10,12 @@ mod rotate;
 use clap::{Args, Subcommand};
 
 use super::Failure;
-use super::client::{Answer, Client, With};
+use super::client::{Answer, Client};
 use super::exit::Failed;
 use super::listing::{self, Paging};
-use super::output::{self, Columns};
+use super::output;
+use super::remote::With;
+use super::table::Columns;
 use super::{progress, usage};
 use crate::domain::secret::KeyId;
 

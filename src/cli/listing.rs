@@ -11,8 +11,9 @@ use ureq::http::Method;
 use super::Failure;
 use super::client::Client;
 use super::exit::{Exit, Failed};
-use super::output::{self, Columns, Table};
+use super::output;
 use super::progress;
+use super::table::{Columns, Table};
 
 /// Which part of a list.
 #[derive(Args, Debug)]

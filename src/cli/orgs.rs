@@ -6,10 +6,12 @@ use serde_json::{Map, Value, json};
 use ureq::http::Method;
 
 use super::Failure;
-use super::client::{Client, Server};
+use super::client::Client;
 use super::confirm::Confirm;
 use super::listing::{self, Paging};
-use super::output::{self, Columns};
+use super::output;
+use super::remote::Server;
+use super::table::Columns;
 use crate::domain::organization::OrganizationId;
 
 const COLUMNS: Columns = &[

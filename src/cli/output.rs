@@ -1,7 +1,7 @@
-//! What is printed: tables and details for people, JSON for scripts, secrets alone.
+//! What is printed: details for people, JSON for scripts, secrets alone.
 
 use std::fmt::{self, Write as _};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -13,20 +13,6 @@ use super::client::{Answer, Client};
 use super::exit::{Exit, Failed};
 use crate::domain::text::is_invisible;
 
-/// The columns of a table: a title, and the member that is shown below it.
-pub(super) type Columns = &'static [(&'static str, &'static str)];
-
-/// Widest cell of a table on a terminal, in characters. The first column is never cut.
-const WIDEST: usize = 48;
-
-/// A table that is printed page by page: later pages may widen columns, and narrow none.
-pub(super) struct Table {
-    columns: Columns,
-    widths: Vec<usize>,
-    on_terminal: bool,
-    begun: bool,
-}
-
 /// The members of an object in the order in which they came.
 struct Members(Vec<(String, Value)>);
 
@@ -36,22 +22,37 @@ pub(super) fn show(client: &Client, answer: &Answer) -> Result<(), Failure> {
         return json(answer);
     }
     let Members(members) = answer.read()?;
-    let width = members.iter().map(|(name, _)| name.chars().count()).max();
+    let lines: Vec<_> = members.iter().flat_map(details).collect();
+    let width = lines.iter().map(|(name, _)| name.chars().count()).max();
     let width = width.unwrap_or_default();
     let mut out = io::stdout().lock();
-    for (name, value) in &members {
-        let name = visible(name);
-        match value {
-            Value::Array(rows) if rows.iter().any(Value::is_object) => {
-                for (at, row) in rows.iter().enumerate() {
-                    let name = if at == 0 { &name } else { "" };
-                    writeln!(out, "{name:width$}  {}", cell(row))?;
-                }
-            }
-            value => writeln!(out, "{name:width$}  {}", cell(value))?,
-        }
+    for (name, text) in &lines {
+        writeln!(out, "{name:width$}  {text}")?;
     }
     Ok(out.flush()?)
+}
+
+/// The lines that show a member: one for each row or member of its own.
+fn details((name, value): &(String, Value)) -> Vec<(String, String)> {
+    let name = visible(name);
+    match value {
+        Value::Array(rows) if rows.iter().any(Value::is_object) => {
+            let line = |(at, row)| {
+                (
+                    if at == 0 { name.clone() } else { String::new() },
+                    cell(row),
+                )
+            };
+            rows.iter().enumerate().map(line).collect()
+        }
+        Value::Object(members) if !members.is_empty() => {
+            let member = |(inner, value): (&String, &Value)| {
+                (format!("{name}.{}", visible(inner)), cell(value))
+            };
+            members.iter().map(member).collect()
+        }
+        value => vec![(name, cell(value))],
+    }
 }
 
 /// One line, or the JSON.
@@ -104,48 +105,6 @@ pub(super) fn secret(
     Ok(out.flush()?)
 }
 
-impl Table {
-    pub(super) fn new(columns: Columns) -> Self {
-        Self {
-            columns,
-            widths: columns.iter().map(|(title, _)| title.len()).collect(),
-            on_terminal: io::stdout().is_terminal(),
-            begun: false,
-        }
-    }
-
-    /// Prints rows, below the titles when they are the first.
-    pub(super) fn print(&mut self, out: &mut impl Write, rows: &[Value]) -> io::Result<()> {
-        let titles = self.columns.iter().map(|(title, _)| (*title).to_owned());
-        let mut lines: Vec<Vec<String>> = Vec::new();
-        if !std::mem::replace(&mut self.begun, true) {
-            lines.push(titles.collect());
-        }
-        lines.extend(rows.iter().map(|row| {
-            let cells = self.columns.iter().enumerate();
-            let cells = cells.map(|(at, (_, member))| {
-                let text = row.get(member).map_or_else(|| "-".to_owned(), cell);
-                let cut = self.on_terminal && at > 0;
-                if cut { shortened(text) } else { text }
-            });
-            cells.collect()
-        }));
-        for cells in &lines {
-            for (width, cell) in self.widths.iter_mut().zip(cells) {
-                *width = cell.chars().count().max(*width);
-            }
-        }
-        for cells in &lines {
-            let mut line = String::new();
-            for (width, cell) in self.widths.iter().zip(cells) {
-                let _ = write!(line, "{cell:width$}  ");
-            }
-            writeln!(out, "{}", line.trim_end())?;
-        }
-        Ok(())
-    }
-}
-
 /// A value in a table: on one line, without what steers a terminal.
 pub(super) fn cell(value: &Value) -> String {
     let listed = |parts: Vec<String>, between: &str| {
@@ -189,13 +148,6 @@ pub(super) fn escaped(json: &str) -> String {
     text
 }
 
-fn shortened(text: String) -> String {
-    if text.chars().count() <= WIDEST {
-        return text;
-    }
-    text.chars().take(WIDEST - 1).chain(['…']).collect()
-}
-
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct InOrder;
@@ -231,21 +183,6 @@ mod tests {
         assert_eq!(
             serde_json::from_str::<Value>(&shown).unwrap(),
             json!([hostile])
-        );
-    }
-
-    #[test]
-    fn a_table_is_aligned_and_later_pages_keep_its_widths() {
-        let mut table = Table::new(&[("ID", "id"), ("NAME", "name"), ("SCOPES", "scopes")]);
-        let mut out = Vec::new();
-        let first = [json!({ "id": "key_1", "name": "ä", "scopes": [] })];
-        table.print(&mut out, &first).unwrap();
-        let second = [json!({ "id": "k", "name": null, "scopes": ["a", "b:*"] })];
-        table.print(&mut out, &second).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        assert_eq!(
-            text,
-            "ID     NAME  SCOPES\nkey_1  ä     -\nk      -     a b:*\n"
         );
     }
 }

@@ -5,9 +5,10 @@ use serde_json::{Map, Value, json};
 use ureq::http::Method;
 
 use super::Failure;
-use super::client::{Client, Nothing, With};
+use super::client::Client;
 use super::exit::Failed;
 use super::output;
+use super::remote::{Nothing, With};
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {

@@ -5,11 +5,13 @@ use serde_json::{Map, json};
 use ureq::http::Method;
 
 use super::Failure;
-use super::client::{Client, With};
+use super::client::Client;
 use super::confirm::Confirm;
 use super::editing::{self, Change};
 use super::listing::{self, Paging};
-use super::output::{self, Columns};
+use super::output;
+use super::remote::With;
+use super::table::Columns;
 use crate::domain::role::RoleName;
 
 const COLUMNS: Columns = &[

@@ -5,9 +5,10 @@ use serde_json::json;
 use ureq::http::Method;
 
 use super::Failure;
-use super::client::With;
 use super::listing::{self, Paging};
-use super::output::{self, Columns};
+use super::output;
+use super::remote::With;
+use super::table::Columns;
 
 const COLUMNS: Columns = &[
     ("ACTION", "action"),

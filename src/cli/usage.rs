@@ -10,7 +10,8 @@ use ureq::http::Method;
 use super::Failure;
 use super::client::Client;
 use super::listing::{self, Paging};
-use super::output::{self, Columns, Table};
+use super::output;
+use super::table::{Columns, Table};
 use crate::domain::secret::KeyId;
 
 const SPANS: Columns = &[

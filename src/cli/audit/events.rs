@@ -8,8 +8,9 @@ use ureq::http::Method;
 use crate::cli::Failure;
 use crate::cli::client::{self, Client};
 use crate::cli::listing::{self, Paging};
-use crate::cli::output::{self, Columns};
+use crate::cli::output;
 use crate::cli::progress;
+use crate::cli::table::Columns;
 
 const COLUMNS: Columns = &[
     ("SEQUENCE", "sequence"),

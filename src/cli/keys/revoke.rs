@@ -11,8 +11,9 @@ use crate::cli::Failure;
 use crate::cli::client::{Answer, Client};
 use crate::cli::confirm::Confirm;
 use crate::cli::exit::Failed;
-use crate::cli::output::{self, Table};
+use crate::cli::output;
 use crate::cli::progress;
+use crate::cli::table::Table;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Revoke {
