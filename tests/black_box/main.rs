@@ -49,6 +49,7 @@ mod leaks;
 mod manage_cli;
 mod manage_cli_reading;
 mod manage_cli_refusals;
+mod manage_cli_rules;
 mod management_tokens;
 mod metadata;
 mod networks;
