@@ -48,6 +48,7 @@ struct Body<'a> {
     pointer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<Rule>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u32>,
     request_id: &'a str,
 }

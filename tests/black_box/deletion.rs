@@ -75,11 +75,15 @@ async fn a_deleted_organization_is_unknown_everywhere(server: Server) {
             .await;
         refused.refuses(401, "unauthenticated");
     }
-    for path in ["", "/api-keys", "/roles", "/usage", "/audit-events"] {
+    for path in ["", "/api-keys", "/roles", "/usage"] {
         let path = format!("{ACME}{path}");
         let gone = server.operate(Method::GET, &path, Value::Null).await;
         gone.refuses(404, "not_found");
     }
+    // What was done to it stays readable, to the operator.
+    let path = format!("{ACME}/audit-events?limit=1");
+    let log = server.operate(Method::GET, &path, Value::Null).await;
+    assert_eq!(log.body["data"][0]["action"], "organization.delete");
     server
         .get("/orgs/acme/.well-known/jwks.json")
         .await

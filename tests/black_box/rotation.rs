@@ -87,9 +87,10 @@ async fn both_secrets_count_until_the_overlap_ends(server: Server) {
     let after = show(&server, &acme, &old.id).await.body;
     assert_ne!(after["fingerprint"], before["fingerprint"]);
     let secrets = json!([
-        { "fingerprint": after["fingerprint"], "created_at": now.to_string(), "expires_at": null },
+        { "fingerprint": after["fingerprint"], "created_at": now.to_string(), "expires_at": null,
+          "last_used_at": null, "last_used_address": null },
         { "fingerprint": before["fingerprint"], "created_at": before["created_at"],
-          "expires_at": end },
+          "expires_at": end, "last_used_at": null, "last_used_address": null },
     ]);
     assert_eq!(after["secrets"], secrets);
     let mut expected = before;
