@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::support::process::Process;
 use crate::support::server::Place;
+use crate::support::shown::without_ids;
 
 /// `docs/configuration.md` has one row for each setting, in the words of `--help`.
 #[test]
@@ -92,17 +93,6 @@ async fn the_readme_shows_what_quickstart_prints() {
         .replace(place.root_key_file().to_str().unwrap(), "keys/root.key");
     assert_eq!(without_ids(&printed), without_ids(shown));
     assert!(process.stop());
-}
-
-/// Runs of 26 and more letters and digits are ids and secrets.
-fn without_ids(text: &str) -> String {
-    let mut clean = String::new();
-    for word in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
-        let bare = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
-        clean.push_str(if bare.len() >= 26 { "ID" } else { bare });
-        clean.push_str(&word[bare.len()..]);
-    }
-    clean
 }
 
 fn read(path: &str) -> String {

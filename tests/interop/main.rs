@@ -14,6 +14,7 @@ mod runtime;
 mod validate;
 
 mod curl;
+mod guide;
 mod node;
 mod python;
 mod readme;

@@ -22,6 +22,7 @@ pub mod process;
 pub mod raw;
 pub mod server;
 pub mod shell;
+pub mod shown;
 pub mod verbatim;
 pub mod wire;
 
