@@ -78,40 +78,58 @@ impl Authority {
             .map_or(Ok(()), Err)
     }
 
-    /// Requires that whatever `after` has and `before` had not stays within it.
+    /// Requires that whatever `after` permits and `before` did not stays within it.
+    ///
+    /// A key permits its scopes, on its networks, until its end: who adds a scope adds it on all
+    /// of the networks, and who adds a network adds all of the scopes there. Otherwise somebody
+    /// who holds the secret of a weak key could move what is its own beyond its own bounds, and
+    /// somebody who holds a strong one could lift the bounds that keep it where it is.
     ///
     /// # Errors
-    /// [`Refusal::Exceeds`], naming the first excess.
+    /// [`Refusal::Exceeds`] for what was added, [`Refusal::TargetExceeds`] for what it was added to.
     pub fn require_growth(&self, before: &ApiKey, after: &ApiKey) -> Result<(), Refusal> {
         let Some(bounds) = &self.0 else {
             return Ok(());
         };
-        let added = |scope: &&Scope| !before.effective.covers(scope);
-        if let Some(beyond) = after
+        let added: Vec<_> = after
             .effective
             .iter()
-            .filter(added)
-            .find(|scope| !self.covers(scope))
-        {
-            return Err(Refusal::Exceeds(Excess::Scope(beyond.clone())));
+            .filter(|scope| !before.effective.covers(scope))
+            .collect();
+        let (wider, longer) = (
+            !before.networks.covers(&after.networks),
+            outlives(after.expires_at, before.expires_at),
+        );
+        if added.is_empty() && !wider && !longer {
+            return Ok(());
         }
-        let covered = bounds
-            .networks
-            .covers_with(&before.networks, &after.networks);
-        if !covered && !self.covers(&ManagementAction::ApiKeysAnyNetwork.scope()) {
+        let beyond = added.into_iter().find(|scope| !self.covers(scope));
+        if let Some(scope) = beyond {
+            return Err(Refusal::Exceeds(Excess::Scope(scope.clone())));
+        }
+        let any_network = self.covers(&ManagementAction::ApiKeysAnyNetwork.scope());
+        if wider
+            && !any_network
+            && !bounds
+                .networks
+                .covers_with(&before.networks, &after.networks)
+        {
             return Err(Refusal::Exceeds(Excess::Networks));
         }
-        let longer = match (before.expires_at, after.expires_at) {
-            (None, _) => false,
-            (Some(_), None) => true,
-            (Some(before), Some(after)) => after > before,
-        };
-        match bounds.expires_at {
-            Some(own_end) if longer && after.expires_at.is_none_or(|end| end > own_end) => {
-                Err(Refusal::Exceeds(Excess::Lifetime(own_end)))
-            }
-            _ => Ok(()),
+        if let Some(own_end) = bounds.expires_at
+            && longer
+            && outlives(after.expires_at, Some(own_end))
+        {
+            return Err(Refusal::Exceeds(Excess::Lifetime(own_end)));
         }
+        // What grew in one way reaches as far as the key does in the others.
+        let in_other_ways = |excess: &Excess| match excess {
+            Excess::Scope(_) => wider || longer,
+            Excess::Networks | Excess::Lifetime(_) => true,
+        };
+        self.excesses(&after.effective, &after.networks, after.expires_at)
+            .find(in_other_ways)
+            .map_or(Ok(()), |excess| Err(Refusal::TargetExceeds(excess)))
     }
 
     /// Requires that a grant of scopes, networks and life stays within it.
@@ -134,20 +152,33 @@ impl Authority {
         networks: &NetworkSet,
         expires_at: Option<Timestamp>,
     ) -> Option<Excess> {
-        let bounds = self.0.as_ref()?;
-        if let Some(beyond) = scopes.iter().find(|scope| !self.covers(scope)) {
-            return Some(Excess::Scope(beyond.clone()));
-        }
-        if !bounds.networks.covers(networks)
-            && !self.covers(&ManagementAction::ApiKeysAnyNetwork.scope())
-        {
-            return Some(Excess::Networks);
-        }
-        match bounds.expires_at {
-            Some(own_end) if expires_at.is_none_or(|end| end > own_end) => {
-                Some(Excess::Lifetime(own_end))
-            }
-            _ => None,
-        }
+        self.excesses(scopes, networks, expires_at).next()
     }
+
+    /// In which ways a grant goes beyond it.
+    fn excesses(
+        &self,
+        scopes: &ScopeSet,
+        networks: &NetworkSet,
+        expires_at: Option<Timestamp>,
+    ) -> impl Iterator<Item = Excess> {
+        let bounds = self.0.as_ref();
+        let scope = scopes.iter().find(|scope| !self.covers(scope));
+        let wider = bounds.is_some_and(|bounds| {
+            !bounds.networks.covers(networks)
+                && !self.covers(&ManagementAction::ApiKeysAnyNetwork.scope())
+        });
+        let own_end = bounds.and_then(|bounds| bounds.expires_at);
+        let longer = own_end.filter(|own_end| outlives(expires_at, Some(*own_end)));
+        let scope = scope.map(|scope| Excess::Scope(scope.clone()));
+        scope
+            .into_iter()
+            .chain(wider.then_some(Excess::Networks))
+            .chain(longer.map(Excess::Lifetime))
+    }
+}
+
+/// Whether one end comes after another; none never comes.
+fn outlives(end: Option<Timestamp>, other: Option<Timestamp>) -> bool {
+    other.is_some_and(|other| end.is_none_or(|end| end > other))
 }

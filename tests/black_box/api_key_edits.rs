@@ -21,6 +21,8 @@ on_both_engines!(
     a_disabled_key_is_refused_until_it_is_enabled,
     a_revoke_keeps_its_reason,
     what_an_edit_adds_is_within_its_editor,
+    an_edit_may_leave_what_is_beyond_its_editor,
+    an_edit_moves_nothing_beyond_its_editors_bounds,
     what_is_given_back_is_within_its_giver,
 );
 
@@ -393,13 +395,9 @@ async fn a_revoke_keeps_its_reason(server: Server) {
 
 async fn what_an_edit_adds_is_within_its_editor(server: Server) {
     let acme = server.organization("acme").await;
-    let editor = server
-        .key(
-            &acme,
-            json!({ "name": "editor", "scopes": ["api_keys.update", "read:a/**"],
-                "allowed_ip_cidrs": ["127.0.0.0/8", "10.0.0.0/9"], "expires_in_days": 30 }),
-        )
-        .await;
+    let bounds = json!({ "name": "editor", "scopes": ["api_keys.update", "read:a/**", "write"],
+        "allowed_ip_cidrs": ["127.0.0.0/8", "10.0.0.0/8"], "expires_in_days": 30 });
+    let editor = server.key(&acme, bounds).await;
     let target = json!({ "name": "t", "scopes": ["write"], "expires_in_days": 10,
         "allowed_ip_cidrs": ["10.128.0.0/9"] });
     let target = server.key(&acme, target).await;
@@ -409,23 +407,14 @@ async fn what_an_edit_adds_is_within_its_editor(server: Server) {
         assert_eq!(refused.body["pointer"], pointer);
     };
     refused(json!({ "scopes": ["write", "read"] }), "/scopes").await;
-    refused(
-        json!({ "allowed_ip_cidrs": ["0.0.0.0/0"] }),
-        "/allowed_ip_cidrs",
-    )
-    .await;
-    refused(
-        json!({ "allowed_ip_cidrs": ["10.128.0.0/9", "192.0.2.1"] }),
-        "/allowed_ip_cidrs",
-    )
-    .await;
+    let everywhere = json!({ "allowed_ip_cidrs": ["0.0.0.0/0"] });
+    refused(everywhere, "/allowed_ip_cidrs").await;
+    let one_more = json!({ "allowed_ip_cidrs": ["10.128.0.0/9", "192.0.2.1"] });
+    refused(one_more, "/allowed_ip_cidrs").await;
     refused(json!({ "expires_at": null }), "/expires_at").await;
     refused(json!({ "expires_in_days": 31 }), "/expires_at").await;
-    // What is there may stay, narrowed or not; what is the editor's own may come.
     for body in [
-        json!({ "name": "renamed" }),
         json!({ "scopes": ["write", "read:a/b"] }),
-        json!({ "scopes": ["write:x", "read:a/b"] }),
         json!({ "allowed_ip_cidrs": ["10.0.0.0/8"] }),
         json!({ "expires_in_days": 30 }),
         json!({ "expires_in_days": 1 }),
@@ -434,7 +423,66 @@ async fn what_an_edit_adds_is_within_its_editor(server: Server) {
             .await
             .expect(StatusCode::OK);
     }
-    refused(json!({ "scopes": ["write", "read:a/b"] }), "/scopes").await;
+}
+
+async fn an_edit_may_leave_what_is_beyond_its_editor(server: Server) {
+    let acme = server.organization("acme").await;
+    let editor = server.key_with(&acme, &["api_keys.update"]).await;
+    let target = json!({ "name": "t", "scopes": ["write", "read"], "expires_in_days": 10 });
+    let target = server.key(&acme, target).await;
+    for body in [
+        json!({ "name": "renamed", "metadata": { "a": "b" } }),
+        json!({ "scopes": ["write:x/**", "read"] }),
+        json!({ "allowed_ip_cidrs": ["10.0.0.0/8"] }),
+        json!({ "expires_in_days": 1 }),
+    ] {
+        edit(&server, &editor, &target.id, body)
+            .await
+            .expect(StatusCode::OK);
+    }
+    // What was taken away does not come back by the same hand.
+    let back = json!({ "scopes": ["write", "read"] });
+    let refused = edit(&server, &editor, &target.id, back).await;
+    refused.refuses(403, "exceeds_authority");
+}
+
+async fn an_edit_moves_nothing_beyond_its_editors_bounds(server: Server) {
+    let acme = server.organization("acme").await;
+    // One that is strong, and bound to a place and a time.
+    let bound = json!({ "name": "bound", "scopes": ["api_keys.update", "write"],
+        "allowed_ip_cidrs": ["127.0.0.0/8"], "expires_in_days": 30 });
+    let bound = server.key(&acme, bound).await;
+    let weak_everywhere = json!({ "name": "w", "scopes": ["read"], "expires_in_days": 10 });
+    let weak_for_ever = json!({ "name": "w", "scopes": ["read"],
+        "allowed_ip_cidrs": ["127.0.0.0/8"] });
+    let add = json!({ "scopes": ["read", "write"] });
+    for weak in [weak_everywhere, weak_for_ever] {
+        let weak = server.key(&acme, weak).await;
+        let refused = edit(&server, &bound, &weak.id, add.clone()).await;
+        refused.refuses(403, "exceeds_authority");
+        assert_eq!(refused.body["pointer"], Value::Null);
+    }
+    let any = json!({ "name": "any", "scopes": ["api_keys.update", "api_keys.any_network",
+        "write"], "allowed_ip_cidrs": ["127.0.0.0/8"], "expires_in_days": 30 });
+    let any = server.key(&acme, any).await;
+    let weak = json!({ "name": "w", "scopes": ["read"], "expires_in_days": 10 });
+    let weak = server.key(&acme, weak).await;
+    edit(&server, &any, &weak.id, add)
+        .await
+        .expect(StatusCode::OK);
+    // One that is weak, and bound by nothing: it cannot lift the bounds of a strong one.
+    let weak = server.key_with(&acme, &["api_keys.update"]).await;
+    let strong = json!({ "name": "s", "scopes": ["write"], "expires_in_days": 10,
+        "allowed_ip_cidrs": ["10.0.0.0/8"] });
+    let strong = server.key(&acme, strong).await;
+    for body in [
+        json!({ "allowed_ip_cidrs": ["0.0.0.0/0"] }),
+        json!({ "expires_at": null }),
+        json!({ "expires_in_days": 11 }),
+    ] {
+        let refused = edit(&server, &weak, &strong.id, body).await;
+        refused.refuses(403, "exceeds_authority");
+    }
 }
 
 async fn what_is_given_back_is_within_its_giver(server: Server) {
