@@ -43,7 +43,7 @@ struct Plan {
 const WHOLE: Plan = Plan {
     effort: Effort {
         rounds: 11,
-        span: Duration::from_secs(1),
+        turn: Until::Time(Duration::from_secs(1)),
         connections: 32,
     },
     fresh_keys: 1_000,
@@ -53,7 +53,7 @@ const WHOLE: Plan = Plan {
 const QUICK: Plan = Plan {
     effort: Effort {
         rounds: 3,
-        span: Duration::from_millis(250),
+        turn: Until::Time(Duration::from_millis(250)),
         connections: 32,
     },
     fresh_keys: 60,
@@ -91,6 +91,7 @@ async fn measure(plan: Plan) -> Result<(), Failure> {
     let sqlite = Place {
         folder: folder.path(),
         database_url: None,
+        settings: &[],
     };
     let mut tenmint = Child::start("tenmint", &sqlite, &[])?;
     let mut operator = Operator::of(&mut tenmint).await?;
@@ -122,6 +123,7 @@ async fn measure(plan: Plan) -> Result<(), Failure> {
     let postgres = Place {
         folder: elsewhere.path(),
         database_url: database.as_ref().map(postgres::FreshDatabase::url),
+        settings: &[],
     };
     let mut on_postgres = None;
     if database.is_some() {
@@ -183,6 +185,7 @@ async fn count_instructions(arguments: &[String]) -> Result<(), Failure> {
     let place = Place {
         folder: folder.path(),
         database_url: None,
+        settings: &[],
     };
     let mut server = Child::start("tenmint", &place, &[])?;
     let key = Operator::of(&mut server).await?.keys(1).await?;

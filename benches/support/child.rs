@@ -32,6 +32,18 @@ pub struct Place<'a> {
     pub folder: &'a Path,
     /// What tenmint takes as `DATABASE_URL`; an SQLite file in the folder unless given.
     pub database_url: Option<&'a str>,
+    /// Further settings of tenmint's, as environment variables.
+    pub settings: &'a [(&'a str, &'a str)],
+}
+
+impl Place<'_> {
+    /// What tenmint takes as `DATABASE_URL`.
+    pub fn url(&self) -> String {
+        self.database_url.map_or_else(
+            || format!("sqlite:{}", self.folder.join("tenmint.db").display()),
+            str::to_owned,
+        )
+    }
 }
 
 impl Child {
@@ -45,7 +57,6 @@ impl Child {
         let mut line = under.iter().map(Into::into).chain([program]);
         let mut command = Command::new(line.next().unwrap_or_default());
         let in_folder = |name: &str| place.folder.join(name);
-        let sqlite = format!("sqlite:{}", in_folder("tenmint.db").display());
         let log = in_folder(&format!("{which}.log"));
         let mut process = command
             .args(line)
@@ -53,10 +64,8 @@ impl Child {
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .env("TENMINT_ROOT_KEY_FILE", in_folder("root.key"))
-            .env(
-                "TENMINT_DATABASE_URL",
-                place.database_url.unwrap_or(&sqlite),
-            )
+            .env("TENMINT_DATABASE_URL", place.url())
+            .envs(place.settings.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?)

@@ -14,8 +14,8 @@ use super::process::used;
 pub struct Effort {
     /// Alternating rounds.
     pub rounds: usize,
-    /// How long each contender has in each.
-    pub span: Duration,
+    /// How much each contender does in each.
+    pub turn: Until,
     /// Connections at once.
     pub connections: usize,
 }
@@ -58,6 +58,16 @@ struct Turn {
     late_wait: Duration,
 }
 
+impl Table {
+    /// How many times as long as the first contender one of them takes for an answer, by the
+    /// clock and by processor time: medians over all rounds.
+    pub fn times_as_long(&self, contender: usize) -> (f64, Option<f64>) {
+        let row = &self.rows[contender];
+        let by_time = row.by_time.as_ref().map(|spread| spread.0[0].recip());
+        (row.by_rate.0[0].recip(), by_time)
+    }
+}
+
 /// Lets the contenders take turns. The first is the measure of the others: it has the first and
 /// the last turn of each round, so that what the machine does meanwhile weighs on both sides, and
 /// its last turn against its first tells how much of every number is noise.
@@ -95,8 +105,7 @@ pub async fn contest(
 async fn take(contender: &Contender<'_>, effort: Effort) -> Result<Turn, Failure> {
     let process = contender.server.id();
     let before = used(process);
-    let until = Until::Time(effort.span);
-    let mut outcome = contender.load.run(effort.connections, until).await?;
+    let mut outcome = contender.load.run(effort.connections, effort.turn).await?;
     let busy = used(process).since(&before);
     let answers = f64::from(u32::try_from(outcome.waits.len())?);
     Ok(Turn {

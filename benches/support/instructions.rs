@@ -30,6 +30,7 @@ pub async fn each(
         let place = Place {
             folder: folder.path(),
             database_url: None,
+            settings: &[],
         };
         let mut server = Child::start(which, &place, &valgrind)?;
         let load = prepare(&mut server).await?;

@@ -1,9 +1,13 @@
 //! What the benches share: servers in processes of their own, a load generator, measuring.
 
+#![allow(dead_code, reason = "each bench uses its own part of the support")]
+
 pub mod bare;
 pub mod child;
 pub mod contest;
 pub mod instructions;
+#[path = "../../tests/support/key_rows.rs"]
+pub mod key_rows;
 #[path = "../../tests/support/left_out.rs"]
 mod left_out;
 pub mod load;

@@ -14,6 +14,9 @@ use super::load::{Connection, unexpected};
 /// The organization whose keys are used.
 const ORGANIZATION: &str = "bench";
 
+/// What every request says of its client.
+const CLIENT: &str = "host: localhost\r\nuser-agent: bench\r\naccept: */*\r\n";
+
 /// An API key as its holder has it.
 #[derive(Clone)]
 pub struct Key {
@@ -36,22 +39,32 @@ impl Operator {
             secret: server.tell("operator")?,
             connection: Connection::open(server.address).await?,
         };
-        let organization = json!({ "id": ORGANIZATION });
-        operator.post("/v1/organizations", &organization).await?;
+        operator.organization(ORGANIZATION).await?;
         Ok(operator)
+    }
+
+    /// One more organization.
+    pub async fn organization(&mut self, id: &str) -> Result<(), Failure> {
+        let made = self.post("/v1/organizations", &json!({ "id": id })).await;
+        made.map(drop)
     }
 
     /// New keys, each with three scopes and two networks.
     pub async fn keys(&mut self, count: usize) -> Result<Vec<Key>, Failure> {
-        let path = format!("/v1/organizations/{ORGANIZATION}/api-keys");
+        self.keys_with(count, Value::Null).await
+    }
+
+    /// The same with a rate limit.
+    pub async fn keys_with(
+        &mut self,
+        count: usize,
+        rate_limit: Value,
+    ) -> Result<Vec<Key>, Failure> {
+        let path = keys_of(ORGANIZATION);
         let mut keys = Vec::with_capacity(count);
         for number in 0..count {
-            let key = json!({
-                "name": format!("bench {number}"),
-                "scopes": ["read:projects/42/**", "write:projects/42/files/*", "inference"],
-                "allowed_ip_cidrs": ["127.0.0.0/8", "203.0.113.0/24"],
-                "expires_in_days": 90,
-            });
+            let mut key = new_key(&format!("bench {number}"));
+            key["rate_limit"] = rate_limit.clone();
             let made = self.post(&path, &key).await?;
             let text = |member: &str| made[member].as_str().map(str::to_owned);
             let (id, secret) = text("id").zip(text("secret")).ok_or("a key has a secret")?;
@@ -60,15 +73,73 @@ impl Operator {
         Ok(keys)
     }
 
+    /// A request that makes a key in an organization.
+    pub fn create(&self, organization: &str) -> Vec<u8> {
+        self.json(&keys_of(organization), &new_key("one more"))
+    }
+
+    /// A request for one key.
+    pub fn show(&self, organization: &str, id: &str) -> Vec<u8> {
+        self.get(&format!("{}/{id}", keys_of(organization)))
+    }
+
+    /// A request for the page of `limit` keys that comes behind so many pages as long; the first
+    /// behind none.
+    pub async fn page(
+        &mut self,
+        organization: &str,
+        limit: u32,
+        behind: u32,
+    ) -> Result<Vec<u8>, Failure> {
+        let first = format!("{}?limit={limit}", keys_of(organization));
+        let mut path = first.clone();
+        for _ in 0..behind {
+            let request = self.get(&path);
+            let page = self.ask(&request, 200).await?;
+            let cursor = page["next_cursor"].as_str();
+            path = format!("{first}&cursor={}", cursor.ok_or("a page has a next one")?);
+        }
+        Ok(self.get(&path))
+    }
+
     async fn post(&mut self, path: &str, body: &Value) -> Result<Value, Failure> {
-        let bearer = format!("authorization: Bearer {}\r\n", self.secret);
-        let request = post(path, "application/json", &bearer, &body.to_string());
-        let answer = self.connection.ask(&request).await?;
-        if answer.status != 201 {
+        let request = self.json(path, body);
+        self.ask(&request, 201).await
+    }
+
+    async fn ask(&mut self, request: &[u8], status: u16) -> Result<Value, Failure> {
+        let answer = self.connection.ask(request).await?;
+        if answer.status != status {
             return Err(unexpected(&answer).into());
         }
         Ok(serde_json::from_slice(answer.body)?)
     }
+
+    fn json(&self, path: &str, body: &Value) -> Vec<u8> {
+        post(path, "application/json", &self.bearer(), &body.to_string())
+    }
+
+    fn get(&self, path: &str) -> Vec<u8> {
+        let bearer = self.bearer();
+        format!("GET {path} HTTP/1.1\r\n{CLIENT}{bearer}\r\n").into_bytes()
+    }
+
+    fn bearer(&self) -> String {
+        format!("authorization: Bearer {}\r\n", self.secret)
+    }
+}
+
+fn keys_of(organization: &str) -> String {
+    format!("/v1/organizations/{organization}/api-keys")
+}
+
+fn new_key(name: &str) -> Value {
+    json!({
+        "name": name,
+        "scopes": ["read:projects/42/**", "write:projects/42/files/*", "inference"],
+        "allowed_ip_cidrs": ["127.0.0.0/8", "203.0.113.0/24"],
+        "expires_in_days": 90,
+    })
 }
 
 /// A token request by HTTP Basic, as client libraries send it.
@@ -107,8 +178,8 @@ pub async fn ask(address: SocketAddr, request: &[u8]) -> Result<(u16, Vec<u8>), 
 fn post(path: &str, kind: &str, authorization: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\nuser-agent: bench\r\naccept: */*\r\n\
-         {authorization}content-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}"
+        "POST {path} HTTP/1.1\r\n{CLIENT}{authorization}\
+         content-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
 }

@@ -1,0 +1,274 @@
+//! The management plane where an organization holds very many keys, and the exchange with all that
+//! management adds to it, each against the least of its kind.
+//!
+//! `cargo bench --bench management`; with `-- --quick` a try of some seconds. `docs/performance.md`
+//! explains the numbers.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a bench prints what it found"
+)]
+
+mod support;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use support::child::{self, Child, Place};
+use support::contest::{Contender, Effort, contest};
+use support::load::{Load, Until};
+use support::requests::{Key, Operator, exchange};
+use support::{Failure, key_rows, postgres};
+
+/// Keys of the organization that the other is held against.
+const FEW: u32 = 100;
+
+/// Keys on a page.
+const PAGE: u32 = 20;
+
+/// How many keys take turns where one is asked for, and in the warm exchange.
+const TURNS: u32 = 100;
+
+/// At most so many times as long with very many keys as with few.
+const MANY_TARGET: f64 = 1.5;
+
+/// At most so many times as long with usage, exchange record and rate limit.
+const COUNTED_TARGET: f64 = 1.05;
+
+/// How much of everything is done.
+struct Plan {
+    /// Keys of the large organization.
+    many: u32,
+    /// Of what changes nothing.
+    reading: Effort,
+    /// Of what makes keys: few in each turn, or the small organization is soon no longer small.
+    making: Effort,
+}
+
+const WHOLE: Plan = Plan {
+    many: 100_000,
+    reading: Effort {
+        rounds: 11,
+        turn: Until::Time(Duration::from_secs(1)),
+        connections: 32,
+    },
+    making: Effort {
+        rounds: 11,
+        turn: Until::Count(20),
+        connections: 4,
+    },
+};
+
+const QUICK: Plan = Plan {
+    many: 2_000,
+    reading: Effort {
+        rounds: 3,
+        turn: Until::Time(Duration::from_millis(250)),
+        connections: 32,
+    },
+    making: Effort {
+        rounds: 3,
+        turn: Until::Count(10),
+        connections: 4,
+    },
+};
+
+/// How many times as long something takes as the least of its kind.
+struct Ratio {
+    name: String,
+    by_clock: f64,
+    by_processor: Option<f64>,
+    target: f64,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let done = match &*arguments {
+        [serve, which] if serve == child::SERVE => child::serve(which),
+        // Cargo says --bench in `cargo bench` alone: in `cargo test --all-targets` a try will do.
+        _ if has("--quick") || !has("--bench") => run(&QUICK),
+        _ => run(&WHOLE),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(plan: &Plan) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(measure(plan))
+}
+
+async fn measure(plan: &Plan) -> Result<(), Failure> {
+    let mut ratios = many_keys("SQLite", None, plan).await?;
+    ratios.push(counted("SQLite", [None, None], plan).await?);
+    if let Some(database) = postgres::fresh_database() {
+        let url = Some(database.url());
+        ratios.extend(many_keys("PostgreSQL", url, plan).await?);
+        if let (Some(bare), Some(counting)) =
+            (postgres::fresh_database(), postgres::fresh_database())
+        {
+            let urls = [Some(bare.url()), Some(counting.url())];
+            ratios.push(counted("PostgreSQL", urls, plan).await?);
+        }
+    }
+    println!("\ntimes as long as the least of its kind, medians");
+    println!("{:46} {:>8} {:>8} {:>8}", "", "clock", "CPU", "at most");
+    for ratio in &ratios {
+        let by_processor = ratio
+            .by_processor
+            .map_or_else(|| "?".to_owned(), |ratio| format!("{ratio:.2}"));
+        let (name, by_clock, target) = (&ratio.name, ratio.by_clock, ratio.target);
+        println!("{name:46} {by_clock:>8.2} {by_processor:>8} {target:>8.2}");
+    }
+    Ok(())
+}
+
+/// What is asked of an organization of very many keys, against the same of one that has few, both
+/// of one server.
+async fn many_keys(engine: &str, url: Option<&str>, plan: &Plan) -> Result<Vec<Ratio>, Failure> {
+    let folder = tempfile::tempdir()?;
+    let place = Place {
+        folder: folder.path(),
+        database_url: url,
+        settings: &[],
+    };
+    let mut server = Child::start("tenmint", &place, &[])?;
+    let mut operator = Operator::of(&mut server).await?;
+    let organizations = [("few", 0, FEW), ("many", FEW, plan.many)];
+    for (organization, from, count) in organizations {
+        operator.organization(organization).await?;
+        seed(&place, organization, from, count).await?;
+    }
+
+    let mut tasks: [Vec<Vec<Vec<u8>>>; 4] = Default::default();
+    for (organization, from, count) in organizations {
+        tasks[0].push(vec![operator.page(organization, PAGE, 0).await?]);
+        // In the middle: from either end it is far.
+        let behind = count / PAGE / 2;
+        tasks[1].push(vec![operator.page(organization, PAGE, behind).await?]);
+        let numbers = (0..TURNS).map(|turn| from + 1 + turn * (count / TURNS));
+        let show = |number| operator.show(organization, &key_rows::id(number));
+        tasks[2].push(numbers.map(show).collect());
+        tasks[3].push(vec![operator.create(organization)]);
+    }
+    let described = [
+        ("list, first page", 200, plan.reading),
+        ("list, page in the middle", 200, plan.reading),
+        ("show", 200, plan.reading),
+        ("create", 201, plan.making),
+    ];
+    let names = [
+        format!("{FEW} keys"),
+        format!("{} keys in one organization", plan.many),
+    ];
+    let mut ratios = Vec::new();
+    for ((name, status, effort), requests) in described.into_iter().zip(tasks) {
+        let contenders: Vec<_> = requests
+            .into_iter()
+            .zip(&names)
+            .map(|(requests, name)| contender(name, &server, requests, status))
+            .collect();
+        let title = format!("{name}, {engine}");
+        let ratio = compare(title, &contenders, effort, MANY_TARGET).await?;
+        ratios.push(ratio);
+    }
+    Ok(ratios)
+}
+
+/// The warm exchange with everything that is counted, recorded and limited, against the same
+/// without what can be switched off: usage cannot.
+async fn counted(engine: &str, urls: [Option<&str>; 2], plan: &Plan) -> Result<Ratio, Failure> {
+    let folders = [tempfile::tempdir()?, tempfile::tempdir()?];
+    let mut servers = Vec::new();
+    let described = [
+        ("off", json!(null)),
+        // So much that none is refused.
+        ("on", json!({ "limit": 1_000_000, "window_seconds": 1 })),
+    ];
+    for ((folder, url), (record, limit)) in folders.iter().zip(urls).zip(described) {
+        let place = Place {
+            folder: folder.path(),
+            database_url: url,
+            settings: &[("TENMINT_EXCHANGE_RECORD", record)],
+        };
+        let mut server = Child::start("tenmint", &place, &[])?;
+        let mut operator = Operator::of(&mut server).await?;
+        let keys = operator.keys_with(TURNS as usize, limit).await?;
+        servers.push((server, keys));
+    }
+    let requests = |keys: &[Key]| {
+        let each = keys.iter().map(|key| exchange("/oauth/token", key));
+        each.collect::<Vec<_>>()
+    };
+    let names = ["usage alone", "exchange record and rate limit"];
+    let contenders: Vec<_> = servers
+        .iter()
+        .zip(names)
+        .map(|((server, keys), name)| contender(name, server, requests(keys), 200))
+        .collect();
+    let title = format!("warm exchange, {engine}");
+    compare(title, &contenders, plan.reading, COUNTED_TARGET).await
+}
+
+/// Prints the whole table of two contenders, and keeps what the last table needs.
+async fn compare(
+    title: String,
+    contenders: &[Contender<'_>],
+    effort: Effort,
+    target: f64,
+) -> Result<Ratio, Failure> {
+    let table = contest(&title, contenders, effort).await?;
+    print!("{table}");
+    let (by_clock, by_processor) = table.times_as_long(1);
+    Ok(Ratio {
+        name: title,
+        by_clock,
+        by_processor,
+        target,
+    })
+}
+
+fn contender<'a>(
+    name: &'a str,
+    server: &'a Child,
+    requests: Vec<Vec<u8>>,
+    status: u16,
+) -> Contender<'a> {
+    let load = Arc::new(Load {
+        address: server.address,
+        requests,
+        status,
+    });
+    Contender { name, server, load }
+}
+
+/// Adds keys as rows, beside the running server: through it, it would take an hour.
+async fn seed(place: &Place<'_>, organization: &str, from: u32, count: u32) -> Result<(), Failure> {
+    let insert = AssertSqlSafe(key_rows::insert(organization, from, count));
+    let url = place.url();
+    // PostgreSQL counts rows by itself sooner or later; a plan made before would be another.
+    let count_rows = "ANALYZE";
+    if place.database_url.is_some() {
+        let mut connection = PgConnection::connect(&url).await?;
+        sqlx::raw_sql(insert).execute(&mut connection).await?;
+        sqlx::raw_sql(count_rows).execute(&mut connection).await?;
+        connection.close().await?;
+    } else {
+        let mut connection = SqliteConnection::connect(&url).await?;
+        sqlx::raw_sql(insert).execute(&mut connection).await?;
+        connection.close().await?;
+    }
+    Ok(())
+}
