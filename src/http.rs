@@ -14,6 +14,7 @@ mod json;
 mod jwks;
 mod metadata;
 mod oauth_error;
+mod openapi;
 mod organizations;
 mod path;
 mod problem;
@@ -184,4 +185,5 @@ fn operations() -> Routes {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::show))
 }

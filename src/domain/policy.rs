@@ -56,6 +56,9 @@ macro_rules! rules {
         }
 
         impl Rule {
+            /// Every rule, once.
+            pub const ALL: [Self; [$(stringify!($rule)),*].len()] = [$(Self::$rule),*];
+
             /// Its name, as policies have it.
             #[must_use]
             pub const fn as_str(self) -> &'static str {

@@ -2,6 +2,7 @@
 
 mod body;
 mod bulk;
+mod describe;
 mod dry_run;
 mod list_query;
 mod rotate;
@@ -13,6 +14,7 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::query;
 use super::reach::{Answer, Reach};
@@ -27,10 +29,12 @@ use dry_run::DryRunView;
 use list_query::ListQuery;
 
 pub use bulk::revoke_many;
+pub use describe::describe;
 pub use rotate::{finish as finish_rotation, rotate};
-pub use view::{KeyView, OneSight, WarningView};
+pub use view::{KeyView, MaybeSecret, OneSight, WarningView};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CreatedApiKey)]
 struct CreatedView<'a> {
     #[serde(flatten)]
     key: KeyView<'a>,
@@ -39,7 +43,8 @@ struct CreatedView<'a> {
     warnings: Vec<WarningView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = EditedApiKey)]
 struct EditedView<'a> {
     #[serde(flatten)]
     key: KeyView<'a>,

@@ -1,5 +1,7 @@
 //! `/v1/audit-events`, and the operator's way in at `/v1/organizations/{org}/audit-events`.
 
+mod describe;
+
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use axum::response::IntoResponse;
 use futures_util::stream;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::json;
 use super::problem::Problem;
@@ -23,7 +26,10 @@ use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::domain::text::{ActingFor, Text};
 use crate::domain::timestamp::Timestamp;
+use crate::http::openapi::words::Address;
 use crate::manage::audit::{self as manage, Export};
+
+pub use describe::describe;
 
 /// What selects entries.
 const FILTERS: [&str; 7] = [
@@ -40,17 +46,22 @@ const FILTERS: [&str; 7] = [
 const EXPORTS: [&str; 2] = ["application/jsonl", "application/x-ndjson"];
 
 /// An entry, as everybody who may see it sees it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditEvent)]
 struct EntryView<'a> {
     organization: &'a OrganizationId,
     sequence: i64,
     at: Timestamp,
     actor: &'a str,
+    #[schema(required)]
     acting_for: Option<&'a ActingFor>,
+    #[schema(required, value_type = Option<Address>)]
     address: Option<IpAddr>,
+    #[schema(required)]
     request_id: Option<&'a str>,
     action: &'a str,
     target: &'a str,
+    #[schema(value_type = Object)]
     details: &'a RawValue,
     /// In exports alone: with it, a line is a checkpoint of its own.
     #[serde(skip_serializing_if = "Option::is_none")]

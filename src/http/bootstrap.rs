@@ -1,12 +1,15 @@
 //! `POST /v1/organizations/{org}/bootstrap`: a signing key and the first management key.
 
+mod describe;
+
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::api_keys::{KeyView, OneSight};
+use super::api_keys::{KeyView, MaybeSecret, OneSight};
 use super::organizations::OrganizationView;
 use super::reach::{Answer, Reach};
 use super::{idempotency, json};
@@ -16,23 +19,30 @@ use crate::domain::signing_key::{Algorithm, Kid, SigningKey};
 use crate::domain::timestamp::Timestamp;
 use crate::manage::bootstrap::{self as manage, ManagementKey, Order};
 
-#[derive(Deserialize, Default)]
+pub use describe::describe;
+
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Bootstrap)]
 struct BootstrapBody {
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
     alg: Option<Algorithm>,
     #[serde(default)]
     reissue: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Bootstrapped)]
 struct BootstrapView<'a> {
     organization: OrganizationView<'a>,
     signing_key: SigningKeyView<'a>,
+    #[schema(required)]
     management_key: Option<ManagementKeyView<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SigningKey)]
 struct SigningKeyView<'a> {
     kid: &'a Kid,
     alg: Algorithm,
@@ -40,11 +50,13 @@ struct SigningKeyView<'a> {
     created_at: Timestamp,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ManagementKey)]
 struct ManagementKeyView<'a> {
     #[serde(flatten)]
     key: KeyView<'a>,
     #[serde(flatten)]
+    #[schema(value_type = MaybeSecret)]
     secret: Option<OneSight<'a>>,
 }
 

@@ -1,5 +1,7 @@
 //! JWKS documents: what resource servers validate with (RFC 7517 §5).
 
+mod describe;
+
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -11,6 +13,8 @@ use super::{conditional, path};
 use crate::app::App;
 use crate::credentials::issuers::Identity;
 use crate::domain::issuer::Issuer;
+
+pub use describe::describe;
 
 /// `/.well-known/jwks.json`: the deployment issuer's.
 pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Response {

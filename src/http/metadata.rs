@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{conditional, jwks, path};
 use crate::app::App;
@@ -16,18 +17,25 @@ use crate::domain::signing_key::Algorithm;
 ///
 /// `authorization_endpoint` and the two id-token members are there because clients in the
 /// wild fail without them; the empty list of response types says what is true.
-#[derive(Serialize)]
-struct Metadata {
+#[derive(Serialize, ToSchema)]
+#[schema(as = IssuerMetadata)]
+pub(super) struct Metadata {
     issuer: String,
     token_endpoint: String,
     revocation_endpoint: String,
     jwks_uri: String,
     authorization_endpoint: String,
+    #[schema(value_type = Vec<String>)]
     response_types_supported: [&'static str; 0],
+    #[schema(value_type = Vec<String>)]
     grant_types_supported: [&'static str; 1],
+    #[schema(value_type = Vec<String>)]
     token_endpoint_auth_methods_supported: [&'static str; 2],
+    #[schema(value_type = Vec<String>)]
     revocation_endpoint_auth_methods_supported: [&'static str; 2],
+    #[schema(value_type = Vec<String>)]
     subject_types_supported: [&'static str; 1],
+    #[schema(value_type = Vec<Algorithm>)]
     id_token_signing_alg_values_supported: [Algorithm; 1],
 }
 

@@ -1,6 +1,7 @@
 //! `/v1/organizations`, the operator's, and `/v1/organization`, the caller's own.
 
 mod body;
+mod describe;
 mod view;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::manage::organizations::{self as manage, OrganizationEdit, Side};
 use body::{EditBody, NewOrganizationBody, OwnEditBody};
 use view::EditedView;
 
+pub use describe::describe;
 pub use view::OrganizationView;
 
 /// `POST`: creates one.

@@ -1,5 +1,7 @@
 //! `/v1/refusals`: which requests were refused lately, and why in truth.
 
+mod describe;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,6 +9,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::json;
 use super::problem::Problem;
@@ -18,7 +21,10 @@ use crate::domain::management::ManagementAction;
 use crate::domain::secret::KeyId;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::usage::Outcome;
+use crate::http::openapi::words::Address;
 use crate::manage::usage::{self as manage, Asked, RefusalRow};
+
+pub use describe::describe;
 
 /// Most rows on a page, and how many when nobody says.
 const LIMIT: (u8, u8) = (100, 20);
@@ -26,13 +32,16 @@ const LIMIT: (u8, u8) = (100, 20);
 /// Longest request id that is looked up.
 const LONGEST_ID: usize = 64;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Refusal)]
 struct RefusalView<'a> {
     request_id: &'a str,
     at: Timestamp,
+    #[schema(required)]
     api_key_id: Option<KeyId>,
     cause: Outcome,
     detail: &'a str,
+    #[schema(required, value_type = Option<Address>)]
     address: Option<IpAddr>,
 }
 

@@ -1,11 +1,14 @@
 //! `/v1/roles`, and the operator's way in at `/v1/organizations/{org}/roles`.
 
+mod describe;
+
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::api_keys::WarningView;
 use super::query::{self, Query};
@@ -17,32 +20,42 @@ use crate::domain::role::{HeldRole, NewRole, RoleEdit, RoleName};
 use crate::domain::scope::ScopeSet;
 use crate::domain::text::Description;
 use crate::domain::timestamp::Timestamp;
+use crate::http::openapi::words::ScopesWritten;
 use crate::manage::roles::{self as manage, EditedRole};
 
+pub use describe::describe;
+
 /// A new role. What answers show as `null` may be said as `null`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewRole)]
 struct NewRoleBody {
     name: RoleName,
     description: Option<Description>,
+    #[schema(value_type = ScopesWritten)]
     scopes: ScopeSet,
 }
 
 /// An edit, as a merge patch (RFC 7396): `null` removes what can be absent. The name never
 /// changes.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RoleEdit)]
 struct EditBody {
     #[serde(default, deserialize_with = "json::nullable")]
+    #[schema(value_type = Option<Description>)]
     description: Option<Option<Description>>,
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false, value_type = Option<ScopesWritten>)]
     scopes: Option<ScopeSet>,
 }
 
 /// A role, as everybody who may see it sees it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Role)]
 struct RoleView<'a> {
     name: &'a RoleName,
+    #[schema(required)]
     description: Option<&'a Description>,
     scopes: &'a ScopeSet,
     created_at: Timestamp,
@@ -51,7 +64,8 @@ struct RoleView<'a> {
     api_keys: i64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = EditedRole)]
 struct EditedView<'a> {
     #[serde(flatten)]
     role: RoleView<'a>,

@@ -1,12 +1,15 @@
 //! `/v1/scopes`, and the operator's way in at `/v1/organizations/{org}/scopes`: the catalogue of
 //! actions.
 
+mod describe;
+
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::json;
 use super::problem::Problem;
@@ -19,17 +22,22 @@ use crate::domain::text::Description;
 use crate::manage::refusal::{Kind, Refusal};
 use crate::manage::scopes::{self as manage, Defined};
 
+pub use describe::describe;
+
 /// What an action is for. Left out or `null`, nothing is said of that.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ActionDescription)]
 struct EntryBody {
     description: Option<Description>,
 }
 
 /// An action that is known.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Action)]
 struct EntryView<'a> {
     action: &'a ActionName,
+    #[schema(required)]
     description: Option<&'a Description>,
     defined_by: DefinedBy,
 }

@@ -1,5 +1,7 @@
 //! The token endpoints (RFC 6749 §3.2).
 
+mod describe;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -7,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::client_request::MAX_BODY;
 use super::token_request::{Scheme, TokenRequest};
@@ -16,8 +19,11 @@ use crate::credentials::Denied;
 use crate::domain::issuer::Issuer;
 use crate::issue::{Exchange, Issued, Refusal, Refused};
 
+pub use describe::describe;
+
 /// RFC 6749 §5.1.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = TokenAnswer)]
 struct Answer<'a> {
     access_token: &'a str,
     token_type: &'static str,

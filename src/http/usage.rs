@@ -1,5 +1,7 @@
 //! `/v1/usage` and `/v1/api-keys/{id}/usage`, and the operator's way in.
 
+mod describe;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::json;
 use super::problem::Problem;
@@ -19,10 +22,13 @@ use crate::domain::timestamp::Timestamp;
 use crate::domain::usage::{Grain, Outcome};
 use crate::manage::usage::{self as manage, Counts, KeyUsed, Period, Used};
 
+pub use describe::describe;
+
 /// How far back an answer goes when nobody says: 24 hours, or 30 days.
 const DEFAULT_SPANS: [i64; 2] = [24, 30];
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Usage)]
 struct UsedView {
     grain: Grain,
     since: Timestamp,
@@ -31,27 +37,34 @@ struct UsedView {
     data: Vec<SpanView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = UsageSpan)]
 struct SpanView {
     starts_at: Timestamp,
     #[serde(flatten)]
     counts: CountsView,
 }
 
-#[derive(Serialize, Default)]
+#[derive(Serialize, Default, ToSchema)]
+#[schema(as = UsageCounts)]
 struct CountsView {
     issued: u64,
     direct: u64,
     refused: BTreeMap<&'static str, u64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKeyUsage)]
 struct KeyUsedView {
     #[serde(flatten)]
     used: UsedView,
+    #[schema(required)]
     last_used_at: Option<Timestamp>,
+    #[schema(required)]
     last_used_address: Option<String>,
+    #[schema(required)]
     last_used_user_agent: Option<String>,
+    #[schema(value_type = f64)]
     tokens_per_lifetime: Tenths,
     not_caching: bool,
 }

@@ -53,6 +53,7 @@ mod manage_cli_rules;
 mod management_tokens;
 mod metadata;
 mod networks;
+mod openapi;
 mod organizations;
 mod policy;
 mod policy_of_keys;

@@ -1,6 +1,7 @@
 //! What callers say about keys.
 
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::domain::api_key::{ApiKeyEdit, Days, Expiry, MetadataEdit, NewApiKey, RevokeReason};
 use crate::domain::network::NetworkSet;
@@ -10,23 +11,28 @@ use crate::domain::scope::ScopeSet;
 use crate::domain::text::{Description, ExternalId, Metadata, Name};
 use crate::domain::timestamp::Timestamp;
 use crate::http::json;
+use crate::http::openapi::words::{MetadataWritten, ScopesWritten};
 use crate::http::problem::Problem;
 
 /// A new key. What answers show as `null` may be said as `null`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewApiKey)]
 pub(super) struct NewKeyBody {
     name: Name,
     description: Option<Description>,
     #[serde(default)]
+    #[schema(value_type = ScopesWritten)]
     scopes: ScopeSet,
     #[serde(default)]
     roles: RoleNames,
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
     allowed_ip_cidrs: Option<NetworkSet>,
     rate_limit: Option<RateLimit>,
     expires_at: Option<Timestamp>,
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
     expires_in_days: Option<Days>,
     external_id: Option<ExternalId>,
     #[serde(default)]
@@ -34,34 +40,46 @@ pub(super) struct NewKeyBody {
 }
 
 /// An edit, as a merge patch (RFC 7396): `null` removes what can be absent.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ApiKeyEdit)]
 pub(super) struct EditBody {
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
     name: Option<Name>,
     #[serde(default, deserialize_with = "json::nullable")]
+    #[schema(value_type = Option<Description>)]
     description: Option<Option<Description>>,
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false, value_type = Option<ScopesWritten>)]
     scopes: Option<ScopeSet>,
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
     roles: Option<RoleNames>,
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
     allowed_ip_cidrs: Option<NetworkSet>,
     #[serde(default, deserialize_with = "json::nullable")]
+    #[schema(value_type = Option<RateLimit>)]
     rate_limit: Option<Option<RateLimit>>,
     #[serde(default, deserialize_with = "json::nullable")]
+    #[schema(value_type = Option<Timestamp>)]
     expires_at: Option<Option<Timestamp>>,
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
     expires_in_days: Option<Days>,
     #[serde(default, deserialize_with = "json::nullable")]
+    #[schema(value_type = Option<ExternalId>)]
     external_id: Option<Option<ExternalId>>,
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(value_type = Option<MetadataWritten>)]
     metadata: Option<MetadataEdit>,
 }
 
 /// Why a key is revoked.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Revocation)]
 pub(super) struct RevokeBody {
     #[serde(default)]
     pub(super) reason: RevokeReason,

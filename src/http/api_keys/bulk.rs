@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::view::KeyView;
 use crate::app::App;
@@ -15,6 +16,7 @@ use crate::domain::scope::Scope;
 use crate::domain::text::{ExternalId, Metadata};
 use crate::domain::timestamp::Timestamp;
 use crate::http::json;
+use crate::http::openapi::words::ScopeWritten;
 use crate::http::problem::Problem;
 use crate::http::reach::{Answer, Reach};
 use crate::manage::api_keys as manage;
@@ -23,53 +25,66 @@ use crate::manage::api_keys as manage;
 const SHOWN: usize = 100;
 
 /// Which keys to revoke, and why.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct BulkBody {
+#[schema(as = BulkRevocation)]
+pub(super) struct BulkBody {
     filter: FilterBody,
     #[serde(default)]
     reason: RevokeReason,
     #[serde(default)]
     dry_run: bool,
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
     expected_count: Option<u32>,
 }
 
 /// The filters of lists, in JSON, and what lists do not have: makers of makers, and all keys.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ApiKeyFilter)]
 struct FilterBody {
     #[serde(default)]
     all: bool,
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
     status: Option<StatusFilter>,
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
     search: Option<Search>,
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
     external_id: Option<ExternalId>,
     #[serde(default)]
     metadata: Metadata,
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
     role: Option<RoleName>,
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false, value_type = Option<ScopeWritten>)]
     scope: Option<Scope>,
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
     created_by: Option<Maker>,
     #[serde(default)]
     transitive: bool,
     #[serde(default)]
     include_creator: bool,
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
     expires_before: Option<Timestamp>,
     #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
     unused_since: Option<Timestamp>,
 }
 
-#[derive(Serialize)]
-struct BulkView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = BulkRevoked)]
+pub(super) struct BulkView<'a> {
     dry_run: bool,
     count: usize,
     /// The first of them; `null` for a caller that may not read keys.
+    #[schema(required)]
     data: Option<Vec<KeyView<'a>>>,
 }
 

@@ -1,6 +1,7 @@
 //! What a dry run answers.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::view::{KeyView, WarningView};
 use crate::domain::api_key::{Because, Recorded};
@@ -9,7 +10,8 @@ use crate::domain::timestamp::Timestamp;
 use crate::manage::api_keys::Foreseen;
 
 /// An edit that was not made, and what it would have done.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DryRun)]
 pub(super) struct DryRunView<'a> {
     dry_run: bool,
     /// The key as it would become.
@@ -25,23 +27,27 @@ pub(super) struct DryRunView<'a> {
     unrecorded: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Exchange)]
 struct ExchangeView {
     address: String,
     /// `null` when none was named.
+    #[schema(required)]
     scope: Option<String>,
     count: u64,
     last_seen: Timestamp,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RefusedExchange)]
 struct RefusedView {
     #[serde(flatten)]
     exchange: ExchangeView,
     because: Vec<&'static str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LesserExchange)]
 struct LostView<'a> {
     #[serde(flatten)]
     exchange: ExchangeView,

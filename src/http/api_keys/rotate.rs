@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::{CreatedView, of_key, tagged};
 use crate::app::App;
@@ -15,9 +16,10 @@ use crate::http::{conditional, idempotency, json};
 use crate::manage::api_keys as manage;
 
 /// How a key is rotated.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct RotateBody {
+#[schema(as = Rotation)]
+pub(super) struct RotateBody {
     #[serde(default)]
     overlap_seconds: OverlapSpan,
 }

@@ -1,6 +1,11 @@
 //! API keys as answers show them.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::api_key::{ApiKey, Creator, LastUse, RevokeReason, Status};
 use crate::domain::network::NetworkSet;
@@ -11,13 +16,16 @@ use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{ApiKeySecret, KeyId};
 use crate::domain::text::{Description, ExternalId, Metadata, Name};
 use crate::domain::timestamp::Timestamp;
+use crate::http::openapi::words::text;
 use crate::manage::api_keys::Warning;
 
 /// An API key, as everybody who may see it sees it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKey)]
 pub struct KeyView<'a> {
     id: KeyId,
     name: &'a Name,
+    #[schema(required)]
     description: Option<&'a Description>,
     organization: &'a OrganizationId,
     status: Status,
@@ -25,29 +33,41 @@ pub struct KeyView<'a> {
     roles: &'a RoleNames,
     effective_scopes: &'a ScopeSet,
     allowed_ip_cidrs: &'a NetworkSet,
+    #[schema(required)]
     rate_limit: Option<RateLimit>,
     fingerprint: &'a str,
     secrets: Vec<SecretView<'a>>,
+    #[schema(required)]
     external_id: Option<&'a ExternalId>,
     metadata: &'a Metadata,
     created_at: Timestamp,
+    #[schema(required)]
     created_by: Option<String>,
+    #[schema(required)]
     expires_at: Option<Timestamp>,
+    #[schema(required)]
     disabled_at: Option<Timestamp>,
+    #[schema(required)]
     revoked_at: Option<Timestamp>,
+    #[schema(required)]
     revoke_reason: Option<RevokeReason>,
     revision: i64,
+    #[schema(required)]
     last_used_at: Option<Timestamp>,
 }
 
 /// A secret of a key, by all that may be told of it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKeySecret)]
 struct SecretView<'a> {
     fingerprint: &'a str,
     created_at: Timestamp,
     /// When a rotation ends it; `null` for the key's own.
+    #[schema(required)]
     expires_at: Option<Timestamp>,
+    #[schema(required)]
     last_used_at: Option<Timestamp>,
+    #[schema(required)]
     last_used_address: Option<&'a str>,
 }
 
@@ -65,8 +85,63 @@ struct Withheld {
     secret_hint: &'static str,
 }
 
+impl OneSight<'_> {
+    /// Its members, in an answer that always has the secret's or may not.
+    fn members(always: bool) -> ObjectBuilder {
+        let secret = ObjectBuilder::new()
+            .schema_type(SchemaType::Array(vec![Type::String, Type::Null]))
+            .description(Some(
+                "The full key string, in this one answer; null if sent before",
+            ));
+        let members = ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .property("secret", secret)
+            .property("secret_withheld", one_of_true())
+            .property("secret_hint", text("How to come by a secret after all"));
+        if always {
+            members.required("secret")
+        } else {
+            members
+        }
+    }
+}
+
+impl PartialSchema for OneSight<'_> {
+    fn schema() -> RefOr<Schema> {
+        Self::members(true).into()
+    }
+}
+
+impl ToSchema for OneSight<'_> {
+    fn name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+}
+
+/// The members of [`OneSight`], which may all be absent.
+pub struct MaybeSecret;
+
+impl PartialSchema for MaybeSecret {
+    fn schema() -> RefOr<Schema> {
+        OneSight::members(false).into()
+    }
+}
+
+impl ToSchema for MaybeSecret {
+    fn name() -> Cow<'static, str> {
+        "MaybeSecret".into()
+    }
+}
+
+fn one_of_true() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::Boolean)
+        .enum_values(Some([true]))
+}
+
 /// Something allowed that is often a mistake.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Warning)]
 pub struct WarningView {
     code: Warning,
     detail: &'static str,

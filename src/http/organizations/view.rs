@@ -1,6 +1,7 @@
 //! Organizations as answers show them.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::domain::issuer::{BaseUrl, Issuer};
 use crate::domain::organization::{Organization, OrganizationId};
@@ -10,14 +11,17 @@ use crate::domain::timestamp::Timestamp;
 use crate::manage::policy::Breaches;
 
 /// An organization, as itself and the operator see it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Organization)]
 pub struct OrganizationView<'a> {
     id: &'a OrganizationId,
     name: &'a Name,
     status: &'static str,
     issuer: String,
     created_at: Timestamp,
+    #[schema(required)]
     bootstrapped_at: Option<Timestamp>,
+    #[schema(required)]
     suspended_at: Option<Timestamp>,
     policy: &'a Policy,
     operator_policy: &'a Policy,
@@ -27,23 +31,29 @@ pub struct OrganizationView<'a> {
 }
 
 /// The same after an edit.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = EditedOrganization)]
 pub(super) struct EditedView<'a> {
     #[serde(flatten)]
     pub(super) organization: OrganizationView<'a>,
     #[serde(flatten)]
+    #[schema(value_type = BreachesView)]
     pub(super) breaches: Option<BreachesView>,
 }
 
 /// Active keys that the policy finds in breach now, and does not end.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Breaches)]
 pub(super) struct BreachesView {
+    #[schema(required = false)]
     violations: Vec<BreachView>,
     /// Whether all active keys were looked at.
+    #[schema(required = false)]
     violations_complete: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Breach)]
 struct BreachView {
     rule: Rule,
     keys: u64,
