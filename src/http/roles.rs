@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::api_keys::WarningView;
 use super::query::{self, Query};
 use super::reach::{Answer, Reach};
-use super::{conditional, json};
+use super::{conditional, idempotency, json};
 use crate::app::App;
 use crate::domain::management::ManagementAction;
 use crate::domain::role::{HeldRole, NewRole, RoleEdit, RoleName};
@@ -76,9 +76,9 @@ struct EditedView<'a> {
 pub async fn create(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
     reach.require(ManagementAction::RolesWrite)?;
     let (parts, body) = request.into_parts();
-    let body: NewRoleBody = json::read(&parts.headers, body)
-        .await
-        .map_err(|why| reach.refuse(why))?;
+    let bytes = json::take(body).await.map_err(|why| reach.refuse(why))?;
+    let once = idempotency::read(&parts, &reach, &bytes).map_err(|why| reach.refuse(why))?;
+    let body: NewRoleBody = json::parse(&parts.headers, &bytes).map_err(|why| reach.refuse(why))?;
     let new = NewRole {
         name: body.name,
         description: body.description,
@@ -86,11 +86,16 @@ pub async fn create(State(app): State<Arc<App>>, reach: Reach, request: Request)
     };
     let management = Arc::clone(&app.management);
     let (actor, organization) = (reach.actor.clone(), reach.organization.clone());
-    let held = manage::create(management, actor, organization, new)
+    let created = manage::create(management, actor, organization, new, once)
         .await
         .map_err(|why| reach.refuse_act(why))?;
-    let view = RoleView::of(&held);
-    Ok(tagged(json::answer(StatusCode::CREATED, &view), &held))
+    let status = if created.replayed {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
+    let view = RoleView::of(&created.held);
+    Ok(tagged(json::answer(status, &view), &created.held))
 }
 
 /// `GET` of the collection.

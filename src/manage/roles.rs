@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::act::{Act, Did};
 use super::api_keys::{Precondition, Warning};
 use super::caller::Actor;
+use super::idempotency::{Attempt, Begun, Once};
 use super::refusal::{Excess, Kind, Refusal, RoleRefusal};
 use super::scopes::require_known;
 use super::{Management, to_its_end};
@@ -29,6 +30,15 @@ pub struct EditedRole {
     pub warnings: Vec<Warning>,
 }
 
+/// A role that was made, by this request or when it was sent before.
+#[derive(Debug)]
+pub struct Created {
+    /// The role, as it is now.
+    pub held: HeldRole,
+    /// Whether this very request was done before.
+    pub replayed: bool,
+}
+
 /// Makes a role in an organization.
 ///
 /// # Errors
@@ -39,39 +49,68 @@ pub async fn create(
     actor: Actor,
     organization: OrganizationId,
     new: NewRole,
-) -> Result<HeldRole, Refusal> {
-    let action = ManagementAction::RolesWrite;
-    actor.require(action)?;
+    once: Once,
+) -> Result<Created, Refusal> {
+    actor.require(ManagementAction::RolesWrite)?;
     to_its_end(async move {
-        let mut act = Act::begin(&management, &actor, &organization, action).await?;
-        if act.write.role(&new.name).await?.is_some() {
-            return Err(RoleRefusal::Exists.into());
-        }
-        if act.write.count_roles().await? >= Role::MAX {
-            let (what, most) = ("roles", Role::MAX);
-            return Err(RoleRefusal::Full { what, most }.into());
-        }
-        let role = Role {
-            name: new.name,
-            organization,
-            description: new.description,
-            scopes: new.scopes,
-            created_at: act.now,
-            revision: 1,
+        let attempt = match management.begin_once(once).await? {
+            Begun::Now(attempt) => attempt,
+            Begun::Before(name) => {
+                let no_such = || Refusal::NotFound(Kind::Role);
+                let name = name.parse().map_err(|_| no_such())?;
+                let found = management.store.role(&organization, &name).await?;
+                return Ok(Created {
+                    held: found.ok_or_else(no_such)?,
+                    replayed: true,
+                });
+            }
         };
-        require_scopes(&mut act, &ScopeSet::default(), &role.scopes).await?;
-        act.write.save_role(&role).await?;
-        act.commit(Did {
-            action: "role.create",
-            target: role.name.to_string(),
-            details: json!({ "description": &role.description, "scopes": &role.scopes }),
-            // Nobody holds it yet.
-            changes: vec![],
+        let made = create_now(&management, &actor, &organization, new, &attempt).await;
+        let held = management.unless_done(attempt, made).await?;
+        Ok(Created {
+            held,
+            replayed: false,
         })
-        .await?;
-        Ok(HeldRole { role, keys: 0 })
     })
     .await
+}
+
+async fn create_now(
+    management: &Management,
+    actor: &Actor,
+    organization: &OrganizationId,
+    new: NewRole,
+    attempt: &Attempt,
+) -> Result<HeldRole, Refusal> {
+    let action = ManagementAction::RolesWrite;
+    let mut act = Act::begin(management, actor, organization, action).await?;
+    if act.write.role(&new.name).await?.is_some() {
+        return Err(RoleRefusal::Exists.into());
+    }
+    if act.write.count_roles().await? >= Role::MAX {
+        let (what, most) = ("roles", Role::MAX);
+        return Err(RoleRefusal::Full { what, most }.into());
+    }
+    let role = Role {
+        name: new.name,
+        organization: organization.clone(),
+        description: new.description,
+        scopes: new.scopes,
+        created_at: act.now,
+        revision: 1,
+    };
+    require_scopes(&mut act, &ScopeSet::default(), &role.scopes).await?;
+    act.write.save_role(&role).await?;
+    attempt.settle(&mut act, role.name.as_str()).await?;
+    act.commit(Did {
+        action: "role.create",
+        target: role.name.to_string(),
+        details: json!({ "description": &role.description, "scopes": &role.scopes }),
+        // Nobody holds it yet.
+        changes: vec![],
+    })
+    .await?;
+    Ok(HeldRole { role, keys: 0 })
 }
 
 /// One role of an organization.

@@ -16,6 +16,8 @@ on_both_engines!(
     a_request_is_forgotten_after_a_day,
     an_abandoned_request_is_taken_over,
     organizations_and_bootstraps_are_done_once,
+    a_role_is_made_once,
+    a_rotation_is_done_once,
     what_is_no_idempotency_key_is_refused,
 );
 
@@ -216,6 +218,31 @@ async fn organizations_and_bootstraps_are_done_once(server: Server) {
         let nothing = send(&server, &server.operator, &path, "n", &json!({})).await;
         nothing.expect(StatusCode::OK);
     }
+}
+
+async fn a_role_is_made_once(server: Server) {
+    let acme = server.organization("acme").await;
+    let role = json!({ "name": "reader", "scopes": ["read"] });
+    let first = send(&server, &acme.secret, "/v1/roles", "k", &role).await;
+    first.expect(StatusCode::CREATED);
+    let again = send(&server, &acme.secret, "/v1/roles", "k", &role).await;
+    assert_eq!(again.expect(StatusCode::OK).body, first.body);
+    let other = send(&server, &acme.secret, "/v1/roles", "l", &role).await;
+    other.refuses(409, "role_exists");
+}
+
+async fn a_rotation_is_done_once(server: Server) {
+    let acme = server.organization("acme").await;
+    let key = server.key_with(&acme, &["read"]).await;
+    let path = format!("/v1/api-keys/{}/rotate", key.id);
+    let first = send(&server, &acme.secret, &path, "k", &json!({})).await;
+    let new = Key::of(&first.expect(StatusCode::OK).body);
+    let again = send(&server, &acme.secret, &path, "k", &json!({})).await;
+    assert_eq!(again.expect(StatusCode::OK).body["secret_withheld"], true);
+    assert_eq!(again.body["fingerprint"], first.body["fingerprint"]);
+    server.exchange(&new, &[]).await.expect(StatusCode::OK);
+    let other = send(&server, &acme.secret, &path, "l", &json!({})).await;
+    other.refuses(409, "rotation_under_way");
 }
 
 async fn what_is_no_idempotency_key_is_refused(server: Server) {

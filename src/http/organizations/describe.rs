@@ -27,6 +27,13 @@ pub fn describe() -> Vec<Operation> {
         .conditional()
         .takes::<EditBody>()
         .answers_tagged::<EditedView>(200, "The organization as it is now"),
+        Operation::delete(
+            one,
+            "deleteOrganization",
+            "Deletes an organization for good",
+        )
+        .flag("force", "Also while API keys are in force: it ends them")
+        .answers_nothing(204, "It is gone; its id is not given again"),
         Operation::post(
             "/v1/organizations/{org}/suspend",
             "suspendOrganization",

@@ -10,7 +10,9 @@ pub fn describe() -> Vec<Operation> {
             .paged()
             .answers_page::<RoleView>("A page of roles"),
         Operation::post("/v1/roles", "createRole", "Makes a role")
+            .once()
             .takes::<NewRoleBody>()
+            .answers_tagged::<RoleView>(200, "Sent before; the role as it is now")
             .answers_tagged::<RoleView>(201, "The role"),
         Operation::get("/v1/roles/{role}", "getRole", "Shows a role")
             .answers_tagged::<RoleView>(200, "The role"),
