@@ -20,7 +20,7 @@ use crate::domain::role::{HeldRole, NewRole, RoleEdit, RoleName};
 use crate::domain::scope::ScopeSet;
 use crate::domain::text::Description;
 use crate::domain::timestamp::Timestamp;
-use crate::http::openapi::words::ScopesWritten;
+use crate::http::openapi::words::SomeScopesWritten;
 use crate::manage::roles::{self as manage, EditedRole};
 
 pub use describe::describe;
@@ -32,7 +32,7 @@ pub use describe::describe;
 struct NewRoleBody {
     name: RoleName,
     description: Option<Description>,
-    #[schema(value_type = ScopesWritten)]
+    #[schema(value_type = SomeScopesWritten)]
     scopes: ScopeSet,
 }
 
@@ -46,7 +46,7 @@ struct EditBody {
     #[schema(value_type = Option<Description>)]
     description: Option<Option<Description>>,
     #[serde(default, deserialize_with = "json::present")]
-    #[schema(nullable = false, value_type = Option<ScopesWritten>)]
+    #[schema(nullable = false, value_type = Option<SomeScopesWritten>)]
     scopes: Option<ScopeSet>,
 }
 

@@ -19,3 +19,4 @@ mod node;
 mod python;
 mod readme;
 mod rust_clients;
+mod schemathesis;

@@ -32,6 +32,18 @@ pub fn python() -> Option<Runtime> {
     or_left_out(runtime, "Python with the clients", REMEDY)
 }
 
+/// schemathesis, of the same environment, or else the calling test is left out.
+#[track_caller]
+pub fn schemathesis() -> Option<Runtime> {
+    let program = Some(venv().join("schemathesis")).filter(|program| program.exists());
+    let runtime = program.map(|program| Runtime {
+        program,
+        folder: "/",
+        text_follows: &[],
+    });
+    or_left_out(runtime, "schemathesis", REMEDY)
+}
+
 /// Node.js with the clients of `package.json`, or else the calling test is left out.
 #[track_caller]
 pub fn node() -> Option<Runtime> {
@@ -80,18 +92,36 @@ impl Runtime {
             .await
     }
 
-    /// Inputs go by the environment, never by arguments: every user of a machine can read those.
+    /// Runs a program that judges something, and gives its verdict and what it says for it.
+    pub async fn judge(
+        &self,
+        arguments: &[&str],
+        inputs: &[(&str, &str)],
+        folder: &Path,
+    ) -> (bool, String) {
+        let output = self.output(arguments, inputs, folder).await;
+        let report = [output.stdout, output.stderr].concat();
+        let report = String::from_utf8_lossy(&report).into_owned();
+        (output.status.success(), report)
+    }
+
     async fn finish(&self, arguments: &[&str], inputs: &[(&str, &str)]) -> String {
+        let folder = Path::new(self.folder);
+        let output = self.output(arguments, inputs, folder).await;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "it failed: {complaint}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Inputs go by the environment, never by arguments: every user of a machine can read those.
+    async fn output(&self, arguments: &[&str], inputs: &[(&str, &str)], folder: &Path) -> Output {
         let mut command = command(&self.program);
         command
             .args(arguments)
             .envs(inputs.iter().copied())
-            .current_dir(self.folder);
+            .current_dir(folder);
         let output = tokio::task::spawn_blocking(move || command.output());
-        let output = output.await.unwrap().unwrap();
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "it failed: {complaint}");
-        String::from_utf8(output.stdout).unwrap()
+        output.await.unwrap().unwrap()
     }
 }
 

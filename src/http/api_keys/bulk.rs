@@ -16,7 +16,7 @@ use crate::domain::scope::Scope;
 use crate::domain::text::{ExternalId, Metadata};
 use crate::domain::timestamp::Timestamp;
 use crate::http::json;
-use crate::http::openapi::words::ScopeWritten;
+use crate::http::openapi::words::{Revocable, ScopeWritten};
 use crate::http::problem::Problem;
 use crate::http::reach::{Answer, Reach};
 use crate::manage::api_keys as manage;
@@ -47,7 +47,7 @@ struct FilterBody {
     #[serde(default)]
     all: bool,
     #[serde(default, deserialize_with = "json::present")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, value_type = Option<Revocable>)]
     status: Option<StatusFilter>,
     #[serde(default, deserialize_with = "json::present")]
     #[schema(nullable = false)]

@@ -32,6 +32,10 @@ use crate::manage::api_keys::Warning;
 pub struct ScopeWritten;
 /// At most 64 scopes as requests may write them.
 pub struct ScopesWritten;
+/// The same where there must be one.
+pub struct SomeScopesWritten;
+/// Which keys many are revoked of: any but those that are.
+pub struct Revocable;
 /// Entries of metadata to set, or with `null` to remove.
 pub struct MetadataWritten;
 /// The address of a client, or its network.
@@ -44,6 +48,9 @@ const SCOPE: &str = concat!(
     r"^(\*|[a-z0-9_-]+(\.[a-z0-9_-]+)*(\.\*)?)",
     r"(:(\*\*|(\*|[A-Za-z0-9._~-]+)(/(\*|[A-Za-z0-9._~-]+))*(/\*\*)?))?$"
 );
+/// What no text has inside, for a class of characters: as the domain lists it, less what needs
+/// more than four digits.
+const INVISIBLE: &str = r"\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb";
 const NETWORK: &str = r"^[0-9A-Fa-f:.]{2,39}(/[0-9]{1,3})?$";
 
 /// What a type is called, and what it looks like.
@@ -84,6 +91,8 @@ words! {
     ScopesWritten, "ScopesWritten" => ArrayBuilder::new().items(ScopeWritten::schema())
         .max_items(Some(ScopeSet::MAX))
         .examples([json!(["read:projects/42/**"])]);
+    SomeScopesWritten, "SomeScopesWritten" => ArrayBuilder::new().items(ScopeWritten::schema())
+        .min_items(Some(1)).max_items(Some(ScopeSet::MAX)).examples([json!(["read"])]);
     RoleNames, "RoleNames" => ArrayBuilder::new().items(RoleName::schema())
         .max_items(Some(RoleNames::MAX)).examples([json!([])]);
     NetworkSet, "Networks" => ArrayBuilder::new()
@@ -110,6 +119,7 @@ words! {
     Algorithm, "Algorithm" => one_of(&[Algorithm::ES256.as_str(), Algorithm::EdDSA.as_str()]);
     Status, "Status" => one_of(&["active", "disabled", "expired", "revoked"]);
     StatusFilter, "StatusFilter" => one_of(&StatusFilter::ALL.map(StatusFilter::as_str));
+    Revocable, "Revocable" => one_of(&["active", "disabled", "expired", "unrevoked"]);
     RevokeReason, "RevokeReason" => one_of(&RevokeReason::ALL.map(RevokeReason::as_str));
     Outcome, "Outcome" => one_of(&Outcome::ALL.map(Outcome::as_str));
     Rule, "Rule" => one_of(&Rule::ALL.map(Rule::as_str));
@@ -125,7 +135,7 @@ impl<const MAX: usize> PartialSchema for Text<MAX> {
         text("Trimmed; without control, invisible and text-direction characters")
             .min_length(Some(1))
             .max_length(Some(MAX))
-            // Not blank.
+            // Not blank. No more: the ends are trimmed before what is inside is looked at.
             .pattern(Some(r"\S"))
             .into()
     }
@@ -190,10 +200,15 @@ fn halves() -> Object {
 
 fn entries(values: &[Type]) -> ObjectBuilder {
     let value = ObjectBuilder::new()
-        .schema_type(SchemaType::Array(values.to_vec()))
+        .schema_type(match values {
+            [only] => SchemaType::Type(only.clone()),
+            several => SchemaType::Array(several.to_vec()),
+        })
+        .pattern(Some(format!("^[^{INVISIBLE}]*$")))
         .max_length(Some(500));
     let name = ObjectBuilder::new()
         .schema_type(Type::String)
+        .pattern(Some(format!("^[^{INVISIBLE}]+$")))
         .min_length(Some(1))
         .max_length(Some(40));
     ObjectBuilder::new()

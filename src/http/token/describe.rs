@@ -77,7 +77,10 @@ impl ToSchema for TokenForm {
 impl PartialSchema for RevocationForm {
     fn schema() -> RefOr<Schema> {
         form()
-            .property("token", text("The API key or access token that is to end"))
+            .property(
+                "token",
+                text("The API key or access token that is to end").min_length(Some(1)),
+            )
             .required("token")
             .property("token_type_hint", text("Not needed: it shows by itself"))
             .into()
