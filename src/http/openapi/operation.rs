@@ -177,7 +177,7 @@ impl Operation {
         })
     }
 
-    /// An answer with an entity tag, or without one another.
+    /// An answer with a JSON body of either kind.
     pub fn answers_either<T: ToSchema, U: ToSchema>(self, status: u16, what: &str) -> Self {
         let either = AnyOfBuilder::new()
             .item(Ref::from_schema_name(T::name()))
