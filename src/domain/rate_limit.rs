@@ -82,7 +82,10 @@ impl RateLimit {
 impl<'de> Deserialize<'de> for RateLimit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
+        #[serde(
+            deny_unknown_fields,
+            expecting = "an object such as {\"limit\": 60, \"window_seconds\": 60}"
+        )]
         struct Fields {
             #[serde(deserialize_with = "limit")]
             limit: u32,

@@ -31,7 +31,7 @@ use list_query::ListQuery;
 pub use bulk::revoke_many;
 pub use describe::describe;
 pub use rotate::{finish as finish_rotation, rotate};
-pub use view::{KeyView, MaybeSecret, OneSight, WarningView};
+pub use view::{KeyView, MaybeSecret, OneSight, Remedy, WarningView};
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = CreatedApiKey)]
@@ -77,7 +77,7 @@ pub async fn create(State(app): State<Arc<App>>, reach: Reach, request: Request)
     } else {
         StatusCode::OK
     };
-    let view = CreatedView::of(&created, &app);
+    let view = CreatedView::of(&created, &app, Remedy::Rotate);
     Ok(tagged(json::answer(status, &view), &created.key))
 }
 
@@ -164,6 +164,7 @@ pub async fn revoke(State(app): State<Arc<App>>, reach: Reach, request: Request)
         reach.organization.clone(),
         id,
         body.reason,
+        conditional::if_match(&parts.headers),
     )
     .await
     .map_err(|why| reach.refuse_act(why))?;
@@ -189,10 +190,11 @@ async fn switch(app: &App, reach: &Reach, request: Request, off: bool) -> Answer
     let id = reach.key.expect("the route has {id}");
     let management = Arc::clone(&app.management);
     let (actor, organization) = (reach.actor.clone(), reach.organization.clone());
+    let precondition = conditional::if_match(&parts.headers);
     let switched = if off {
-        manage::disable(management, actor, organization, id).await
+        manage::disable(management, actor, organization, id, precondition).await
     } else {
-        manage::enable(management, actor, organization, id).await
+        manage::enable(management, actor, organization, id, precondition).await
     };
     let key = switched.map_err(|why| reach.refuse_act(why))?;
     Ok(of_key(app, &key))
@@ -211,10 +213,10 @@ fn tagged(mut response: Response, key: &ApiKey) -> Response {
 }
 
 impl<'a> CreatedView<'a> {
-    fn of(created: &'a Created, app: &App) -> Self {
+    fn of(created: &'a Created, app: &App, remedy: Remedy) -> Self {
         Self {
             key: KeyView::of(&created.key, app.mint.clock.now()),
-            secret: OneSight::of(created.secret.as_deref()),
+            secret: OneSight::of(created.secret.as_deref(), remedy),
             warnings: WarningView::all(&created.warnings),
         }
     }

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::api_keys::{KeyView, MaybeSecret, OneSight};
+use super::api_keys::{KeyView, MaybeSecret, OneSight, Remedy};
 use super::organizations::OrganizationView;
 use super::reach::{Answer, Reach};
 use super::{idempotency, json};
@@ -92,7 +92,7 @@ pub async fn bootstrap(State(app): State<Arc<App>>, reach: Reach, request: Reque
         management_key: done.management_key.as_ref().map(|key| ManagementKeyView {
             key: KeyView::of(key, now),
             secret: (done.secret.is_some() || done.replayed)
-                .then(|| OneSight::of(done.secret.as_deref())),
+                .then(|| OneSight::of(done.secret.as_deref(), Remedy::Reissue)),
         }),
     };
     let status = if done.first {

@@ -60,7 +60,10 @@ pub fn if_match(headers: &HeaderMap) -> Precondition {
             let revision = tag
                 .strip_prefix("\"r")
                 .and_then(|tag| tag.strip_suffix('"'))
-                .and_then(|revision| revision.parse::<i64>().ok());
+                .and_then(|text| {
+                    let revision = text.parse::<i64>().ok()?;
+                    (revision.to_string() == text).then_some(revision)
+                });
             revisions.extend(revision);
         }
     }

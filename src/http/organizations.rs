@@ -116,7 +116,8 @@ pub async fn delete(State(app): State<Arc<App>>, reach: Reach, request: Request)
     let force = query::flag(request.uri(), "force").map_err(|why| reach.refuse(why))?;
     let management = Arc::clone(&app.management);
     let (actor, id) = (reach.actor.clone(), reach.organization.clone());
-    manage::delete(management, actor, id, force)
+    let precondition = conditional::if_match(request.headers());
+    manage::delete(management, actor, id, force, precondition)
         .await
         .map_err(|why| reach.refuse_act(why))?;
     Ok(StatusCode::NO_CONTENT.into_response())

@@ -57,6 +57,9 @@ impl<'a> Query<'a> {
         for (name, value) in pairs {
             let Some(name) = known().find(|known| *known == name) else {
                 let known: Vec<_> = known().collect();
+                if known.is_empty() {
+                    return Err(refuse("there is no query parameter here"));
+                }
                 let known = known.join(", ");
                 return Err(refuse(format!(
                     "unknown query parameter; known here: {known}"
@@ -140,6 +143,14 @@ impl<'a> Query<'a> {
         }
         Err(refuse(detail))
     }
+}
+
+/// Requires that there is no parameter.
+///
+/// # Errors
+/// 422 for any.
+pub fn none(uri: &Uri) -> Result<(), Problem> {
+    Query::options(uri, &[]).map(drop)
 }
 
 /// Whether `name`, the only parameter there can be, is `true`.

@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, StatusCode};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::address;
 use super::authorization::{Authorization, read};
 use super::path::Ids;
 use super::problem::Problem;
+use super::query;
 use crate::app::App;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
@@ -107,11 +107,26 @@ impl FromRequestParts<Arc<App>> for Reach {
             Err(refusal) => return Err(refused(refusal, &request_id)),
         };
         // Behind the walls: input is not discussed with strangers.
+        if !parts.method.is_safe() && !takes_parameters(parts) {
+            query::none(&parts.uri).map_err(|why| reach.refuse(why))?;
+        }
         let user = acting_for(&parts.headers).map_err(|why| reach.refuse(why))?;
         if let Actor::Key(caller) = &mut reach.actor {
             caller.acting_for = user;
         }
         Ok(reach)
+    }
+}
+
+/// Whether an act looks at its query string itself. Whoever sends any other act a parameter means
+/// something by it, such as `dry_run`, and it must not be done all the same.
+fn takes_parameters(parts: &Parts) -> bool {
+    let route = parts.extensions.get::<MatchedPath>();
+    let ends = |end| route.is_some_and(|route| route.as_str().ends_with(end));
+    match parts.method {
+        Method::PATCH => ends("/api-keys/{id}"),
+        Method::DELETE => !ends("/scopes/{action}"),
+        _ => false,
     }
 }
 

@@ -77,7 +77,7 @@ async fn revoke(app: &App, issuer: Issuer, request: Request) -> Response {
         Ok(()) => done(),
         Err(why) => {
             match &why {
-                NotEnded::TooMany | NotEnded::Refused(Refusal::Key(_)) => {
+                NotEnded::TooMany | NotEnded::Refused(Refusal::Key(_) | Refusal::Anonymous) => {
                     tracing::info!(%request_id, cause = %why, "refused a revocation");
                 }
                 NotEnded::Refused(_) => {
@@ -108,8 +108,16 @@ async fn end(
         (Err(_), Some(client)) => {
             revoke_token(management, issuer, client, &asked.token, origin).await
         }
+        // A key that is mistyped, or cut off, is one that nobody has (RFC 7009 §2.2). For what
+        // could be an access token the client must say who it is.
+        (Err(_), None) if !could_be_access_token(&asked.token) => Ok(()),
         (Err(_), None) => Err(Refusal::Anonymous.into()),
     }
+}
+
+/// Three segments between dots (RFC 7515 §3.1): no API key has a dot.
+fn could_be_access_token(token: &str) -> bool {
+    token.split('.').count() == 3
 }
 
 /// The same for all that was, or was not, there to end (RFC 7009 §2.2).

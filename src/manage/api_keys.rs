@@ -106,7 +106,9 @@ async fn create_now(
         action: "api_key.create",
         target: key.id.to_string(),
         details: json!({
-            "name": &key.name, "scopes": &key.scopes, "roles": &key.roles,
+            "name": &key.name, "description": &key.description, "scopes": &key.scopes,
+            "roles": &key.roles, "rate_limit": key.rate_limit,
+            "external_id": &key.external_id, "metadata": &key.metadata,
             "allowed_ip_cidrs": &key.networks, "expires_at": key.expires_at,
             "fingerprint": &key.fingerprint,
         }),

@@ -13,6 +13,8 @@ on_both_engines!(
     an_edit_takes_effect_at_the_next_exchange,
     an_edit_that_changes_nothing_leaves_no_trace,
     an_edit_built_on_an_old_revision_is_refused,
+    every_act_on_a_key_minds_its_revision,
+    an_act_is_not_done_under_parameters_it_does_not_know,
     of_two_edits_built_on_one_revision_one_wins,
     an_edit_of_a_revoked_key_is_refused,
     edits_against_a_revoke_never_bring_the_key_back,
@@ -198,6 +200,66 @@ async fn an_edit_built_on_an_old_revision_is_refused(server: Server) {
     for (tag, name) in [("\"r2\"", "c"), ("\"r1\", \"r3\"", "d"), ("*", "e")] {
         conditional(tag, name).await.expect(StatusCode::OK);
     }
+}
+
+async fn every_act_on_a_key_minds_its_revision(server: Server) {
+    let acme = server.organization("acme").await;
+    let key = server.key_with(&acme, &["read"]).await;
+    for verb in ["disable", "enable", "rotate", "rotate/finish", "revoke"] {
+        let path = format!("/v1/api-keys/{}/{verb}", key.id);
+        for tag in ["\"r99\"", "\"r01\"", "\"r+1\""] {
+            let request = server
+                .request(Method::POST, &path)
+                .bearer_auth(&acme.secret)
+                .header("if-match", tag);
+            Reply::of(request).await.refuses(412, "changed");
+        }
+    }
+    let path = "/v1/organizations/acme?force=true";
+    let request = server
+        .request(Method::DELETE, path)
+        .bearer_auth(&server.operator)
+        .header("if-match", "\"r99\"");
+    Reply::of(request).await.refuses(412, "changed");
+    assert_eq!(show(&server, &acme, &key.id).await.body["revision"], 1);
+}
+
+async fn an_act_is_not_done_under_parameters_it_does_not_know(server: Server) {
+    let acme = server.organization("acme").await;
+    let key = server.key_with(&acme, &["read"]).await;
+    let one = format!("/v1/api-keys/{}", key.id);
+    let acts = [
+        (
+            Method::POST,
+            "/v1/api-keys".to_owned(),
+            json!({ "name": "x", "scopes": ["read"] }),
+        ),
+        (Method::POST, format!("{one}/revoke"), Value::Null),
+        (Method::POST, format!("{one}/disable"), Value::Null),
+        (Method::POST, format!("{one}/rotate"), Value::Null),
+        (
+            Method::PATCH,
+            "/v1/organization".to_owned(),
+            json!({ "name": "x" }),
+        ),
+        (
+            Method::POST,
+            "/v1/roles".to_owned(),
+            json!({ "name": "x", "scopes": ["read"] }),
+        ),
+        (
+            Method::PUT,
+            "/v1/scopes/read".to_owned(),
+            json!({ "description": "x" }),
+        ),
+        (Method::DELETE, "/v1/scopes/read".to_owned(), Value::Null),
+    ];
+    for (method, path, body) in acts {
+        let path = format!("{path}?dry_run=true");
+        let refused = server.call(&acme.secret, method, &path, body).await;
+        refused.refuses(422, "invalid_query");
+    }
+    assert_eq!(show(&server, &acme, &key.id).await.body["revision"], 1);
 }
 
 async fn of_two_edits_built_on_one_revision_one_wins(server: Server) {

@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use tenmint::credentials::Denied;
 use tenmint::domain::api_key::{KeyFilter, KeyOrder, RevokeReason};
 use tenmint::domain::secret::{ApiKeySecret, KeyId};
-use tenmint::manage::api_keys;
+use tenmint::manage::api_keys::{self, Precondition};
 use tenmint::manage::caller::{Actor, Presented};
 use tenmint::manage::refusal::Refusal;
 
@@ -34,9 +34,16 @@ async fn revoke(server: &Server, actor: &Actor, key: &Key) -> Result<(), Refusal
     let management = Arc::clone(&server.app.management);
     let acme = "acme".parse().unwrap();
     let reason = RevokeReason::Unspecified;
-    api_keys::revoke(management, actor.clone(), acme, id, reason)
-        .await
-        .map(drop)
+    api_keys::revoke(
+        management,
+        actor.clone(),
+        acme,
+        id,
+        reason,
+        Precondition::None,
+    )
+    .await
+    .map(drop)
 }
 
 async fn in_force(server: &Server) -> usize {

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{CreatedView, of_key, tagged};
+use super::{CreatedView, Remedy, of_key, tagged};
 use crate::app::App;
 use crate::domain::api_key::OverlapSpan;
 use crate::domain::management::ManagementAction;
@@ -43,7 +43,7 @@ pub async fn rotate(State(app): State<Arc<App>>, reach: Reach, request: Request)
     )
     .await
     .map_err(|why| reach.refuse_act(why))?;
-    let view = CreatedView::of(&rotated, &app);
+    let view = CreatedView::of(&rotated, &app, Remedy::RotateAgain);
     Ok(tagged(json::answer(StatusCode::OK, &view), &rotated.key))
 }
 

@@ -139,6 +139,38 @@ fn one_of_true() -> ObjectBuilder {
         .enum_values(Some([true]))
 }
 
+/// What to do when the one answer that had a secret was lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Remedy {
+    /// After a create.
+    Rotate,
+    /// After a rotation.
+    RotateAgain,
+    /// After a bootstrap.
+    Reissue,
+}
+
+impl Remedy {
+    const fn hint(self) -> &'static str {
+        match self {
+            Self::Rotate => {
+                "this request was done before, and its answer alone had the secret: if that \
+                 answer was lost, rotate the key for another secret, or revoke it and create one \
+                 under a new Idempotency-Key"
+            }
+            Self::RotateAgain => {
+                "this request was done before, and its answer alone had the new secret: if that \
+                 answer was lost, rotate again once this rotation is over; until then the secret \
+                 before counts"
+            }
+            Self::Reissue => {
+                "this request was done before, and its answer alone had the secret: if that \
+                 answer was lost, send {\"reissue\":true} under a new Idempotency-Key"
+            }
+        }
+    }
+}
+
 /// Something allowed that is often a mistake.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Warning)]
@@ -203,14 +235,12 @@ fn address(used: Option<&LastUse>) -> Option<&str> {
 impl<'a> OneSight<'a> {
     /// Of a secret that was just made; `None` when the request was sent before.
     #[must_use]
-    pub fn of(secret: Option<&'a ApiKeySecret>) -> Self {
+    pub fn of(secret: Option<&'a ApiKeySecret>, remedy: Remedy) -> Self {
         Self {
             secret: secret.map(ApiKeySecret::expose),
             withheld: secret.is_none().then_some(Withheld {
                 secret_withheld: true,
-                secret_hint: "this request was done before, and its answer alone had the secret: \
-                              if that answer was lost, rotate the key for another secret, or \
-                              revoke it and create one under a new Idempotency-Key",
+                secret_hint: remedy.hint(),
             }),
         }
     }

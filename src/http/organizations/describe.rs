@@ -33,6 +33,7 @@ pub fn describe() -> Vec<Operation> {
             "Deletes an organization for good",
         )
         .flag("force", "Also while API keys are in force: it ends them")
+        .conditional()
         .answers_nothing(204, "It is gone; its id is not given again"),
         Operation::post(
             "/v1/organizations/{org}/suspend",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::Precondition;
 use crate::domain::api_key::{ApiKey, Revocation, RevokeReason};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
@@ -24,6 +25,7 @@ pub async fn revoke(
     organization: OrganizationId,
     id: KeyId,
     reason: RevokeReason,
+    precondition: Precondition,
 ) -> Result<ApiKey, Refusal> {
     let action = ManagementAction::ApiKeysRevoke;
     actor.require(action)?;
@@ -31,6 +33,7 @@ pub async fn revoke(
         let mut act = Act::begin(&management, &actor, &organization, action).await?;
         let found = act.write.api_key(id).await?;
         let mut key = found.ok_or(Refusal::NotFound(Kind::ApiKey))?;
+        precondition.require(key.revision)?;
         if key.revoked.is_some() {
             return Ok(key);
         }

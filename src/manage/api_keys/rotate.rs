@@ -39,7 +39,13 @@ pub async fn rotate(
     to_its_end(async move {
         let attempt = match management.begin_once(once).await? {
             Begun::Now(attempt) => attempt,
-            Begun::Before(id) => return created_before(&management, &organization, &id).await,
+            Begun::Before(id) => {
+                let before = created_before(&management, &organization, &id).await?;
+                return Ok(Created {
+                    warnings: Vec::new(),
+                    ..before
+                });
+            }
         };
         let order = (id, span, precondition);
         let done = rotate_now(&management, &actor, &organization, order, &attempt).await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::Precondition;
 use crate::domain::api_key::ApiKey;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
@@ -19,14 +20,15 @@ use crate::store::changes::Change;
 /// the same.
 ///
 /// # Errors
-/// [`Refusal::NotFound`] or [`Refusal::KeyRevoked`] among others.
+/// [`Refusal::NotFound`], [`Refusal::Changed`] or [`Refusal::KeyRevoked`] among others.
 pub async fn disable(
     management: Arc<Management>,
     actor: Actor,
     organization: OrganizationId,
     id: KeyId,
+    precondition: Precondition,
 ) -> Result<ApiKey, Refusal> {
-    set_disabled(management, actor, organization, id, true).await
+    set_disabled(management, actor, organization, id, true, precondition).await
 }
 
 /// Switches a key on again. It gives back all that the key holds, and is a grant of it.
@@ -38,8 +40,9 @@ pub async fn enable(
     actor: Actor,
     organization: OrganizationId,
     id: KeyId,
+    precondition: Precondition,
 ) -> Result<ApiKey, Refusal> {
-    set_disabled(management, actor, organization, id, false).await
+    set_disabled(management, actor, organization, id, false, precondition).await
 }
 
 async fn set_disabled(
@@ -48,6 +51,7 @@ async fn set_disabled(
     organization: OrganizationId,
     id: KeyId,
     disabled: bool,
+    precondition: Precondition,
 ) -> Result<ApiKey, Refusal> {
     let action = ManagementAction::ApiKeysUpdate;
     actor.require(action)?;
@@ -55,6 +59,7 @@ async fn set_disabled(
         let mut act = Act::begin(&management, &actor, &organization, action).await?;
         let found = act.write.api_key(id).await?;
         let mut key = found.ok_or(Refusal::NotFound(Kind::ApiKey))?;
+        precondition.require(key.revision)?;
         if key.revoked.is_some() {
             return Err(Refusal::KeyRevoked);
         }

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::manage::act::{Act, Did};
+use crate::manage::api_keys::Precondition;
 use crate::manage::caller::Actor;
 use crate::manage::refusal::Refusal;
 use crate::manage::{Management, to_its_end};
@@ -23,6 +24,7 @@ pub async fn delete(
     actor: Actor,
     id: OrganizationId,
     force: bool,
+    precondition: Precondition,
 ) -> Result<(), Refusal> {
     let action = ManagementAction::OrganizationsWrite;
     actor.require_operator()?;
@@ -32,6 +34,7 @@ pub async fn delete(
     }
     to_its_end(async move {
         let mut act = Act::begin(&management, &actor, &id, action).await?;
+        precondition.require(act.write.organization().revision)?;
         let keys = act.write.count_living_keys(act.now).await?;
         if keys > 0 && !force {
             return Err(Refusal::KeysRemain { keys });
@@ -43,7 +46,12 @@ pub async fn delete(
             details: json!({ "forced": force, "keys_ended": keys }),
             changes: vec![Change::Organization(id.clone())],
         })
-        .await
+        .await?;
+        // It is erased already; what is left is the log that the database writes ahead.
+        if let Err(error) = management.store.truncate_log().await {
+            tracing::warn!(%error, "what was erased is still in the database's log for a while");
+        }
+        Ok(())
     })
     .await
 }
