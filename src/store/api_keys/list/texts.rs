@@ -38,7 +38,8 @@ macro_rules! list {
     };
 }
 
-/// Every order of `KeyOrder`, in its order.
+/// Every order of `KeyOrder`, in its order. SQLite finds no place in an index of expressions by a
+/// pair of values: the first of them is said again by itself.
 macro_rules! orders {
     ($from:tt, $id:tt, $found:tt, $state:tt) => {
         [
@@ -55,7 +56,7 @@ macro_rules! orders {
                 $from,
                 $found,
                 $state,
-                "(lower(k.name), k.id) > ($10, $12)",
+                "lower(k.name) >= $10 AND (lower(k.name), k.id) > ($10, $12)",
                 "lower(k.name), k.id",
                 "lower(k.name), k.id"
             ),
@@ -63,7 +64,7 @@ macro_rules! orders {
                 $from,
                 $found,
                 $state,
-                "(lower(k.name), k.id) < ($10, $12)",
+                "lower(k.name) <= $10 AND (lower(k.name), k.id) < ($10, $12)",
                 "lower(k.name) DESC, k.id DESC",
                 "lower(k.name) DESC, k.id DESC"
             ),
@@ -71,7 +72,8 @@ macro_rules! orders {
                 $from,
                 $found,
                 $state,
-                "(COALESCE(k.expires_at, 253402300800), k.id) > ($11, $12)",
+                "COALESCE(k.expires_at, 253402300800) >= $11
+                 AND (COALESCE(k.expires_at, 253402300800), k.id) > ($11, $12)",
                 "COALESCE(k.expires_at, 253402300800), k.id",
                 "COALESCE(k.expires_at, 253402300800), k.id"
             ),
@@ -79,7 +81,8 @@ macro_rules! orders {
                 $from,
                 $found,
                 $state,
-                "(COALESCE(k.expires_at, 253402300800), k.id) < ($11, $12)",
+                "COALESCE(k.expires_at, 253402300800) <= $11
+                 AND (COALESCE(k.expires_at, 253402300800), k.id) < ($11, $12)",
                 "COALESCE(k.expires_at, 253402300800) DESC, k.id DESC",
                 "COALESCE(k.expires_at, 253402300800) DESC, k.id DESC"
             ),
