@@ -152,20 +152,25 @@ async fn many_keys(engine: &str, url: Option<&str>, plan: &Plan) -> Result<Vec<R
         seed(&place, organization, from, count).await?;
     }
 
-    let mut tasks: [Vec<Vec<Vec<u8>>>; 4] = Default::default();
+    let mut tasks: [Vec<Vec<Vec<u8>>>; 5] = Default::default();
     for (organization, from, count) in organizations {
-        tasks[0].push(vec![operator.page(organization, PAGE, 0).await?]);
+        let newest = "-created_at";
+        tasks[0].push(vec![operator.page(organization, newest, PAGE, 0).await?]);
         // In the middle: from either end it is far.
         let behind = count / PAGE / 2;
-        tasks[1].push(vec![operator.page(organization, PAGE, behind).await?]);
+        for (task, sort) in [(1, newest), (2, "name")] {
+            let page = operator.page(organization, sort, PAGE, behind).await?;
+            tasks[task].push(vec![page]);
+        }
         let numbers = (0..TURNS).map(|turn| from + 1 + turn * (count / TURNS));
         let show = |number| operator.show(organization, &key_rows::id(number));
-        tasks[2].push(numbers.map(show).collect());
-        tasks[3].push(vec![operator.create(organization)]);
+        tasks[3].push(numbers.map(show).collect());
+        tasks[4].push(vec![operator.create(organization)]);
     }
     let described = [
         ("list, first page", 200, plan.reading),
         ("list, page in the middle", 200, plan.reading),
+        ("list by name, page in the middle", 200, plan.reading),
         ("show", 200, plan.reading),
         ("create", 201, plan.making),
     ];

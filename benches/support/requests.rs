@@ -88,10 +88,11 @@ impl Operator {
     pub async fn page(
         &mut self,
         organization: &str,
+        sort: &str,
         limit: u32,
         behind: u32,
     ) -> Result<Vec<u8>, Failure> {
-        let first = format!("{}?limit={limit}", keys_of(organization));
+        let first = format!("{}?sort={sort}&limit={limit}", keys_of(organization));
         let mut path = first.clone();
         for _ in 0..behind {
             let request = self.get(&path);
