@@ -35,6 +35,8 @@ mod contention;
 mod deletion;
 mod docs;
 mod dry_runs;
+mod edit_property;
+mod edit_property_coalition;
 mod exchange_records;
 mod forged_tokens;
 mod hostile;
