@@ -46,13 +46,14 @@ struct Ready {
 
 pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = &arguments.settings;
-    let (listener, app) = serve::open(settings).await?;
-    let ready = prepare(&app, arguments.new_key).await?;
+    let opened = serve::open(settings).await?;
+    let app = &opened.app;
+    let ready = prepare(app, arguments.new_key).await?;
     let mut out = io::stdout().lock();
-    show(&mut out, settings, &app, &ready)?;
+    show(&mut out, settings, app, &ready)?;
     out.flush()?;
     drop((out, ready));
-    serve::until_stopped(settings, listener, app).await
+    serve::until_stopped(settings, opened).await
 }
 
 /// Makes what is not there yet.

@@ -1,6 +1,7 @@
 //! `tenmint serve`.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -13,34 +14,55 @@ use crate::{http, serve};
 
 /// Serves until the process is asked to stop.
 pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
-    let (listener, app) = open(settings).await?;
+    let opened = open(settings).await?;
     tracing::info!(
-        listen = %listener.local_addr()?,
-        issuer = app.mint.base.as_str(),
+        listen = %opened.listener.local_addr()?,
+        issuer = opened.app.mint.base.as_str(),
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
-    until_stopped(settings, listener, app).await
+    until_stopped(settings, opened).await
 }
 
-/// Takes the port, then opens the deployment: a port that is taken leaves nothing half made.
-pub(super) async fn open(settings: &Settings) -> Result<(TcpListener, Arc<App>), Failure> {
+/// A server that is ready to serve.
+pub(super) struct Opened {
+    listener: TcpListener,
+    pub(super) app: Arc<App>,
+    stop: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+/// Takes the port, then opens the deployment: a port that is taken leaves nothing half made. From
+/// here on signals are heard: whoever is told that it serves may stop it at once.
+pub(super) async fn open(settings: &Settings) -> Result<Opened, Failure> {
     let listener = bind(settings.listen).await?;
     let base = settings.base(listener.local_addr()?)?;
     let app = App::open(settings, base, Clock::system(), Role::Server).await?;
-    Ok((listener, app))
+    let mut stop: Pin<Box<dyn Future<Output = ()>>> = Box::pin(serve::shutdown_signal());
+    tokio::select! {
+        biased;
+        () = &mut stop => return Err("asked to stop before it served".into()),
+        () = std::future::ready(()) => {}
+    }
+    Ok(Opened {
+        listener,
+        app,
+        stop,
+    })
 }
 
 /// Serves until the process is asked to stop, then lets go in order: requests, jobs, database.
 pub(super) async fn until_stopped(
     settings: &Settings,
-    listener: TcpListener,
-    app: Arc<App>,
+    Opened {
+        listener,
+        app,
+        stop: asked,
+    }: Opened,
 ) -> Result<(), Failure> {
     let jobs = app.start_jobs();
     let (leave, left) = tokio::sync::oneshot::channel();
     let stop = async {
-        serve::shutdown_signal().await;
+        asked.await;
         tracing::info!("stopping");
         app.begin_draining();
         tokio::time::sleep(settings.shutdown_delay).await;
