@@ -216,6 +216,18 @@ pub(super) async fn insert(
     Ok((key, minted.secret))
 }
 
+/// The key that an act is about, if it is the one that the caller built on.
+async fn to_act_on(
+    act: &mut Act<'_>,
+    id: KeyId,
+    precondition: &Precondition,
+) -> Result<ApiKey, Refusal> {
+    let found = act.write.api_key(id).await?;
+    let key = found.ok_or(Refusal::NotFound(Kind::ApiKey))?;
+    precondition.require(key.revision)?;
+    Ok(key)
+}
+
 /// What scopes and roles come to together.
 async fn effective(
     act: &mut Act<'_>,

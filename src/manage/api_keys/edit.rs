@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{Warning, effective, require_short_tokens};
+use super::{Warning, effective, require_short_tokens, to_act_on};
 use crate::domain::api_key::{ApiKey, ApiKeyEdit, Effect, Status, next_notice};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
@@ -14,7 +14,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::manage::act::{Act, Did};
 use crate::manage::caller::Actor;
 use crate::manage::policy;
-use crate::manage::refusal::{Kind, Refusal};
+use crate::manage::refusal::Refusal;
 use crate::manage::scopes::require_known;
 use crate::manage::usage::write_down;
 use crate::manage::{Management, to_its_end};
@@ -171,9 +171,7 @@ async fn prepare(
     edit: &ApiKeyEdit,
     precondition: &Precondition,
 ) -> Result<(ApiKey, ApiKey), Refusal> {
-    let found = act.write.api_key(id).await?;
-    let before = found.ok_or(Refusal::NotFound(Kind::ApiKey))?;
-    precondition.require(before.revision)?;
+    let before = to_act_on(act, id, precondition).await?;
     if before.revoked.is_some() {
         return Err(Refusal::KeyRevoked);
     }

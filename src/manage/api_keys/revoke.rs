@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::Precondition;
+use super::{Precondition, to_act_on};
 use crate::domain::api_key::{ApiKey, Revocation, RevokeReason};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::KeyId;
 use crate::manage::act::{Act, Did};
 use crate::manage::caller::Actor;
-use crate::manage::refusal::{Kind, Refusal};
+use crate::manage::refusal::Refusal;
 use crate::manage::{Management, to_its_end};
 use crate::store::changes::Change;
 
@@ -31,9 +31,7 @@ pub async fn revoke(
     actor.require(action)?;
     to_its_end(async move {
         let mut act = Act::begin(&management, &actor, &organization, action).await?;
-        let found = act.write.api_key(id).await?;
-        let mut key = found.ok_or(Refusal::NotFound(Kind::ApiKey))?;
-        precondition.require(key.revision)?;
+        let mut key = to_act_on(&mut act, id, &precondition).await?;
         if key.revoked.is_some() {
             return Ok(key);
         }

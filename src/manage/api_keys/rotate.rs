@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Created, Precondition, created_before};
+use super::{Created, Precondition, created_before, to_act_on};
 use crate::crypto::fingerprint;
 use crate::domain::api_key::{ApiKey, Overlap, OverlapSpan, Status};
 use crate::domain::management::ManagementAction;
@@ -13,7 +13,7 @@ use crate::domain::secret::KeyId;
 use crate::manage::act::{Act, Did};
 use crate::manage::caller::Actor;
 use crate::manage::idempotency::{Attempt, Begun, Once};
-use crate::manage::refusal::{Kind, Refusal};
+use crate::manage::refusal::Refusal;
 use crate::manage::{Management, Minted, to_its_end};
 use crate::store::api_keys::NewSecret;
 use crate::store::changes::Change;
@@ -107,9 +107,7 @@ pub async fn finish(
     actor.require(action)?;
     to_its_end(async move {
         let mut act = Act::begin(&management, &actor, &organization, action).await?;
-        let found = act.write.api_key(id).await?;
-        let mut key = found.ok_or(Refusal::NotFound(Kind::ApiKey))?;
-        precondition.require(key.revision)?;
+        let mut key = to_act_on(&mut act, id, &precondition).await?;
         if key.revoked.is_some() {
             return Err(Refusal::KeyRevoked);
         }
@@ -150,9 +148,7 @@ async fn prepare(
     id: KeyId,
     precondition: &Precondition,
 ) -> Result<ApiKey, Refusal> {
-    let found = act.write.api_key(id).await?;
-    let key = found.ok_or(Refusal::NotFound(Kind::ApiKey))?;
-    precondition.require(key.revision)?;
+    let key = to_act_on(act, id, precondition).await?;
     match key.status(act.now) {
         Status::Revoked => return Err(Refusal::KeyRevoked),
         Status::Expired => return Err(Refusal::KeyExpired),
