@@ -120,6 +120,7 @@ impl App {
         provider::install();
         let audiences = settings.audiences(&base)?;
         let cost = settings.hash_cost()?;
+        let schedule = settings.schedule()?;
         let store = Store::open(&settings.database()?).await?;
         let lock = prepare_schema(&store, role).await?;
         let root = root_key(settings, &store, &clock).await?;
@@ -153,6 +154,7 @@ impl App {
             audiences: audiences.clone(),
             base: base.clone(),
             token_lifetime: settings.token_lifetime,
+            schedule,
             clock: clock.clone(),
         });
         first_start::ensure_operator(&management)

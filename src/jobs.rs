@@ -4,6 +4,7 @@ mod changes;
 mod cleanup;
 mod flush;
 mod notices;
+mod signing_keys;
 mod sweep;
 mod turns;
 mod unused;
@@ -48,12 +49,14 @@ impl Jobs {
         let turns = Turns::new(management.clock.clone(), every, stopped.clone());
         let clean_up = cleanup::clean_up(store, usage, turns);
         let tell = notices::tell(Arc::clone(&management), stopped.clone());
+        let lead = signing_keys::lead(Arc::clone(&management), stopped.clone());
         let attend = unused::attend(management, stopped);
         let running = vec![
             tokio::spawn(follow),
             tokio::spawn(clean_up),
             tokio::spawn(tell),
             tokio::spawn(attend),
+            tokio::spawn(lead),
             tokio::spawn(flush),
         ];
         Self { stop, running }

@@ -16,6 +16,7 @@ pub mod refusal;
 pub mod roles;
 pub mod scopes;
 pub mod self_revocation;
+pub mod signing_keys;
 pub mod unused;
 pub mod usage;
 
@@ -33,6 +34,7 @@ use crate::domain::audience::Audiences;
 use crate::domain::issuer::BaseUrl;
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::{ApiKeySecret, KeyId};
+use crate::domain::signing_key::Schedule;
 use crate::store::Store;
 use crate::usage::Usage;
 
@@ -57,6 +59,8 @@ pub struct Management {
     pub audiences: Audiences,
     /// How long a token lives where no policy says, whole seconds.
     pub token_lifetime: Duration,
+    /// When signing keys are rotated.
+    pub schedule: Schedule,
     /// Where this deployment is.
     pub base: BaseUrl,
     /// What time it is.

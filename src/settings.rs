@@ -4,7 +4,7 @@ mod flags;
 
 use std::net::SocketAddr;
 
-pub use flags::{EmptyScopes, LogFormat, Settings, Switch, TokenTypeSetting};
+pub use flags::{EmptyScopes, Interval, LogFormat, Settings, Switch, TokenTypeSetting};
 
 use crate::crypto::jose::signer::TokenType;
 use crate::crypto::secret_hash::HashCost;
@@ -12,6 +12,7 @@ use crate::domain::audience::{Audiences, AudiencesError};
 use crate::domain::client_address::TrustedProxies;
 use crate::domain::issuer::{BaseUrl, BaseUrlError};
 use crate::domain::scope::ScopeSet;
+use crate::domain::signing_key::{Schedule, ScheduleError};
 use crate::store::engine::{DatabaseUrl, DatabaseUrlError};
 
 /// Why settings that are each well-formed cannot be used together.
@@ -35,6 +36,9 @@ pub enum SettingsError {
     /// DATABASE_URL is none. The value is not repeated: it may hold a password.
     #[error("DATABASE_URL: {0}")]
     DatabaseUrl(#[from] DatabaseUrlError),
+    /// The times of signing keys contradict each other.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     /// The three Argon2 settings do not make an acceptable hash.
     #[error(
         "ARGON2_MEMORY must be {}*ARGON2_LANES to {} KiB, ARGON2_PASSES 1 to {}, ARGON2_LANES 1 to {}",
@@ -101,6 +105,19 @@ impl Settings {
         cost.is_acceptable()
             .then_some(cost)
             .ok_or(SettingsError::Argon2)
+    }
+
+    /// When signing keys are rotated.
+    ///
+    /// # Errors
+    /// See [`SettingsError`].
+    pub fn schedule(&self) -> Result<Schedule, SettingsError> {
+        let interval = match self.signing_key_rotation {
+            Interval::Every(interval) => Some(interval),
+            Interval::Off => None,
+        };
+        let (lead, max_age) = (self.signing_key_lead, self.jwks_max_age);
+        Ok(Schedule::new(interval, lead, max_age)?)
     }
 
     /// Whose word about client addresses is taken.

@@ -1,4 +1,4 @@
-//! Who signs, and whose signatures count: the signing key of each issuer, opened and cached.
+//! Who signs, and whose signatures count: the signing keys of each issuer, opened and cached.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::crypto::jose::signer::{Signer, TokenType};
 use crate::crypto::jose::trust::{TokenError, TrustedKey};
 use crate::crypto::seal::{DoesNotOpen, Row};
 use crate::domain::organization::OrganizationId;
-use crate::domain::signing_key::SigningKey;
+use crate::domain::signing_key::{Algorithm, State};
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::signing_keys::SealedSigningKey;
@@ -40,16 +40,16 @@ pub struct Issuers {
     generations: Arc<Generations>,
 }
 
-/// One organization's signing key, ready for everything it is for.
+/// An issuer's signing keys, ready for everything they are for.
 pub struct Identity {
-    /// What may be told of it.
-    pub key: SigningKey,
-    /// Signs access tokens.
+    /// Signs access tokens, with the active key.
     pub signer: Signer,
-    /// Verifies them.
+    /// Verifies them, whichever of the published keys signed.
     pub trusted: Vec<TrustedKey>,
     /// The JWKS document (RFC 7517 §5).
     pub jwks: Arc<str>,
+    /// What the published keys sign with, each algorithm once, the active key's first.
+    pub algorithms: Vec<Algorithm>,
 }
 
 /// Why there is nothing to sign with.
@@ -95,7 +95,7 @@ impl Issuers {
         }
     }
 
-    /// The signing key of an organization; `None` if there is no such organization, or it
+    /// The signing keys of an organization; `None` if there is no such organization, or it
     /// was not bootstrapped.
     ///
     /// # Errors
@@ -136,13 +136,13 @@ impl Issuers {
                 Err(guard) => {
                     let turn = self.look_ups.acquire().await;
                     let loaded = self.generations.begin();
-                    let stored = self.store.signing_key(id).await?;
+                    let stored = self.store.published_signing_keys(id).await?;
                     drop(turn);
                     // What is not there is not remembered: strangers would fill the cache.
-                    let Some(stored) = stored else {
+                    let Some(identity) = self.identity(&stored)? else {
                         return Ok(None);
                     };
-                    let identity = Arc::new(self.open(stored)?);
+                    let identity = Arc::new(identity);
                     self.last_known.insert(id.clone(), Arc::clone(&identity));
                     if self.generations.is_current(loaded, None, id) {
                         let _ = guard.insert(Cached {
@@ -156,28 +156,58 @@ impl Issuers {
         }
     }
 
-    /// Opens a sealed key.
+    /// What the published keys of an issuer are good for; `None` if none of them signs.
     ///
     /// # Errors
-    /// See [`IssuerError`].
-    fn open(&self, stored: SealedSigningKey) -> Result<Identity, IssuerError> {
-        let SealedSigningKey { key, sealed, .. } = stored;
+    /// See [`IssuerError`]; what is wrong with a key that does not sign is logged, and the others
+    /// go on without it.
+    fn identity(&self, stored: &[SealedSigningKey]) -> Result<Option<Identity>, IssuerError> {
+        let signs = |stored: &&SealedSigningKey| stored.key.life.state() == State::Active;
+        let Some(active) = stored.iter().find(signs) else {
+            return Ok(None);
+        };
+        let signing = self.open(active)?;
+        let mut published = vec![(&active.key, signing.public())];
+        for other in stored.iter().filter(|other| !signs(other)) {
+            match self.open(other) {
+                Ok(pair) => published.push((&other.key, pair.public())),
+                Err(error) => {
+                    let (kid, organization) = (&other.key.kid, &other.key.organization);
+                    tracing::error!(%kid, %organization, %error, "a signing key is not published");
+                }
+            }
+        }
+        let mut algorithms = Vec::new();
+        let mut trusted = Vec::new();
+        for (key, public) in &published {
+            trusted.push(TrustedKey::new(key.kid.clone(), key.algorithm, public)?);
+            if !algorithms.contains(&key.algorithm) {
+                algorithms.push(key.algorithm);
+            }
+        }
+        let entries: Vec<_> = published
+            .iter()
+            .map(|(key, public)| (&key.kid, key.algorithm, public))
+            .collect();
+        let (kid, algorithm) = (&active.key.kid, active.key.algorithm);
+        Ok(Some(Identity {
+            jwks: Arc::from(jwks::document(&entries)),
+            signer: Signer::new(signing, algorithm, kid, self.token_type),
+            trusted,
+            algorithms,
+        }))
+    }
+
+    /// Opens a sealed key. What is published is its own public half, not the row's: nobody can
+    /// plant a public key in the JWKS by writing to the database.
+    fn open(&self, stored: &SealedSigningKey) -> Result<KeyPair, IssuerError> {
+        let key = &stored.key;
         let row = Row {
             organization: &key.organization,
             kid: &key.kid,
             algorithm: key.algorithm,
         };
-        let pkcs8 = self.crypto.seal.open(&sealed, row)?;
-        let pair = KeyPair::from_pkcs8(key.algorithm, &pkcs8)?;
-        // What is published is the opened key's own public half, not the row's: nobody can
-        // plant a public key in the JWKS by writing to the database.
-        let public = pair.public();
-        let jwks = jwks::document(&[(&key.kid, key.algorithm, &public)]);
-        Ok(Identity {
-            trusted: vec![TrustedKey::new(key.kid.clone(), key.algorithm, &public)?],
-            signer: Signer::new(pair, key.algorithm, &key.kid, self.token_type),
-            jwks: Arc::from(jwks),
-            key,
-        })
+        let pkcs8 = self.crypto.seal.open(&stored.sealed, row)?;
+        Ok(KeyPair::from_pkcs8(key.algorithm, &pkcs8)?)
     }
 }

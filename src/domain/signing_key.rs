@@ -1,4 +1,6 @@
-//! Signing keys, as the world sees them: algorithm, public JWK and `kid`.
+//! Signing keys, as the world sees them: algorithm, public JWK, `kid`, and what they are for.
+
+mod life;
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::organization::OrganizationId;
 use super::timestamp::Timestamp;
+
+pub use life::{Life, Schedule, ScheduleError, State, Step};
 
 /// How a token is signed (RFC 7518 §3.1, RFC 8037 §3.1).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize)]
@@ -19,7 +23,8 @@ pub enum Algorithm {
     EdDSA,
 }
 
-/// The id of a signing key: the RFC 7638 SHA-256 thumbprint of its public half, base64url.
+/// The id of a signing key: the RFC 7638 SHA-256 thumbprint of its public half, base64url, unless
+/// it was brought from elsewhere with another. 1 to 128 letters, digits and `-._~`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize)]
 #[serde(transparent)]
 pub struct Kid(Arc<str>);
@@ -59,14 +64,23 @@ pub struct SigningKey {
     pub algorithm: Algorithm,
     /// Its public half.
     pub public: PublicJwk,
-    /// When it was made.
+    /// When it was made, or brought here.
     pub created_at: Timestamp,
+    /// What it is for, and when.
+    pub life: Life,
+    /// Whether it was made elsewhere.
+    pub imported: bool,
 }
 
 /// Not an algorithm that tenmint signs with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("write ES256 or EdDSA")]
 pub struct AlgorithmError;
+
+/// Not the id of a signing key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write 1 to 128 letters, digits and -._~")]
+pub struct KidError;
 
 impl Algorithm {
     /// The `alg` value, in token headers and JWKs alike.
@@ -111,10 +125,28 @@ impl Kid {
         Self(Arc::from(thumbprint))
     }
 
+    /// The id of no signing key: for what cannot be one.
+    #[must_use]
+    pub fn of_none() -> Self {
+        Self::new("")
+    }
+
     /// The thumbprint.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl FromStr for Kid {
+    type Err = KidError;
+
+    fn from_str(text: &str) -> Result<Self, KidError> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+        if !(1..=128).contains(&text.len()) || !text.bytes().all(allowed) {
+            return Err(KidError);
+        }
+        Ok(Self::new(text))
     }
 }
 

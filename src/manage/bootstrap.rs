@@ -9,9 +9,8 @@ use super::api_keys::{end, insert};
 use super::caller::Actor;
 use super::idempotency::{Attempt, Begun, Once};
 use super::refusal::{Kind, Refusal};
+use super::signing_keys::{Prepared, Signs, active};
 use super::{Management, Minted, to_its_end};
-use crate::crypto::jose::key_pair::{KeyPair, thumbprint};
-use crate::crypto::seal::Row;
 use crate::domain::api_key::{ApiKey, Expiry, NewApiKey, RevokeReason};
 use crate::domain::management::{ManagementAction, bootstrap_scopes};
 use crate::domain::network::NetworkSet;
@@ -21,7 +20,6 @@ use crate::domain::secret::ApiKeySecret;
 use crate::domain::signing_key::{Algorithm, SigningKey};
 use crate::domain::text::{Metadata, Name};
 use crate::store::changes::Change;
-use crate::store::signing_keys::SealedSigningKey;
 
 /// What to set up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,27 +115,35 @@ async fn bootstrap_now(
         ManagementKey::First if before.bootstrapped_at.is_some() => None,
         ManagementKey::First | ManagementKey::Reissue => Some(management.mint().await?),
     };
+    let prepared = match before.bootstrapped_at {
+        Some(_) => None,
+        None => Some(Prepared::of(order.algorithm.unwrap_or_default()).await?),
+    };
     let action = ManagementAction::OrganizationsWrite;
     let act = Act::begin(management, actor, id, action).await?;
-    within(management, act, order, minted, attempt).await
+    within(management, act, order, prepared, minted, attempt).await
 }
 
 async fn within(
     management: &Management,
     mut act: Act<'_>,
     order: Order,
+    prepared: Option<Prepared>,
     minted: Option<Minted>,
     attempt: Option<&Attempt>,
 ) -> Result<Bootstrapped, Refusal> {
     let mut organization = act.write.organization().clone();
-    let existing = act.write.signing_key().await?.map(|stored| stored.key);
+    let existing = active(&act.write.published_signing_keys().await?).cloned();
     let first = existing.is_none();
     let signing_key = match (existing, order.algorithm) {
         (Some(key), Some(asked)) if key.algorithm != asked => {
             return Err(Refusal::OtherAlgorithm(key.algorithm));
         }
         (Some(key), _) => key,
-        (None, asked) => provision(management, &mut act, asked.unwrap_or_default()).await?,
+        (None, _) => {
+            let prepared = prepared.ok_or(Refusal::Broken)?;
+            prepared.insert(management, &mut act, Signs::AtOnce).await?
+        }
     };
     let replaced = match organization.management_key {
         Some(id) => act.write.api_key(id).await?,
@@ -201,34 +207,6 @@ async fn within(
         first,
         replayed: false,
     })
-}
-
-async fn provision(
-    management: &Management,
-    act: &mut Act<'_>,
-    algorithm: Algorithm,
-) -> Result<SigningKey, Refusal> {
-    let made = KeyPair::generate(algorithm);
-    let public = made.pair.public();
-    let key = SigningKey {
-        kid: thumbprint(&public),
-        organization: act.write.organization().id.clone(),
-        algorithm,
-        public,
-        created_at: act.now,
-    };
-    let row = Row {
-        organization: &key.organization,
-        kid: &key.kid,
-        algorithm,
-    };
-    let stored = SealedSigningKey {
-        sealed: management.crypto.seal.seal(&made.pkcs8, row),
-        root_key: management.crypto.root_key.to_string(),
-        key,
-    };
-    act.write.insert_signing_key(&stored).await?;
-    Ok(stored.key)
 }
 
 fn did(signing_key: &SigningKey, made: Option<&ApiKey>, replaced: Option<&ApiKey>) -> Did {

@@ -101,6 +101,15 @@ pub enum Refusal {
     /// The organization has a signing key of another algorithm.
     #[error("the organization signs with {0}")]
     OtherAlgorithm(Algorithm),
+    /// A next signing key is published already, and signs from then on.
+    #[error("a signing key is to be rotated at {0} already")]
+    SigningKeyUnderWay(Timestamp),
+    /// More signing keys of the issuer are published than anybody should have to fetch.
+    #[error("too many signing keys are published")]
+    TooManySigningKeys,
+    /// The signing key is published no more: there is nothing to withdraw.
+    #[error("the signing key is retired")]
+    SigningKeyRetired,
     /// Keys of the organization that is to be deleted are in force.
     #[error("{keys} keys are in force")]
     KeysRemain {
@@ -149,6 +158,8 @@ pub enum Kind {
     Role,
     /// An action in the scope catalogue.
     Action,
+    /// A signing key.
+    SigningKey,
 }
 
 /// In what a grant goes beyond its granter.
@@ -205,6 +216,7 @@ impl std::fmt::Display for Kind {
             Self::ApiKey => "API key",
             Self::Role => "role",
             Self::Action => "action",
+            Self::SigningKey => "signing key",
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The flags and environment variables, in the words of `--help`.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -80,6 +81,20 @@ pub struct Settings {
         default_value = "at+jwt"
     )]
     pub token_typ: TokenTypeSetting,
+
+    /// How often signing keys are rotated, such as 90d; up to a tenth earlier, so that issuers made
+    /// together do not rotate together. `off`: only when somebody asks
+    #[arg(long, env = "TENMINT_SIGNING_KEY_ROTATION", hide_env_values = true, value_name = "DURATION", default_value = "90d", value_parser = interval)]
+    pub signing_key_rotation: Interval,
+
+    /// For how long a signing key is published before it signs: longer than any validator caches
+    /// the JWKS. At most 30d
+    #[arg(long, env = "TENMINT_SIGNING_KEY_LEAD", hide_env_values = true, value_name = "DURATION", default_value = "2h 10m", value_parser = lead)]
+    pub signing_key_lead: Duration,
+
+    /// For how long validators are told that they may cache the JWKS: 1s to 24h
+    #[arg(long, env = "TENMINT_JWKS_MAX_AGE", hide_env_values = true, value_name = "DURATION", default_value = "300s", value_parser = jwks_max_age)]
+    pub jwks_max_age: Duration,
 
     /// What new API keys begin with: 1 to 16 lower-case letters, digits and _
     #[arg(
@@ -247,6 +262,15 @@ pub enum Switch {
     Off,
 }
 
+/// How often something is done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Interval {
+    /// So often.
+    Every(Duration),
+    /// Never by itself.
+    Off,
+}
+
 /// The form of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum LogFormat {
@@ -270,6 +294,41 @@ fn usage_flush_interval(text: &str) -> Result<Duration, String> {
         return Err("write a time between 1s and 60s".to_owned());
     }
     Ok(interval)
+}
+
+fn interval(text: &str) -> Result<Interval, String> {
+    if text == "off" {
+        return Ok(Interval::Off);
+    }
+    let between = Duration::from_hours(1)..=Duration::from_hours(24 * 3_660);
+    whole_seconds(
+        text,
+        &between,
+        "write a time between 1h and 10 years, or off",
+    )
+    .map(Interval::Every)
+}
+
+fn lead(text: &str) -> Result<Duration, String> {
+    let between = Duration::from_secs(1)..=Duration::from_hours(24 * 30);
+    whole_seconds(text, &between, "write a time between 1s and 30d")
+}
+
+fn jwks_max_age(text: &str) -> Result<Duration, String> {
+    let between = Duration::from_secs(1)..=Duration::from_hours(24);
+    whole_seconds(text, &between, "write a time between 1s and 24h")
+}
+
+fn whole_seconds(
+    text: &str,
+    between: &RangeInclusive<Duration>,
+    otherwise: &str,
+) -> Result<Duration, String> {
+    let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if !between.contains(&span) || span.subsec_nanos() != 0 {
+        return Err(otherwise.to_owned());
+    }
+    Ok(span)
 }
 
 fn token_lifetime(text: &str) -> Result<Duration, String> {

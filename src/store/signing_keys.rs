@@ -1,109 +1,202 @@
-//! Signing keys in the database: public halves in the clear, private ones sealed.
+//! Signing keys in the database: public halves in the clear, private ones sealed until they are
+//! destroyed.
+
+mod due;
+mod row;
 
 use super::Store;
 use super::engine::sql;
-use super::error::{StoreError, corrupt};
+use super::error::StoreError;
+use super::organizations::Page;
 use super::write::Write;
 use crate::domain::organization::OrganizationId;
 use crate::domain::signing_key::{Kid, SigningKey};
 use crate::domain::timestamp::Timestamp;
+use row::{SigningKeyRow, columns};
 
 /// A signing key, and its private half as it is stored.
 #[derive(Clone, Debug)]
 pub struct SealedSigningKey {
     /// What may be told of it.
     pub key: SigningKey,
-    /// PKCS#8 under AES-256-GCM.
+    /// PKCS#8 under AES-256-GCM; empty once the private half is destroyed.
     pub sealed: Vec<u8>,
     /// The id of the root key that sealed it.
     pub root_key: String,
 }
 
-#[derive(sqlx::FromRow)]
-struct SigningKeyRow {
-    kid: String,
-    organization_id: String,
-    algorithm: String,
-    public_jwk: String,
-    sealed: Vec<u8>,
-    root_key: String,
-    created_at: i64,
-}
-
 impl Store {
-    /// The signing key of an organization, if it was bootstrapped.
+    /// The signing keys of an organization that are published, the oldest first; none if it was
+    /// not bootstrapped.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row corrupt.
+    pub async fn published_signing_keys(
+        &self,
+        organization: &OrganizationId,
+    ) -> Result<Vec<SealedSigningKey>, StoreError> {
+        sql!(
+            all SigningKeyRow, self.reader(),
+            concat!(
+                "SELECT ", columns!(), " FROM signing_keys
+                 WHERE organization_id = $1 AND retired_at IS NULL ORDER BY created_at, kid"
+            ),
+            organization.as_str()
+        )?
+        .into_iter()
+        .map(TryInto::try_into)
+        .collect()
+    }
+
+    /// One signing key of an organization, whatever became of it.
     ///
     /// # Errors
     /// When the database is unavailable or the row corrupt.
     pub async fn signing_key(
         &self,
         organization: &OrganizationId,
-    ) -> Result<Option<SealedSigningKey>, StoreError> {
+        kid: &Kid,
+    ) -> Result<Option<SigningKey>, StoreError> {
         sql!(
             optional SigningKeyRow, self.reader(),
-            "SELECT kid, organization_id, algorithm, public_jwk, sealed, root_key, created_at
-             FROM signing_keys WHERE organization_id = $1",
-            organization.as_str()
+            concat!(
+                "SELECT ", columns!(), " FROM signing_keys WHERE organization_id = $1 AND kid = $2"
+            ),
+            organization.as_str(), kid.as_str()
         )?
-        .map(TryInto::try_into)
+        .map(|row| SealedSigningKey::try_from(row).map(|stored| stored.key))
         .transpose()
+    }
+
+    /// A page of an organization's signing keys, whatever became of them: the newest first, after
+    /// the one of this `kid`.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row corrupt.
+    pub async fn signing_keys(
+        &self,
+        organization: &OrganizationId,
+        after: Option<&Kid>,
+        limit: u8,
+    ) -> Result<Page<SigningKey>, StoreError> {
+        let most = i64::from(limit) + 1;
+        let rows = match after {
+            None => sql!(
+                all SigningKeyRow, self.reader(),
+                concat!(
+                    "SELECT ", columns!(), " FROM signing_keys WHERE organization_id = $1
+                     ORDER BY created_at DESC, kid DESC LIMIT $2"
+                ),
+                organization.as_str(), most
+            ),
+            Some(after) => sql!(
+                all SigningKeyRow, self.reader(),
+                concat!(
+                    "SELECT ", columns!(), " FROM signing_keys
+                     WHERE organization_id = $1
+                       AND (created_at, kid) < (
+                           SELECT created_at, kid FROM signing_keys
+                           WHERE organization_id = $1 AND kid = $3)
+                     ORDER BY created_at DESC, kid DESC LIMIT $2"
+                ),
+                organization.as_str(), most, after.as_str()
+            ),
+        }?;
+        let keys = rows
+            .into_iter()
+            .map(|row| SealedSigningKey::try_from(row).map(|stored| stored.key))
+            .collect::<Result<_, _>>()?;
+        Ok(Page::from_overfull(keys, usize::from(limit)))
     }
 }
 
 impl Write {
-    /// The signing key of the organization of this act, if it has one.
+    /// The signing keys of the organization of this act that are published, the oldest first.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row corrupt.
+    pub async fn published_signing_keys(&mut self) -> Result<Vec<SigningKey>, StoreError> {
+        let organization = self.organization().id.clone();
+        sql!(
+            all SigningKeyRow, self.on(),
+            concat!(
+                "SELECT ", columns!(), " FROM signing_keys
+                 WHERE organization_id = $1 AND retired_at IS NULL ORDER BY created_at, kid"
+            ),
+            organization.as_str()
+        )?
+        .into_iter()
+        .map(|row| SealedSigningKey::try_from(row).map(|stored| stored.key))
+        .collect()
+    }
+
+    /// One signing key of the organization of this act, whatever became of it.
     ///
     /// # Errors
     /// When the database is unavailable or the row corrupt.
-    pub async fn signing_key(&mut self) -> Result<Option<SealedSigningKey>, StoreError> {
+    pub async fn signing_key(&mut self, kid: &Kid) -> Result<Option<SigningKey>, StoreError> {
         let organization = self.organization().id.clone();
         sql!(
             optional SigningKeyRow, self.on(),
-            "SELECT kid, organization_id, algorithm, public_jwk, sealed, root_key, created_at
-             FROM signing_keys WHERE organization_id = $1",
-            organization.as_str()
+            concat!(
+                "SELECT ", columns!(), " FROM signing_keys WHERE organization_id = $1 AND kid = $2"
+            ),
+            organization.as_str(), kid.as_str()
         )?
-        .map(TryInto::try_into)
+        .map(|row| SealedSigningKey::try_from(row).map(|stored| stored.key))
         .transpose()
     }
 
-    /// Stores a new signing key.
+    /// Stores a new signing key; false if there is one of this `kid`, here or elsewhere.
     ///
     /// # Errors
-    /// When the database is unavailable, or there is one already.
-    pub async fn insert_signing_key(&mut self, new: &SealedSigningKey) -> Result<(), StoreError> {
+    /// When the database is unavailable.
+    pub async fn insert_signing_key(&mut self, new: &SealedSigningKey) -> Result<bool, StoreError> {
         let public = serde_json::to_string(&new.key.public).expect("a JWK is JSON");
-        sql!(
+        let life = &new.key.life;
+        let inserted = sql!(
             run self.on(),
             "INSERT INTO signing_keys
-             (kid, organization_id, algorithm, public_jwk, sealed, root_key, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+             (kid, organization_id, algorithm, public_jwk, sealed, root_key, created_at,
+              published_at, activates_at, activated_at, due_at, jitter, imported)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+             ON CONFLICT (kid) DO NOTHING",
             new.key.kid.as_str(), new.key.organization.as_str(), new.key.algorithm.as_str(),
-            &public, &new.sealed, &new.root_key, new.key.created_at.unix()
+            &public, &new.sealed, &new.root_key, new.key.created_at.unix(),
+            life.published_at.unix(), life.activates_at.unix(), seconds(life.activated_at),
+            seconds(life.due_at()), i64::from(life.jitter), i64::from(new.key.imported)
         )?;
+        Ok(inserted == 1)
+    }
+
+    /// Stores how far the life of a signing key has come. One that is published no more loses its
+    /// private half here, for good.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn save_signing_key(&mut self, key: &SigningKey) -> Result<(), StoreError> {
+        let life = &key.life;
+        sql!(
+            run self.on(),
+            "UPDATE signing_keys
+             SET activated_at = $2, retiring_at = $3, retires_at = $4, retired_at = $5,
+                 revoked_at = $6, due_at = $7
+             WHERE kid = $1",
+            key.kid.as_str(), seconds(life.activated_at), seconds(life.retiring_at),
+            seconds(life.retires_at), seconds(life.retired_at), seconds(life.revoked_at),
+            seconds(life.due_at())
+        )?;
+        if !life.is_published() {
+            sql!(
+                run self.on(),
+                "UPDATE signing_keys SET sealed = $2 WHERE kid = $1",
+                key.kid.as_str(), Vec::<u8>::new()
+            )?;
+        }
         Ok(())
     }
 }
 
-impl TryFrom<SigningKeyRow> for SealedSigningKey {
-    type Error = StoreError;
-
-    fn try_from(row: SigningKeyRow) -> Result<Self, StoreError> {
-        let wrong = |what| corrupt("signing_keys", what);
-        Ok(Self {
-            key: SigningKey {
-                kid: Kid::new(&row.kid),
-                organization: row
-                    .organization_id
-                    .parse()
-                    .map_err(|_| wrong("organization_id"))?,
-                algorithm: row.algorithm.parse().map_err(|_| wrong("algorithm"))?,
-                public: serde_json::from_str(&row.public_jwk).map_err(|_| wrong("public_jwk"))?,
-                created_at: Timestamp::from_unix(row.created_at)
-                    .map_err(|_| wrong("created_at"))?,
-            },
-            sealed: row.sealed,
-            root_key: row.root_key,
-        })
-    }
+fn seconds(time: Option<Timestamp>) -> Option<i64> {
+    time.map(Timestamp::unix)
 }

@@ -1,0 +1,101 @@
+//! The times of rotation: set in a few settings, and derived from these so that they cannot
+//! contradict each other.
+
+use std::time::Duration;
+
+use super::Life;
+use crate::domain::timestamp::Timestamp;
+
+/// The longest life that a token can have, whatever settings and policies say.
+const LONGEST_TOKEN: Duration = Duration::from_hours(1);
+
+/// By how much the clocks of nodes and validators may differ.
+const CLOCK_SKEW: Duration = Duration::from_mins(5);
+
+/// When signing keys are published, begin to sign, and go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Schedule {
+    interval: Option<Duration>,
+    lead: Duration,
+    jwks_max_age: Duration,
+}
+
+/// Times that contradict each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ScheduleError {
+    /// A validator that does as it is told would meet tokens of a key that it does not know.
+    #[error(
+        "SIGNING_KEY_LEAD must be at least JWKS_MAX_AGE ({}): until then a validator may go on \
+         with the JWKS that it has, and would not know the key",
+        humantime::format_duration(*.0)
+    )]
+    LeadTooShort(Duration),
+    /// Keys would be replaced before they are known, or pile up.
+    #[error(
+        "SIGNING_KEY_ROTATION must be at least {}: the time for which a key is published before \
+         and after it signs; or `off`",
+        humantime::format_duration(*.0)
+    )]
+    IntervalTooShort(Duration),
+}
+
+impl Schedule {
+    /// A schedule of `interval` between rotations (`None`: only when somebody asks), `lead` for
+    /// which a key is published before it signs, and the `max-age` that the JWKS is served with.
+    ///
+    /// # Errors
+    /// See [`ScheduleError`].
+    pub fn new(
+        interval: Option<Duration>,
+        lead: Duration,
+        jwks_max_age: Duration,
+    ) -> Result<Self, ScheduleError> {
+        let schedule = Self {
+            interval,
+            lead,
+            jwks_max_age,
+        };
+        if lead < jwks_max_age {
+            return Err(ScheduleError::LeadTooShort(jwks_max_age));
+        }
+        // Jitter takes a tenth off an interval.
+        let least = (lead + schedule.retention()) * 10 / 9;
+        let least = Duration::from_secs(least.as_secs() + 1);
+        match interval {
+            Some(interval) if interval < least => Err(ScheduleError::IntervalTooShort(least)),
+            _ => Ok(schedule),
+        }
+    }
+
+    /// How long an active key signs before the next one does; `None`: until somebody rotates it.
+    #[must_use]
+    pub const fn interval(&self) -> Option<Duration> {
+        self.interval
+    }
+
+    /// For how long a key is published before it signs.
+    #[must_use]
+    pub const fn lead(&self) -> Duration {
+        self.lead
+    }
+
+    /// For how long a validator may go on with the JWKS that it has (RFC 9111 §5.2.2.1).
+    #[must_use]
+    pub const fn jwks_max_age(&self) -> Duration {
+        self.jwks_max_age
+    }
+
+    /// For how long a key stays published after it signed for the last time: until the last of
+    /// its tokens has expired by everybody's clock, and a JWKS cache's time more.
+    #[must_use]
+    pub fn retention(&self) -> Duration {
+        LONGEST_TOKEN + CLOCK_SKEW + self.jwks_max_age
+    }
+
+    /// The first instant at which a key that is next may sign: when it was told to, but never
+    /// before the lead, which may have been made longer meanwhile.
+    #[must_use]
+    pub fn signs_from(&self, life: &Life) -> Timestamp {
+        life.activates_at.max(life.published_at.plus(self.lead))
+    }
+}

@@ -1,0 +1,56 @@
+//! Signing keys: shown, listed, rotated, withdrawn, and led through their lives by time.
+
+mod advance;
+mod new;
+mod revoke;
+mod rotate;
+
+use super::Management;
+use super::caller::Actor;
+use super::refusal::{Kind, Refusal};
+use crate::domain::management::ManagementAction;
+use crate::domain::organization::OrganizationId;
+use crate::domain::signing_key::{Kid, SigningKey};
+use crate::store::organizations::Page;
+
+pub use advance::advance;
+pub(super) use new::{Prepared, Signs, active};
+pub use revoke::{Revoked, revoke};
+pub use rotate::{Rotated, Rotation, rotate};
+
+/// How many signing keys of an issuer may be published at once. Rotations by hand pile up until
+/// the tokens that their keys signed have expired, and every validator fetches all of them.
+pub const MOST_PUBLISHED: usize = 50;
+
+/// One signing key of an organization, whatever became of it.
+///
+/// # Errors
+/// [`Refusal::NotFound`] when there is none, or it is another organization's.
+pub async fn show(
+    management: &Management,
+    actor: &Actor,
+    organization: &OrganizationId,
+    kid: &Kid,
+) -> Result<SigningKey, Refusal> {
+    actor.require(ManagementAction::SigningKeysRead)?;
+    management.require_organization(actor, organization).await?;
+    let found = management.store.signing_key(organization, kid).await?;
+    found.ok_or(Refusal::NotFound(Kind::SigningKey))
+}
+
+/// A page of an organization's signing keys, the newest first.
+///
+/// # Errors
+/// See [`Refusal`].
+pub async fn list(
+    management: &Management,
+    actor: &Actor,
+    organization: &OrganizationId,
+    after: Option<&Kid>,
+    limit: u8,
+) -> Result<Page<SigningKey>, Refusal> {
+    actor.require(ManagementAction::SigningKeysRead)?;
+    management.require_organization(actor, organization).await?;
+    let keys = management.store.signing_keys(organization, after, limit);
+    Ok(keys.await?)
+}

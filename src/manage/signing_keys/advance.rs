@@ -1,0 +1,136 @@
+//! What time does to signing keys. Each step is one act, so that a crash leaves either all of it
+//! or nothing, and whoever comes next goes on from there.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::new::{Prepared, Signs, active};
+use crate::domain::management::ManagementAction;
+use crate::domain::organization::OrganizationId;
+use crate::domain::signing_key::{Kid, SigningKey, State, Step};
+use crate::manage::act::{Act, Did};
+use crate::manage::caller::Actor;
+use crate::manage::refusal::{Kind, Refusal};
+use crate::manage::{Management, to_its_end};
+use crate::store::changes::Change;
+
+/// Does the step that is due for an organization's signing keys, and says which it was; `None`
+/// when none is. To be repeated until then. Several nodes may do so at once: each step is done
+/// once.
+///
+/// # Errors
+/// When the database is unavailable, or there is no such organization.
+pub async fn advance(
+    management: Arc<Management>,
+    organization: OrganizationId,
+) -> Result<Option<Step>, Refusal> {
+    to_its_end(async move {
+        let stored = management
+            .store
+            .published_signing_keys(&organization)
+            .await?;
+        let keys: Vec<_> = stored.into_iter().map(|stored| stored.key).collect();
+        let Some(step) = management.due(&keys) else {
+            return Ok(None);
+        };
+        let prepared = match (&step, active(&keys)) {
+            (Step::Publish, Some(active)) => Some(Prepared::of(active.algorithm).await?),
+            _ => None,
+        };
+        let action = ManagementAction::SigningKeysRotate;
+        let mut act = Act::begin(&management, &Actor::System, &organization, action).await?;
+        let keys = act.write.published_signing_keys().await?;
+        // Another node may have done it, or somebody rotated by hand.
+        if management.due(&keys).as_ref() != Some(&step) {
+            return Ok(Some(step));
+        }
+        let did = match &step {
+            Step::Publish => {
+                let prepared = prepared.ok_or(Refusal::Broken)?;
+                publish(&management, &mut act, &keys, prepared).await?
+            }
+            Step::Activate(kid) => activate(&management, &mut act, &keys, kid).await?,
+            Step::Retire(kid) => retire(&mut act, &keys, kid).await?,
+        };
+        act.commit(did).await?;
+        Ok(Some(step))
+    })
+    .await
+}
+
+async fn publish(
+    management: &Management,
+    act: &mut Act<'_>,
+    keys: &[SigningKey],
+    prepared: Prepared,
+) -> Result<Did, Refusal> {
+    let active = active(keys).ok_or(Refusal::Broken)?;
+    let known_from = act.now.plus(management.schedule.lead());
+    let rotates_at = active.life.rotates_at(&management.schedule);
+    let signs_from = rotates_at.map_or(known_from, |at| at.max(known_from));
+    let next = prepared
+        .insert(management, act, Signs::From(signs_from))
+        .await?;
+    Ok(Did {
+        action: "signing_key.publish",
+        target: next.kid.to_string(),
+        details: json!({
+            "alg": next.algorithm, "activates_at": signs_from, "follows": &active.kid,
+        }),
+        changes: vec![Change::Organization(next.organization.clone())],
+    })
+}
+
+async fn activate(
+    management: &Management,
+    act: &mut Act<'_>,
+    keys: &[SigningKey],
+    kid: &Kid,
+) -> Result<Did, Refusal> {
+    let mut next = of(keys, kid)?;
+    let before = active(keys).cloned();
+    // First the one stops, then the other begins: there are never two.
+    if let Some(mut before) = before.clone() {
+        before.life.stop_signing(act.now, &management.schedule);
+        act.write.save_signing_key(&before).await?;
+    }
+    next.life.activate(act.now);
+    act.write.save_signing_key(&next).await?;
+    Ok(Did {
+        action: "signing_key.activate",
+        target: kid.to_string(),
+        details: json!({
+            "alg": next.algorithm, "follows": before.map(|before| before.kid),
+        }),
+        changes: vec![Change::Organization(next.organization)],
+    })
+}
+
+async fn retire(act: &mut Act<'_>, keys: &[SigningKey], kid: &Kid) -> Result<Did, Refusal> {
+    let mut key = of(keys, kid)?;
+    debug_assert_eq!(
+        key.life.state(),
+        State::Retiring,
+        "only these are due to go"
+    );
+    key.life.retire(act.now);
+    act.write.save_signing_key(&key).await?;
+    Ok(Did {
+        action: "signing_key.retire",
+        target: kid.to_string(),
+        details: json!({ "alg": key.algorithm, "signed_until": key.life.retiring_at }),
+        changes: vec![Change::Organization(key.organization)],
+    })
+}
+
+fn of(keys: &[SigningKey], kid: &Kid) -> Result<SigningKey, Refusal> {
+    let found = keys.iter().find(|key| key.kid == *kid).cloned();
+    found.ok_or(Refusal::NotFound(Kind::SigningKey))
+}
+
+impl Management {
+    fn due(&self, keys: &[SigningKey]) -> Option<Step> {
+        Step::due(keys, &self.schedule, self.clock.now())
+    }
+}

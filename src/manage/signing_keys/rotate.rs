@@ -1,0 +1,158 @@
+//! Rotating by hand: a next key is published, or in an emergency signs at once.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::MOST_PUBLISHED;
+use super::new::{Prepared, Signs};
+use crate::domain::management::ManagementAction;
+use crate::domain::organization::OrganizationId;
+use crate::domain::signing_key::{Algorithm, Kid, SigningKey, State};
+use crate::manage::act::{Act, Did};
+use crate::manage::caller::Actor;
+use crate::manage::idempotency::{Attempt, Begun, Once};
+use crate::manage::refusal::{Kind, Refusal};
+use crate::manage::{Management, to_its_end};
+use crate::store::changes::Change;
+
+/// What to rotate to, and how fast.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Rotation {
+    /// What the new key signs with. Not said: what the active one does.
+    pub algorithm: Option<Algorithm>,
+    /// Whether the new key signs at once, though no validator can know it yet.
+    pub emergency: bool,
+}
+
+/// A rotation that was begun, by this request or when it was sent before.
+#[derive(Debug)]
+pub struct Rotated {
+    /// The new key, as it is now.
+    pub key: SigningKey,
+    /// Whether this very request was done before.
+    pub replayed: bool,
+}
+
+/// Rotates an issuer's signing key: the new one is published now, and signs once it was published
+/// for the lead; then the old one stays published until its tokens have expired.
+///
+/// In an emergency the new one signs at once. A key that was next is given up: whoever got at the
+/// active one may have got at that too. Validators that cached the JWKS refuse tokens of the new
+/// key until they fetch it again.
+///
+/// # Errors
+/// [`Refusal::SigningKeyUnderWay`] when there is a next key already and this is no emergency,
+/// [`Refusal::TooManySigningKeys`], or [`Refusal::NotFound`] when the organization was not
+/// bootstrapped, among others.
+pub async fn rotate(
+    management: Arc<Management>,
+    actor: Actor,
+    organization: OrganizationId,
+    rotation: Rotation,
+    once: Once,
+) -> Result<Rotated, Refusal> {
+    actor.require(ManagementAction::SigningKeysRotate)?;
+    to_its_end(async move {
+        let attempt = match management.begin_once(once).await? {
+            Begun::Now(attempt) => attempt,
+            Begun::Before(kid) => {
+                let kid = Kid::new(&kid);
+                let before = management.store.signing_key(&organization, &kid).await?;
+                let key = before.ok_or(Refusal::NotFound(Kind::SigningKey))?;
+                return Ok(Rotated {
+                    key,
+                    replayed: true,
+                });
+            }
+        };
+        let done = rotate_now(&management, &actor, &organization, rotation, &attempt).await;
+        let key = management.unless_done(attempt, done).await?;
+        Ok(Rotated {
+            key,
+            replayed: false,
+        })
+    })
+    .await
+}
+
+async fn rotate_now(
+    management: &Management,
+    actor: &Actor,
+    organization: &OrganizationId,
+    rotation: Rotation,
+    attempt: &Attempt,
+) -> Result<SigningKey, Refusal> {
+    management.require_organization(actor, organization).await?;
+    let algorithm = management
+        .algorithm_for(organization, rotation.algorithm)
+        .await?;
+    let prepared = Prepared::of(algorithm).await?;
+
+    let action = ManagementAction::SigningKeysRotate;
+    let mut act = Act::begin(management, actor, organization, action).await?;
+    let published = act.write.published_signing_keys().await?;
+    if published.len() >= MOST_PUBLISHED {
+        return Err(Refusal::TooManySigningKeys);
+    }
+    let in_state = |state| published.iter().find(|key| key.life.state() == state);
+    let active = in_state(State::Active).ok_or(Refusal::NotFound(Kind::SigningKey))?;
+    let next = in_state(State::Next);
+    let key = if rotation.emergency {
+        if let Some(next) = next {
+            let mut given_up = next.clone();
+            given_up.life.retire(act.now);
+            act.write.save_signing_key(&given_up).await?;
+        }
+        let mut stopped = active.clone();
+        stopped.life.stop_signing(act.now, &management.schedule);
+        act.write.save_signing_key(&stopped).await?;
+        prepared.insert(management, &mut act, Signs::AtOnce).await?
+    } else {
+        if let Some(next) = next {
+            let signs_from = management.schedule.signs_from(&next.life);
+            return Err(Refusal::SigningKeyUnderWay(signs_from));
+        }
+        let signs = Signs::From(act.now.plus(management.schedule.lead()));
+        prepared.insert(management, &mut act, signs).await?
+    };
+    attempt.settle(&mut act, key.kid.as_str()).await?;
+    act.commit(Did {
+        action: "signing_key.rotate",
+        target: key.kid.to_string(),
+        details: json!({
+            "alg": key.algorithm, "emergency": rotation.emergency,
+            "activates_at": key.life.activates_at, "follows": &active.kid,
+            "given_up": next.filter(|_| rotation.emergency).map(|next| &next.kid),
+        }),
+        changes: vec![Change::Organization(organization.clone())],
+    })
+    .await?;
+    if rotation.emergency && next.is_some() {
+        management.forget_destroyed_keys().await;
+    }
+    Ok(key)
+}
+
+impl Management {
+    /// What a new key of an issuer signs with: as asked, or as its active key does.
+    pub(super) async fn algorithm_for(
+        &self,
+        organization: &OrganizationId,
+        asked: Option<Algorithm>,
+    ) -> Result<Algorithm, Refusal> {
+        let published = self.store.published_signing_keys(organization).await?;
+        let active = published
+            .iter()
+            .find(|stored| stored.key.life.state() == State::Active);
+        let active = active.ok_or(Refusal::NotFound(Kind::SigningKey))?;
+        Ok(asked.unwrap_or(active.key.algorithm))
+    }
+
+    /// Sees to it that nothing is left of private halves that were destroyed.
+    pub async fn forget_destroyed_keys(&self) {
+        if let Err(error) = self.store.forget_destroyed_keys().await {
+            tracing::warn!(%error, "sealed private keys that were destroyed are still in the database's log for a while");
+        }
+    }
+}
