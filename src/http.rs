@@ -26,6 +26,7 @@ mod request_id;
 mod revoke;
 mod roles;
 mod scopes;
+mod signing_keys;
 mod token;
 mod token_request;
 mod usage;
@@ -156,6 +157,19 @@ fn management_plane() -> Routes {
                 .route(
                     &format!("{root}/roles/{{role}}"),
                     get(roles::show).patch(roles::edit).delete(roles::delete),
+                )
+                .route(&format!("{root}/signing-keys"), get(signing_keys::list))
+                .route(
+                    &format!("{root}/signing-keys/rotate"),
+                    post(signing_keys::rotate),
+                )
+                .route(
+                    &format!("{root}/signing-keys/{{kid}}"),
+                    get(signing_keys::show),
+                )
+                .route(
+                    &format!("{root}/signing-keys/{{kid}}/revoke"),
+                    post(signing_keys::revoke),
                 )
                 .route(&format!("{root}/scopes"), get(scopes::list))
                 .route(

@@ -12,11 +12,11 @@ use utoipa::ToSchema;
 use super::api_keys::{KeyView, MaybeSecret, OneSight, Remedy};
 use super::organizations::OrganizationView;
 use super::reach::{Answer, Reach};
+use super::signing_keys::SigningKeyView;
 use super::{idempotency, json};
 use crate::app::App;
 use crate::domain::management::ManagementAction;
-use crate::domain::signing_key::{Algorithm, Kid, SigningKey};
-use crate::domain::timestamp::Timestamp;
+use crate::domain::signing_key::Algorithm;
 use crate::manage::bootstrap::{self as manage, ManagementKey, Order};
 
 pub use describe::describe;
@@ -39,15 +39,6 @@ struct BootstrapView<'a> {
     signing_key: SigningKeyView<'a>,
     #[schema(required)]
     management_key: Option<ManagementKeyView<'a>>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = SigningKey)]
-struct SigningKeyView<'a> {
-    kid: &'a Kid,
-    alg: Algorithm,
-    status: &'static str,
-    created_at: Timestamp,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -88,7 +79,7 @@ pub async fn bootstrap(State(app): State<Arc<App>>, reach: Reach, request: Reque
     let now = app.mint.clock.now();
     let view = BootstrapView {
         organization: OrganizationView::of(&done.organization, &app.mint.base),
-        signing_key: SigningKeyView::of(&done.signing_key),
+        signing_key: SigningKeyView::of(&done.signing_key, &app.management.schedule),
         management_key: done.management_key.as_ref().map(|key| ManagementKeyView {
             key: KeyView::of(key, now),
             secret: (done.secret.is_some() || done.replayed)
@@ -101,15 +92,4 @@ pub async fn bootstrap(State(app): State<Arc<App>>, reach: Reach, request: Reque
         StatusCode::OK
     };
     Ok(json::answer(status, &view))
-}
-
-impl<'a> SigningKeyView<'a> {
-    fn of(key: &'a SigningKey) -> Self {
-        Self {
-            kid: &key.kid,
-            alg: key.algorithm,
-            status: "active",
-            created_at: key.created_at,
-        }
-    }
 }

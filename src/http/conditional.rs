@@ -1,5 +1,7 @@
 //! Documents that clients cache: entity tags, 304, and how long.
 
+use std::time::Duration;
+
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -8,16 +10,19 @@ use ring::digest;
 
 use crate::manage::api_keys::Precondition;
 
-/// A public JSON document, or 304 if the client has it already (RFC 9110 §13.1.2).
-pub fn respond(request: &HeaderMap, document: String) -> Response {
+/// For how long documents that seldom change may be cached.
+pub const MAX_AGE: Duration = Duration::from_mins(5);
+
+/// A public JSON document that may be cached for `max_age`, in whole seconds, or 304 if the client
+/// has it already (RFC 9110 §13.1.2).
+pub fn respond(request: &HeaderMap, document: String, max_age: Duration) -> Response {
     let etag = etag(&document);
     let etag_value = HeaderValue::from_str(&etag).expect("an entity tag is ASCII");
+    let cache_control = format!("public, max-age={}", max_age.as_secs());
+    let cache_control = HeaderValue::from_str(&cache_control).expect("digits are ASCII");
     let headers = [
         (header::ETAG, etag_value),
-        (
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("public, max-age=300"),
-        ),
+        (header::CACHE_CONTROL, cache_control),
         // Public documents: a browser page may read them as anybody may.
         (
             header::ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -108,7 +113,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::IF_NONE_MATCH, held.parse().unwrap());
-            let answer = respond(&headers, "{}".to_owned());
+            let answer = respond(&headers, "{}".to_owned(), MAX_AGE);
             assert_eq!(answer.status() == StatusCode::NOT_MODIFIED, again, "{held}");
             assert_eq!(answer.headers()[header::ETAG], *tag);
         }

@@ -40,7 +40,10 @@ pub(super) async fn identity(app: &App, issuer: &Issuer) -> Result<Arc<Identity>
 
 async fn document(app: &App, issuer: &Issuer, request: &HeaderMap) -> Response {
     match identity(app, issuer).await {
-        Ok(identity) => conditional::respond(request, identity.jwks.to_string()),
+        Ok(identity) => {
+            let max_age = app.management.schedule.jwks_max_age();
+            conditional::respond(request, identity.jwks.to_string(), max_age)
+        }
         Err(refusal) => refusal,
     }
 }

@@ -35,8 +35,7 @@ pub(super) struct Metadata {
     revocation_endpoint_auth_methods_supported: [&'static str; 2],
     #[schema(value_type = Vec<String>)]
     subject_types_supported: [&'static str; 1],
-    #[schema(value_type = Vec<Algorithm>)]
-    id_token_signing_alg_values_supported: [Algorithm; 1],
+    id_token_signing_alg_values_supported: Vec<Algorithm>,
 }
 
 /// How a client that has a registered way can present its key (RFC 6749 §2.3.1).
@@ -57,9 +56,9 @@ pub async fn organization(State(app): State<Arc<App>>, request: Request) -> Resp
 async fn document(app: &App, issuer: &Issuer, request: &HeaderMap) -> Response {
     match jwks::identity(app, issuer).await {
         Ok(identity) => {
-            let metadata = metadata(issuer, &app.mint.base, identity.key.algorithm);
+            let metadata = metadata(issuer, &app.mint.base, identity.algorithms.clone());
             let document = serde_json::to_string(&metadata).expect("strings are JSON");
-            conditional::respond(request, document)
+            conditional::respond(request, document, conditional::MAX_AGE)
         }
         Err(refusal) => refusal,
     }
@@ -67,7 +66,7 @@ async fn document(app: &App, issuer: &Issuer, request: &HeaderMap) -> Response {
 
 /// Every URL is made from the base URL that was set. What the Host header says is a
 /// stranger's word.
-fn metadata(issuer: &Issuer, base: &BaseUrl, algorithm: Algorithm) -> Metadata {
+fn metadata(issuer: &Issuer, base: &BaseUrl, algorithms: Vec<Algorithm>) -> Metadata {
     let name = issuer.name(base);
     Metadata {
         token_endpoint: format!("{name}/oauth/token"),
@@ -80,6 +79,6 @@ fn metadata(issuer: &Issuer, base: &BaseUrl, algorithm: Algorithm) -> Metadata {
         token_endpoint_auth_methods_supported: AUTH_METHODS,
         revocation_endpoint_auth_methods_supported: AUTH_METHODS,
         subject_types_supported: ["public"],
-        id_token_signing_alg_values_supported: [algorithm],
+        id_token_signing_alg_values_supported: algorithms,
     }
 }

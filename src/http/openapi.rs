@@ -14,8 +14,8 @@ use utoipa::openapi::{
 };
 
 use super::{
-    api_keys, audit, bootstrap, conditional, jwks, organizations, refusals, roles, scopes, token,
-    usage,
+    api_keys, audit, bootstrap, conditional, jwks, organizations, refusals, roles, scopes,
+    signing_keys, token, usage,
 };
 use crate::app::App;
 
@@ -33,7 +33,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 
 /// `GET /openapi.json`.
 pub async fn show(State(_): State<Arc<App>>, request: Request) -> Response {
-    conditional::respond(request.headers(), DOCUMENT.clone())
+    conditional::respond(request.headers(), DOCUMENT.clone(), conditional::MAX_AGE)
 }
 
 /// The whole document.
@@ -44,6 +44,7 @@ fn document() -> OpenApi {
         ("API keys", api_keys::describe()),
         ("Roles", roles::describe()),
         ("Scopes", scopes::describe()),
+        ("Signing keys", signing_keys::describe()),
         ("Usage", usage::describe()),
         ("Usage", refusals::describe()),
         ("Audit", audit::describe()),

@@ -9,6 +9,7 @@ use crate::domain::organization::OrganizationId;
 use crate::domain::role::RoleName;
 use crate::domain::scope::{ActionName, ActionNameError};
 use crate::domain::secret::KeyId;
+use crate::domain::signing_key::Kid;
 
 /// The ids of a matched path, where its route has them.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub struct Ids {
     pub role: Option<RoleName>,
     /// `{action}`. Whoever would define it is told why it is none.
     pub action: Option<Result<ActionName, ActionNameError>>,
+    /// `{kid}`.
+    pub kid: Option<Kid>,
 }
 
 impl Ids {
@@ -39,6 +42,7 @@ impl Ids {
                 key: names("{id}").then(nothing),
                 role: names("{role}").then(RoleName::of_none),
                 action: names("{action}").then(no_action),
+                kid: names("{kid}").then(Kid::of_none),
             };
         };
         let mut ids = Self::default();
@@ -50,6 +54,7 @@ impl Ids {
                     ids.role = Some(text.parse().unwrap_or_else(|_| RoleName::of_none()));
                 }
                 "action" => ids.action = Some(text.parse()),
+                "kid" => ids.kid = Some(text.parse().unwrap_or_else(|_| Kid::of_none())),
                 _ => {}
             }
         }

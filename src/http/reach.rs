@@ -19,6 +19,7 @@ use crate::domain::organization::OrganizationId;
 use crate::domain::role::RoleName;
 use crate::domain::scope::{ActionName, ActionNameError};
 use crate::domain::secret::{ApiKeySecret, KeyId, contains_api_key};
+use crate::domain::signing_key::Kid;
 use crate::domain::text::{ActingFor, TextError};
 use crate::manage::caller::{Actor, Caller, Presented};
 use crate::manage::refusal::Refusal;
@@ -38,6 +39,8 @@ pub struct Reach {
     pub role: Option<RoleName>,
     /// The action that the path names, or why it names none.
     pub action: Option<Result<ActionName, ActionNameError>>,
+    /// The signing key that the path names.
+    pub kid: Option<Kid>,
     request_id: String,
 }
 
@@ -102,6 +105,7 @@ impl FromRequestParts<Arc<App>> for Reach {
                 key: ids.key,
                 role: ids.role,
                 action: ids.action,
+                kid: ids.kid,
                 request_id,
             },
             Err(refusal) => return Err(refused(refusal, &request_id)),

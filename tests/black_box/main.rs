@@ -77,6 +77,8 @@ mod rotation_load;
 mod routes;
 mod scope_catalogue;
 mod self_revocation;
+mod signing_key_revocation;
+mod signing_keys;
 mod start;
 mod suspension;
 mod token;

@@ -14,7 +14,8 @@ on_both_engines!(
 );
 
 /// The scope that it wants, the method, the path, and a body that it takes. `{org}`, `{id}`,
-/// `{role}` and `{action}` stand for an organization, a key, a role and an action.
+/// `{role}`, `{action}` and `{kid}` stand for an organization, a key, a role, an action and a
+/// signing key.
 const TABLE: &str = r#"
 api_keys.read        GET    /v1/api-keys
 api_keys.create      POST   /v1/api-keys                                   {"name":"x","scopes":["read"]}
@@ -39,6 +40,10 @@ roles.write          DELETE /v1/roles/{role}
 roles.read           GET    /v1/scopes
 roles.write          PUT    /v1/scopes/{action}                                        {"description":"D"}
 roles.write          DELETE /v1/scopes/{action}
+signing_keys.read    GET    /v1/signing-keys
+signing_keys.read    GET    /v1/signing-keys/{kid}
+signing_keys.rotate  POST   /v1/signing-keys/rotate                        {}
+signing_keys.rotate  POST   /v1/signing-keys/{kid}/revoke
 organization.read    GET    /v1/organization
 organization.write   PATCH  /v1/organization                               {"name":"N"}
 organizations.read   GET    /v1/organizations
@@ -72,6 +77,10 @@ roles.write          DELETE /v1/organizations/{org}/roles/{role}
 roles.read           GET    /v1/organizations/{org}/scopes
 roles.write          PUT    /v1/organizations/{org}/scopes/{action}                    {"description":"D"}
 roles.write          DELETE /v1/organizations/{org}/scopes/{action}
+signing_keys.read    GET    /v1/organizations/{org}/signing-keys
+signing_keys.read    GET    /v1/organizations/{org}/signing-keys/{kid}
+signing_keys.rotate  POST   /v1/organizations/{org}/signing-keys/rotate                        {}
+signing_keys.rotate  POST   /v1/organizations/{org}/signing-keys/{kid}/revoke
 "#;
 
 /// A line of the table.
@@ -125,7 +134,10 @@ pub async fn call(
     body: &str,
 ) -> Reply {
     // Unless the test named others.
-    let path = path.replace("{role}", "nobody").replace("{action}", "read");
+    let path = path
+        .replace("{role}", "nobody")
+        .replace("{action}", "read")
+        .replace("{kid}", "unknown");
     let mut request = server.request(verb.parse().unwrap(), &path);
     if let Some(bearer) = bearer {
         request = request.bearer_auth(bearer);

@@ -183,9 +183,23 @@ async fn bootstraps_over_the_wire(server: Server) {
         "suspended_at": null
       },
       "signing_key": {
+        "activated_at": "[now]",
+        "activates_at": "[now]",
         "alg": "EdDSA",
         "created_at": "[now]",
+        "imported": false,
         "kid": "[kid]",
+        "public_jwk": {
+          "crv": "Ed25519",
+          "kty": "OKP",
+          "x": "[kid]"
+        },
+        "published_at": "[now]",
+        "retired_at": null,
+        "retires_at": null,
+        "retiring_at": null,
+        "revoked_at": null,
+        "rotates_at": "[rotates_at]",
         "status": "active"
       }
     }

@@ -73,6 +73,7 @@ impl Operation {
             ("{id}", "id", "An API key"),
             ("{role}", "role", "A role"),
             ("{action}", "action", "An action"),
+            ("{kid}", "kid", "A signing key"),
         ]
         .into_iter()
         .filter(|(segment, ..)| path.contains(segment))

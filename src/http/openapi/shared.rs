@@ -54,6 +54,10 @@ pub fn tags() -> Vec<Tag> {
         ("API keys", "Made, listed, edited, rotated and revoked"),
         ("Roles", "Named sets of scopes that many keys hold"),
         ("Scopes", "The catalogue of actions"),
+        (
+            "Signing keys",
+            "What tokens are signed with, and when it is replaced",
+        ),
         ("Usage", "Exchanges and refusals, counted and explained"),
         ("Audit", "What was done, by whom"),
         ("Organizations", "Owners of keys, and their policies"),

@@ -7,6 +7,7 @@ use crate::credentials::Denied;
 use crate::domain::policy::{Looser, Rule, Violation};
 use crate::domain::timestamp::Timestamp;
 use crate::manage::refusal::{Excess, Refusal};
+use crate::manage::signing_keys::MOST_PUBLISHED;
 
 impl From<Refusal> for Problem {
     #[allow(
@@ -113,6 +114,25 @@ impl From<Refusal> for Problem {
             Refusal::OtherAlgorithm(there) => Self::conflict(
                 "other_algorithm",
                 format!("this organization signs with {there}: leave alg out, or say {there}"),
+            ),
+            Refusal::SigningKeyUnderWay(then) => Self::conflict(
+                "signing_key_under_way",
+                format!(
+                    "the next signing key is published already and signs from {then} on: wait for \
+                     that, or rotate at once with \"emergency\": true"
+                ),
+            ),
+            Refusal::TooManySigningKeys => Self::conflict(
+                "too_many_signing_keys",
+                format!(
+                    "{MOST_PUBLISHED} signing keys of this issuer are published, which is the \
+                     most: rotate when the oldest has retired"
+                ),
+            ),
+            Refusal::SigningKeyRetired => Self::conflict(
+                "signing_key_retired",
+                "this signing key is published no more and its private half is destroyed: there \
+                 is nothing left to revoke",
             ),
             Refusal::KeysRemain { keys } => Self::conflict(
                 "keys_remain",

@@ -1,0 +1,119 @@
+//! `/v1/signing-keys`, and the operator's way in at `/v1/organizations/{org}/signing-keys`.
+
+mod describe;
+mod view;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::query::Query;
+use super::reach::{Answer, Reach};
+use super::{idempotency, json};
+use crate::app::App;
+use crate::domain::management::ManagementAction;
+use crate::domain::signing_key::{Algorithm, Kid};
+use crate::manage::signing_keys::{self as manage, Rotation};
+
+pub use describe::describe;
+pub(super) use view::SigningKeyView;
+use view::{RevokedView, RotatedView};
+
+/// What to rotate to, and how fast.
+#[derive(Deserialize, Default, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = SigningKeyRotation)]
+struct RotateBody {
+    /// What the new key signs with; what the active one does, if not said.
+    #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
+    alg: Option<Algorithm>,
+    /// Whether the new key signs at once, though no validator can know it yet.
+    #[serde(default)]
+    emergency: bool,
+}
+
+/// `GET` of the collection.
+pub async fn list(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
+    reach.require(ManagementAction::SigningKeysRead)?;
+    let query = Query::parse(request.uri(), &[]).map_err(|why| reach.refuse(why))?;
+    let after: Option<Kid> = query.after().map_err(|why| reach.refuse(why))?;
+    let page = manage::list(
+        &app.management,
+        &reach.actor,
+        &reach.organization,
+        after.as_ref(),
+        query.limit(),
+    )
+    .await
+    .map_err(|why| reach.refuse_act(why))?;
+    let schedule = &app.management.schedule;
+    let last = page.rows.last().filter(|_| page.more);
+    let list = json::List {
+        data: page
+            .rows
+            .iter()
+            .map(|key| SigningKeyView::of(key, schedule))
+            .collect(),
+        next_cursor: last.map(|key| &key.kid),
+    };
+    Ok(json::answer(StatusCode::OK, &list))
+}
+
+/// `GET` of one signing key.
+pub async fn show(State(app): State<Arc<App>>, reach: Reach) -> Answer {
+    let kid = reach.kid.as_ref().expect("the route has {kid}");
+    let key = manage::show(&app.management, &reach.actor, &reach.organization, kid)
+        .await
+        .map_err(|why| reach.refuse_act(why))?;
+    let view = SigningKeyView::of(&key, &app.management.schedule);
+    Ok(json::answer(StatusCode::OK, &view))
+}
+
+/// `POST …/rotate`: a next key is published, or signs at once in an emergency.
+pub async fn rotate(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
+    reach.require(ManagementAction::SigningKeysRotate)?;
+    let (parts, body) = request.into_parts();
+    let bytes = json::take(body).await.map_err(|why| reach.refuse(why))?;
+    let once = idempotency::read(&parts, &reach, &bytes).map_err(|why| reach.refuse(why))?;
+    let body: RotateBody =
+        json::parse_optional(&parts.headers, &bytes).map_err(|why| reach.refuse(why))?;
+    let rotation = Rotation {
+        algorithm: body.alg,
+        emergency: body.emergency,
+    };
+    let management = Arc::clone(&app.management);
+    let (actor, organization) = (reach.actor.clone(), reach.organization.clone());
+    let rotated = manage::rotate(management, actor, organization, rotation, once)
+        .await
+        .map_err(|why| reach.refuse_act(why))?;
+    let status = if rotated.replayed {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
+    let view = RotatedView::of(&rotated.key, &app.management.schedule);
+    Ok(json::answer(status, &view))
+}
+
+/// `POST …/{kid}/revoke`: withdraws a key for good.
+pub async fn revoke(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
+    reach.require(ManagementAction::SigningKeysRotate)?;
+    let (parts, body) = request.into_parts();
+    json::nothing(&parts.headers, body)
+        .await
+        .map_err(|why| reach.refuse(why))?;
+    let revoked = manage::revoke(
+        Arc::clone(&app.management),
+        reach.actor.clone(),
+        reach.organization.clone(),
+        reach.kid.clone().expect("the route has {kid}"),
+    )
+    .await
+    .map_err(|why| reach.refuse_act(why))?;
+    let view = RevokedView::of(&revoked, &app.management.schedule);
+    Ok(json::answer(StatusCode::OK, &view))
+}

@@ -1,0 +1,122 @@
+//! Signing keys, as everybody who may see them sees them.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::signing_key::{Algorithm, Kid, PublicJwk, Schedule, SigningKey, State};
+use crate::domain::timestamp::Timestamp;
+use crate::manage::signing_keys::Revoked;
+
+/// A signing key. Times that have not come, or never will, are `null`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SigningKey)]
+pub(in crate::http) struct SigningKeyView<'a> {
+    kid: &'a Kid,
+    alg: Algorithm,
+    #[schema(value_type = String, pattern = "^(next|active|retiring|retired|revoked)$")]
+    status: &'static str,
+    /// The public half (RFC 7517), without what the JWKS says beside it.
+    #[schema(value_type = Object)]
+    public_jwk: &'a PublicJwk,
+    /// Whether the key was made elsewhere and brought here.
+    imported: bool,
+    created_at: Timestamp,
+    /// Since when it is in the JWKS.
+    published_at: Timestamp,
+    /// When it begins to sign, at the earliest.
+    activates_at: Timestamp,
+    /// When it began to sign.
+    #[schema(required)]
+    activated_at: Option<Timestamp>,
+    /// When its successor is to begin to sign, if it is rotated by itself.
+    #[schema(required)]
+    rotates_at: Option<Timestamp>,
+    /// When it stopped signing.
+    #[schema(required)]
+    retiring_at: Option<Timestamp>,
+    /// When it leaves the JWKS and its private half is destroyed.
+    #[schema(required)]
+    retires_at: Option<Timestamp>,
+    /// Since when it is neither published nor able to sign.
+    #[schema(required)]
+    retired_at: Option<Timestamp>,
+    /// When it was withdrawn.
+    #[schema(required)]
+    revoked_at: Option<Timestamp>,
+}
+
+/// A rotation: the key that it is to, and what that means for validators.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RotatedSigningKey)]
+pub(super) struct RotatedView<'a> {
+    #[serde(flatten)]
+    key: SigningKeyView<'a>,
+    /// Until when validators that heed `Cache-Control` may refuse tokens of this key, because
+    /// they go on with the JWKS that they have; `null` when the key signs no earlier than that.
+    #[schema(required)]
+    unknown_until: Option<Timestamp>,
+}
+
+/// A key that was withdrawn, and for how long that is not known everywhere.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RevokedSigningKey)]
+pub(super) struct RevokedView<'a> {
+    #[serde(flatten)]
+    key: SigningKeyView<'a>,
+    /// The key that was made in its place and signs now, if the withdrawn one signed.
+    #[schema(required)]
+    replaced_by: Option<&'a Kid>,
+    /// Until when validators that heed `Cache-Control` may go on accepting what it signed, from
+    /// the JWKS that they have.
+    accepted_elsewhere_until: Timestamp,
+    /// The same of the slowest validators that are known, which cache a JWKS for two hours.
+    accepted_elsewhere_at_most_until: Timestamp,
+}
+
+impl<'a> SigningKeyView<'a> {
+    /// A key as it is on this schedule.
+    pub(in crate::http) fn of(key: &'a SigningKey, schedule: &Schedule) -> Self {
+        let life = &key.life;
+        Self {
+            kid: &key.kid,
+            alg: key.algorithm,
+            status: life.state().as_str(),
+            public_jwk: &key.public,
+            imported: key.imported,
+            created_at: key.created_at,
+            published_at: life.published_at,
+            activates_at: match life.state() {
+                State::Next => schedule.signs_from(life),
+                _ => life.activates_at,
+            },
+            activated_at: life.activated_at,
+            rotates_at: life.rotates_at(schedule),
+            retiring_at: life.retiring_at,
+            retires_at: life.retires_at,
+            retired_at: life.retired_at,
+            revoked_at: life.revoked_at,
+        }
+    }
+}
+
+impl<'a> RotatedView<'a> {
+    pub(super) fn of(key: &'a SigningKey, schedule: &Schedule) -> Self {
+        let known_at = key.life.published_at.plus(schedule.jwks_max_age());
+        let signs_at = key.life.activated_at;
+        Self {
+            unknown_until: signs_at.is_some_and(|at| at < known_at).then_some(known_at),
+            key: SigningKeyView::of(key, schedule),
+        }
+    }
+}
+
+impl<'a> RevokedView<'a> {
+    pub(super) fn of(revoked: &'a Revoked, schedule: &Schedule) -> Self {
+        Self {
+            key: SigningKeyView::of(&revoked.key, schedule),
+            replaced_by: revoked.replacement.as_ref().map(|key| &key.kid),
+            accepted_elsewhere_until: revoked.cached_until,
+            accepted_elsewhere_at_most_until: revoked.cached_at_most_until,
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Signing keys are published before they sign and after they signed, and then are gone.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::on_both_engines;
+use crate::support::database::Database;
+use crate::support::server::{Key, Reply, Server, header};
+
+on_both_engines!(
+    a_rotation_publishes_the_next_key_and_signs_with_it_after_the_lead,
+    time_rotates_by_itself_and_destroys_what_nobody_needs,
+    an_emergency_signs_at_once_and_gives_up_the_key_that_was_next,
+    a_second_rotation_waits_for_the_first_and_an_emergency_does_not,
+    a_rotation_can_change_the_algorithm,
+    a_rotation_that_is_sent_again_is_done_once,
+    two_nodes_rotate_once,
+    at_most_fifty_keys_are_published,
+);
+
+pub const LEAD: u64 = 130 * 60;
+const DAY: u64 = 86_400;
+/// An hour, the longest that a token lives; five minutes of skew; five minutes of JWKS cache.
+pub const RETENTION: u64 = 70 * 60;
+
+pub async fn rotate(server: &Server, manager: &Key, body: Value) -> Reply {
+    let path = "/v1/signing-keys/rotate";
+    server.call(&manager.secret, Method::POST, path, body).await
+}
+
+/// The keys of an organization by their states, the newest first: `active kid`.
+pub async fn states(server: &Server, manager: &Key) -> Vec<(String, String)> {
+    let path = "/v1/signing-keys?limit=100";
+    let list = server.call(&manager.secret, Method::GET, path, Value::Null);
+    let list = list.await;
+    let rows = list.expect(StatusCode::OK).body["data"].clone();
+    let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
+    let rows = rows.as_array().unwrap().iter();
+    rows.map(|row| (text(row, "status"), text(row, "kid")))
+        .collect()
+}
+
+pub async fn kid_in(server: &Server, manager: &Key, state: &str) -> Option<String> {
+    let states = states(server, manager).await;
+    let found = states.into_iter().find(|(its, _)| its == state);
+    found.map(|(_, kid)| kid)
+}
+
+/// Waits until the jobs have led some key into this state.
+pub async fn until(server: &Server, manager: &Key, state: &str) -> String {
+    for _ in 0..1_000 {
+        if let Some(kid) = kid_in(server, manager, state).await {
+            return kid;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("no key became {state}: {:?}", states(server, manager).await)
+}
+
+pub async fn jwks(server: &Server) -> Vec<String> {
+    let jwks = server.get("/orgs/acme/.well-known/jwks.json").await;
+    let keys = jwks.expect(StatusCode::OK).body["keys"].clone();
+    let keys = keys.as_array().unwrap().iter();
+    keys.map(|key| key["kid"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Which key signs tokens of `acme`'s issuer now.
+pub async fn signs(server: &Server, key: &Key) -> String {
+    let answer = server.exchange_at("/orgs/acme", key, &[]).await;
+    let token = answer.expect(StatusCode::OK).body["access_token"].clone();
+    header(token.as_str().unwrap())["kid"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+async fn a_rotation_publishes_the_next_key_and_signs_with_it_after_the_lead(server: Server) {
+    let acme = server.organization("acme").await;
+    let first = kid_in(&server, &acme, "active").await.unwrap();
+    let rotated = rotate(&server, &acme, json!({})).await;
+    let rotated = rotated.expect(StatusCode::CREATED).body.clone();
+    let second = rotated["kid"].as_str().unwrap().to_owned();
+    assert_eq!(rotated["status"], "next");
+    assert_eq!(rotated["unknown_until"], Value::Null);
+    assert_eq!(jwks(&server).await, [first.clone(), second.clone()]);
+    assert_eq!(signs(&server, &acme).await, first);
+
+    server.advance(LEAD - 1);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(signs(&server, &acme).await, first);
+
+    server.advance(1);
+    assert_eq!(until(&server, &acme, "retiring").await, first);
+    assert_eq!(signs(&server, &acme).await, second);
+    assert_eq!(jwks(&server).await, [second.clone(), first.clone()]);
+
+    server.advance(RETENTION);
+    assert_eq!(until(&server, &acme, "retired").await, first);
+    assert_eq!(jwks(&server).await, [second]);
+    let entries = Database::of(&server).await.audit_events("acme").await;
+    let told: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry.action.starts_with("signing_key."))
+        .map(|entry| (&*entry.action, &*entry.actor))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("signing_key.rotate", &*acme.id),
+            ("signing_key.activate", "tenmint"),
+            ("signing_key.retire", "tenmint"),
+        ]
+    );
+}
+
+async fn time_rotates_by_itself_and_destroys_what_nobody_needs(server: Server) {
+    let acme = server.organization("acme").await;
+    let first = kid_in(&server, &acme, "active").await.unwrap();
+    // Eighty-one days are ninety less the most jitter.
+    server.advance(81 * DAY - LEAD - 1);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(states(&server, &acme).await.len(), 1);
+    server.advance(9 * DAY + 1);
+    let next = until(&server, &acme, "next").await;
+    assert_eq!(signs(&server, &acme).await, first);
+    server.advance(9 * DAY);
+    assert_eq!(until(&server, &acme, "retiring").await, first);
+    assert_eq!(signs(&server, &acme).await, next);
+    server.advance(RETENTION);
+    until(&server, &acme, "retired").await;
+    let sealed =
+        "SELECT kid FROM signing_keys WHERE organization_id = 'acme' AND length(sealed) > 0";
+    assert_eq!(server.place().query(sealed).await, [next]);
+}
+
+async fn an_emergency_signs_at_once_and_gives_up_the_key_that_was_next(server: Server) {
+    let acme = server.organization("acme").await;
+    let first = kid_in(&server, &acme, "active").await.unwrap();
+    rotate(&server, &acme, json!({}))
+        .await
+        .expect(StatusCode::CREATED);
+    let next = kid_in(&server, &acme, "next").await.unwrap();
+    let rotated = rotate(&server, &acme, json!({ "emergency": true })).await;
+    let rotated = rotated.expect(StatusCode::CREATED).body.clone();
+    assert_eq!(rotated["status"], "active");
+    let kid = rotated["kid"].as_str().unwrap();
+    let until = rotated["unknown_until"].as_str().unwrap();
+    let since: tenmint::domain::timestamp::Timestamp = until.parse().unwrap();
+    assert_eq!(since, server.clock.now().plus(Duration::from_mins(5)));
+    assert_eq!(signs(&server, &acme).await, kid);
+    assert_eq!(jwks(&server).await, [kid, &first]);
+    let states = states(&server, &acme).await;
+    assert!(states.contains(&("retired".to_owned(), next)), "{states:?}");
+    assert!(
+        states.contains(&("retiring".to_owned(), first)),
+        "{states:?}"
+    );
+}
+
+async fn a_second_rotation_waits_for_the_first_and_an_emergency_does_not(server: Server) {
+    let acme = server.organization("acme").await;
+    rotate(&server, &acme, json!({}))
+        .await
+        .expect(StatusCode::CREATED);
+    let before = Database::of(&server).await.contents().await;
+    let again = rotate(&server, &acme, json!({})).await;
+    again.refuses(409, "signing_key_under_way");
+    assert_eq!(Database::of(&server).await.contents().await, before);
+    rotate(&server, &acme, json!({ "emergency": true }))
+        .await
+        .expect(StatusCode::CREATED);
+}
+
+async fn a_rotation_can_change_the_algorithm(server: Server) {
+    let acme = server.organization("acme").await;
+    let body = json!({ "alg": "EdDSA", "emergency": true });
+    let rotated = rotate(&server, &acme, body).await;
+    assert_eq!(rotated.expect(StatusCode::CREATED).body["alg"], "EdDSA");
+    let answer = server.exchange_at("/orgs/acme", &acme, &[]).await;
+    let token = answer.expect(StatusCode::OK).body["access_token"].clone();
+    assert_eq!(header(token.as_str().unwrap())["alg"], "EdDSA");
+    let path = "/orgs/acme/.well-known/openid-configuration";
+    let metadata = server.get(path).await.body;
+    let algorithms = &metadata["id_token_signing_alg_values_supported"];
+    assert_eq!(*algorithms, json!(["EdDSA", "ES256"]));
+    for body in [
+        json!({ "alg": "HS256" }),
+        json!({ "alg": null }),
+        json!({ "emergency": "yes" }),
+        json!({ "kid": "mine" }),
+    ] {
+        let refused = rotate(&server, &acme, body.clone()).await;
+        assert_eq!(refused.status, 422, "{body}");
+    }
+}
+
+async fn a_rotation_that_is_sent_again_is_done_once(server: Server) {
+    let acme = server.organization("acme").await;
+    let send = async || {
+        let request = server
+            .request(Method::POST, "/v1/signing-keys/rotate")
+            .bearer_auth(&acme.secret)
+            .header("Idempotency-Key", "one")
+            .json(&json!({ "emergency": true }));
+        Reply::of(request).await
+    };
+    let first = send().await;
+    let again = send().await;
+    assert_eq!(
+        (first.status, again.status),
+        (201.try_into().unwrap(), 200.try_into().unwrap())
+    );
+    assert_eq!(first.body["kid"], again.body["kid"]);
+    assert_eq!(states(&server, &acme).await.len(), 2);
+}
+
+async fn two_nodes_rotate_once(server: Server) {
+    if server.place().is_sqlite() {
+        return;
+    }
+    let other = server.another_node().await;
+    let acme = server.organization("acme").await;
+    for round in 1..=3 {
+        server.advance(91 * DAY);
+        until(&server, &acme, "next").await;
+        server.advance(LEAD);
+        until(&server, &acme, "retiring").await;
+        server.advance(RETENTION);
+        for _ in 0..1_000 {
+            let states = states(&server, &acme).await;
+            let retired = states.iter().filter(|(state, _)| state == "retired");
+            if retired.count() == round {
+                assert_eq!(states.len(), round + 1, "{states:?}");
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(signs(&server, &acme).await, signs(&other, &acme).await);
+    }
+}
+
+async fn at_most_fifty_keys_are_published(server: Server) {
+    let acme = server.organization("acme").await;
+    for _ in 1..50 {
+        rotate(&server, &acme, json!({ "emergency": true }))
+            .await
+            .expect(StatusCode::CREATED);
+    }
+    assert_eq!(jwks(&server).await.len(), 50);
+    let refused = rotate(&server, &acme, json!({ "emergency": true })).await;
+    refused.refuses(409, "too_many_signing_keys");
+    server.advance(RETENTION);
+    until(&server, &acme, "retired").await;
+}
