@@ -4,7 +4,7 @@ mod changes;
 mod cleanup;
 mod flush;
 mod notices;
-mod signing_keys;
+pub mod signing_keys;
 mod sweep;
 mod turns;
 mod unused;

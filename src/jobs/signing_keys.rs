@@ -37,14 +37,25 @@ enum Which {
     ToFollow,
 }
 
+/// Does all that is due at this moment, unless another node is at it.
+///
+/// # Errors
+/// When the database is unavailable: the next pass goes on from there.
+pub async fn pass(management: &Arc<Management>) -> Result<(), StoreError> {
+    let never = || false;
+    work_off(management, &never, Which::Due).await?;
+    work_off(management, &never, Which::ToFollow).await
+}
+
 /// Runs until stopped.
 pub(super) async fn lead(management: Arc<Management>, stopped: watch::Receiver<bool>) {
     let mut turns = Turns::new(management.clock.clone(), LOOK, stopped);
     let mut ahead = management.clock.now();
     while let Some(now) = turns.next().await {
-        let mut done = in_turn(&management, &turns, Which::Due).await;
+        let stopped = || turns.is_stopped();
+        let mut done = work_off(&management, &stopped, Which::Due).await;
         if done.is_ok() && now >= ahead {
-            done = in_turn(&management, &turns, Which::ToFollow).await;
+            done = work_off(&management, &stopped, Which::ToFollow).await;
             ahead = now.plus(LOOK_AHEAD);
         }
         if let Err(error) = done {
@@ -54,10 +65,10 @@ pub(super) async fn lead(management: Arc<Management>, stopped: watch::Receiver<b
     }
 }
 
-/// Works off what is due.
-async fn in_turn(
+/// Works off what is due of one kind.
+async fn work_off(
     management: &Arc<Management>,
-    turns: &Turns,
+    is_stopped: &(impl Fn() -> bool + Sync),
     which: Which,
 ) -> Result<(), StoreError> {
     let (store, node) = (&management.store, management.usage.node());
@@ -72,7 +83,7 @@ async fn in_turn(
         }
         held = true;
         for organization in &due {
-            if turns.is_stopped() {
+            if is_stopped() {
                 break 'work;
             }
             // What was missed while nobody was there is done in order.

@@ -78,6 +78,7 @@ mod routes;
 mod scope_catalogue;
 mod self_revocation;
 mod signing_key_revocation;
+mod signing_key_simulation;
 mod signing_keys;
 mod start;
 mod suspension;
