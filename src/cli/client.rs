@@ -233,6 +233,6 @@ fn extend(url: &mut Url, segments: &[&str]) -> Result<(), Failed> {
     Ok(())
 }
 
-fn unsendable(_: ureq::http::Error) -> Failed {
+fn unsendable(_: http::Error) -> Failed {
     Failed::usage("a value holds characters that no header can carry")
 }

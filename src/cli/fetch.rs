@@ -109,7 +109,7 @@ fn without_user(text: &str) -> &str {
 }
 
 fn read(
-    outcome: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    outcome: Result<http::Response<ureq::Body>, ureq::Error>,
     url: &str,
 ) -> Result<Answer, Failure> {
     let mut response = outcome.map_err(|why| unreachable(url, &why))?;
