@@ -30,6 +30,7 @@
 //! | [`http`] | the router and its resources | app, issue, manage, credentials, domain, clock, telemetry |
 //! | [`serve`] | listeners, limits, drain | http, app, settings |
 //! | [`cli`] | thin commands | all |
+//! | [`verifier`] | for resource servers: checks tokens without asking the mint | domain, clock, the JOSE part of crypto |
 //!
 //! `tests/house.rs` keeps the last column true.
 //!
@@ -62,3 +63,5 @@ pub mod store;
 pub mod telemetry;
 #[cfg(feature = "server")]
 pub mod usage;
+#[cfg(feature = "verifier")]
+pub mod verifier;

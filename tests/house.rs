@@ -66,6 +66,7 @@ fn rules() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
                 "serve",
             ]),
         ),
+        ("verifier", only(&["domain", "clock", "crypto"])),
     ])
 }
 
@@ -88,6 +89,18 @@ fn every_room_uses_only_the_rooms_it_may() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// What it takes of `crypto` is what it has when it is built alone.
+#[test]
+fn the_verifier_uses_of_crypto_the_jose_part_alone() {
+    let files = files().into_iter().filter(|(room, _)| room == "verifier");
+    for (_, file) in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let used = text.matches("crate::crypto").count();
+        let of_jose = text.matches("crate::crypto::jose::").count();
+        assert_eq!(used, of_jose, "{}", file.display());
+    }
 }
 
 #[test]

@@ -83,6 +83,14 @@ impl FromStr for Resource {
     }
 }
 
+impl Resource {
+    /// The URI, to the byte.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -94,6 +102,12 @@ impl Audience {
     #[must_use]
     pub fn one(resource: Resource) -> Self {
         Self(vec![resource])
+    }
+
+    /// Whether `resource` is among them.
+    #[must_use]
+    pub fn includes(&self, resource: &Resource) -> bool {
+        self.0.contains(resource)
     }
 
     /// Whether this is `resource` and nothing else.

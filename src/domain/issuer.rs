@@ -56,8 +56,7 @@ impl FromStr for BaseUrl {
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"/-._~".contains(&b))
             && !url.path().contains("//");
-        let host = url.host().ok_or(BaseUrlError::Shape)?;
-        if !bare || !plain_path {
+        if !bare || !plain_path || url.host().is_none() {
             return Err(BaseUrlError::Shape);
         }
         if url
@@ -67,11 +66,11 @@ impl FromStr for BaseUrl {
         {
             return Err(BaseUrlError::WellKnown);
         }
-        match url.scheme() {
-            "https" => {}
-            "http" if is_loopback(&host) => {}
-            "http" => return Err(BaseUrlError::Insecure),
-            _ => return Err(BaseUrlError::Shape),
+        if !matches!(url.scheme(), "https" | "http") {
+            return Err(BaseUrlError::Shape);
+        }
+        if !is_confidential(&url) {
+            return Err(BaseUrlError::Insecure);
         }
         Ok(Self {
             text: Arc::from(url.as_str().trim_end_matches('/')),
@@ -111,6 +110,17 @@ impl Issuer {
             Self::Deployment => OrganizationId::operator(),
             Self::Organization(id) => id.clone(),
         }
+    }
+}
+
+/// Whether nothing that is fetched from there crosses a network in the clear: https, or plain http
+/// that stays on the machine.
+#[must_use]
+pub fn is_confidential(url: &Url) -> bool {
+    match url.scheme() {
+        "https" => url.host().is_some(),
+        "http" => url.host().is_some_and(|host| is_loopback(&host)),
+        _ => false,
     }
 }
 

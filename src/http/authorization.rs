@@ -156,7 +156,7 @@ mod tests {
         assert!(matches!(read(&header("Basic")), Authorization::Basic(None)));
         for bytes in [&b"bearer \xe9"[..], b"BEARER \xff\xfe"] {
             let mut headers = HeaderMap::new();
-            let line = axum::http::HeaderValue::from_bytes(bytes).unwrap();
+            let line = http::HeaderValue::from_bytes(bytes).unwrap();
             headers.insert(header::AUTHORIZATION, line);
             assert!(matches!(read(&headers), Authorization::Bearer("")));
         }

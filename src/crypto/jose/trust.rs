@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{DecodingKey, Validation};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::domain::audience::Resource;
 use crate::domain::claims::PresentedClaims;
@@ -52,6 +53,16 @@ pub enum TokenError {
     NotYetValid,
 }
 
+/// What was signed by a trusted key: nothing of it has been looked at, but its signature.
+pub struct Signed<T> {
+    /// Its `typ`: what kind of thing it is, which is for the caller to insist on.
+    pub typ: Option<String>,
+    /// The key that signed it.
+    pub kid: Kid,
+    /// What it says.
+    pub claims: T,
+}
+
 /// Token headers are attacker's text: of all they say, only these count, and `kid` chooses
 /// among keys already held. `jku`, `jwk` and `x5u` are never followed.
 #[derive(Deserialize)]
@@ -87,6 +98,12 @@ impl TrustedKey {
             key,
         })
     }
+
+    /// The name it goes by.
+    #[must_use]
+    pub const fn kid(&self) -> &Kid {
+        &self.kid
+    }
 }
 
 /// Verifies a token: form, signature, `typ`, issuer, times and audience (RFC 9068 §4).
@@ -116,22 +133,12 @@ pub fn verify_for_anybody(
     issuer: &str,
     now: Timestamp,
 ) -> Result<PresentedClaims, TokenError> {
-    let header = header(token)?;
-    let named = header.kid.ok_or(TokenError::Malformed)?;
-    if header.crit.is_some() || !matches!(header.typ.as_deref(), Some("at+jwt" | "JWT")) {
+    let find = |named: &str| keys.iter().find(|key| key.kid.as_str() == named);
+    let signed = signed::<Envelope>(token, find)?;
+    if !matches!(signed.typ.as_deref(), Some("at+jwt" | "JWT")) {
         return Err(TokenError::Malformed);
     }
-    let trusted = keys
-        .iter()
-        .find(|key| key.kid.as_str() == named)
-        .ok_or(TokenError::Signature)?;
-    let envelope = jsonwebtoken::decode::<Envelope>(token, &trusted.key, &trusted.validation())
-        .map_err(|error| match error.kind() {
-            ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm => TokenError::Signature,
-            _ => TokenError::Malformed,
-        })?
-        .claims;
-
+    let envelope = signed.claims;
     if envelope.iss != issuer {
         return Err(TokenError::Issuer);
     }
@@ -143,6 +150,35 @@ pub fn verify_for_anybody(
         return Err(TokenError::NotYetValid);
     }
     Ok(envelope.claims)
+}
+
+/// Verifies form and signature, by the key that `find` knows under the token's `kid`, with that
+/// key's algorithm and no other (RFC 8725 §3.1).
+///
+/// # Errors
+/// [`TokenError::Malformed`] or [`TokenError::Signature`].
+pub fn signed<'k, T: DeserializeOwned>(
+    token: &str,
+    find: impl FnOnce(&str) -> Option<&'k TrustedKey>,
+) -> Result<Signed<T>, TokenError> {
+    let header = header(token)?;
+    let named = header.kid.ok_or(TokenError::Malformed)?;
+    if header.crit.is_some() {
+        return Err(TokenError::Malformed);
+    }
+    let trusted = find(&named).ok_or(TokenError::Signature)?;
+    let data =
+        jsonwebtoken::decode::<T>(token, &trusted.key, &trusted.validation()).map_err(|error| {
+            match error.kind() {
+                ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm => TokenError::Signature,
+                _ => TokenError::Malformed,
+            }
+        })?;
+    Ok(Signed {
+        typ: header.typ,
+        kid: trusted.kid.clone(),
+        claims: data.claims,
+    })
 }
 
 impl TrustedKey {

@@ -1,0 +1,148 @@
+//! Reading the few documents that an issuer publishes.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, header};
+use tokio::sync::oneshot;
+use ureq::Agent;
+
+/// How documents are fetched. [`Https`] does; another can bring a client that the program has
+/// already, with its proxies and its certificates.
+pub trait Fetch: Send + Sync + 'static {
+    /// The document at `url`. Redirects are not followed: keys come from where the issuer says,
+    /// and from nowhere else. It must end by itself, within seconds.
+    fn get(&self, url: &str) -> Fetching;
+}
+
+/// A document under way.
+pub type Fetching = Pin<Box<dyn Future<Output = Result<Document, FetchError>> + Send>>;
+
+/// A document.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Document {
+    /// What it says.
+    pub body: Vec<u8>,
+    /// How long it may be used, by `Cache-Control` (RFC 9111 §5.2.2.1).
+    pub max_age: Option<Duration>,
+}
+
+/// Why there is none.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum FetchError {
+    /// Another status than 200.
+    #[error("the answer is {0}")]
+    Status(u16),
+    /// No answer, or none that can be read.
+    #[error("{0}")]
+    Failed(String),
+    /// An answer that is not the document that belongs there.
+    #[error("{0}")]
+    Wrong(&'static str),
+}
+
+/// Fetches over https, trusting the root certificates of the web.
+#[derive(Clone, Debug)]
+pub struct Https(Agent);
+
+/// Whole fetches, from name to last byte.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Far above any JWKS.
+const LARGEST: u64 = 256 * 1024;
+
+impl Https {
+    /// Ready to fetch.
+    #[must_use]
+    pub fn new() -> Self {
+        let config = Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .http_status_as_error(false)
+            .user_agent(concat!("tenmint-verifier/", env!("CARGO_PKG_VERSION")));
+        Self(config.build().new_agent())
+    }
+}
+
+impl Default for Https {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Fetch for Https {
+    /// On a thread of its own, every few minutes once: a runtime that shuts down does not wait
+    /// for it, as it would for a blocking task.
+    fn get(&self, url: &str) -> Fetching {
+        let (agent, url) = (self.0.clone(), url.to_owned());
+        let (tell, told) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("tenmint-fetch".to_owned());
+        let spawned = thread.spawn(move || {
+            let _ = tell.send(fetch(&agent, &url));
+        });
+        Box::pin(async move {
+            spawned.map_err(|why| FetchError::Failed(why.to_string()))?;
+            let lost = |_| FetchError::Failed("the fetch broke off".to_owned());
+            told.await.map_err(lost)?
+        })
+    }
+}
+
+fn fetch(agent: &Agent, url: &str) -> Result<Document, FetchError> {
+    let failed = |why: ureq::Error| FetchError::Failed(why.to_string());
+    // Whoever asks again wants to know what is true now, not what a cache on the way remembers.
+    let mut answer = agent
+        .get(url)
+        .header(header::ACCEPT, "application/json")
+        .header(header::CACHE_CONTROL, "no-cache")
+        .call()
+        .map_err(failed)?;
+    if answer.status() != StatusCode::OK {
+        return Err(FetchError::Status(answer.status().as_u16()));
+    }
+    let max_age = max_age(answer.headers());
+    let body = answer.body_mut().with_config().limit(LARGEST);
+    let body = body.read_to_vec().map_err(failed)?;
+    Ok(Document { body, max_age })
+}
+
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let lines = headers.get_all(header::CACHE_CONTROL).iter();
+    let directives = lines.filter_map(|line| line.to_str().ok());
+    let mut directives = directives.flat_map(|line| line.split(',').map(str::trim));
+    directives.find_map(|directive| {
+        if ["no-store", "no-cache"]
+            .iter()
+            .any(|never| directive.eq_ignore_ascii_case(never))
+        {
+            return Some(Duration::ZERO);
+        }
+        let (name, seconds) = directive.split_once('=')?;
+        let seconds = seconds.trim_matches('"').parse().ok()?;
+        name.eq_ignore_ascii_case("max-age")
+            .then(|| Duration::from_secs(seconds))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn max_age_is_found_among_other_directives() {
+        for (line, expected) in [
+            ("public, max-age=300", Some(300)),
+            ("Max-Age=\"60\"", Some(60)),
+            ("no-store", Some(0)),
+            ("s-maxage=9", None),
+            ("max-age=soon", None),
+            ("max-age=-1", None),
+            ("", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CACHE_CONTROL, line.parse().unwrap());
+            assert_eq!(max_age(&headers).map(|age| age.as_secs()), expected);
+        }
+    }
+}
