@@ -1,0 +1,23 @@
+//! The verifier for resource servers, over real ports: against issuers whose keys the tests hold, and
+//! against the mint itself.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what fails here fails a test"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod agreement;
+mod answers;
+mod claims;
+mod forged;
+mod issuer;
+mod mint;
+mod networks;
+mod revocations;
+mod rotation;
+mod scopes;
+mod sources;
