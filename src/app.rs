@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::credentials::Credentials;
+use crate::credentials::gate::Gate;
 use crate::credentials::generations::Generations;
 use crate::credentials::issuers::Issuers;
 use crate::credentials::limits::Limits;
@@ -156,6 +157,7 @@ impl App {
             token_lifetime: settings.token_lifetime,
             schedule,
             clock: clock.clone(),
+            rsa: Gate::of_width(1),
         });
         first_start::ensure_operator(&management)
             .await

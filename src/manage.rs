@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::credentials::Credentials;
+use crate::credentials::gate::Gate;
 use crate::credentials::generations::Generations;
 use crate::credentials::issuers::Issuers;
 use crate::crypto::Crypto;
@@ -65,6 +66,8 @@ pub struct Management {
     pub base: BaseUrl,
     /// What time it is.
     pub clock: Clock,
+    /// Before the making of RSA keys: one at a time, or whoever orders many takes every core.
+    pub rsa: Gate,
 }
 
 impl Management {

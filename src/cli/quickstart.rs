@@ -76,6 +76,7 @@ async fn prepare(app: &Arc<App>, new_key: bool) -> Result<Ready, Refusal> {
     let id = OrganizationId::from(id);
     let order = Order {
         algorithm: None,
+        rsa_bits: None,
         management_key: ManagementKey::None,
     };
     bootstrap(

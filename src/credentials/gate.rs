@@ -1,4 +1,5 @@
-//! The gate before Argon2: few at once, off the async threads, and a queue bounded by time.
+//! The gate before Argon2 and other long work: few at once, off the async threads, and a queue
+//! bounded by time.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ const LONGEST_QUEUE: Duration = Duration::from_secs(5);
 
 /// Too much work is waiting: come back in a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many first uses of API keys at once")]
+#[error("too much hashing or making of keys at once")]
 pub struct Overloaded;
 
 /// Lets as many runs through at once as there are cores, less one for everybody else.
@@ -34,7 +35,9 @@ impl Gate {
         Self::of_width(cores.saturating_sub(1).max(1))
     }
 
-    fn of_width(width: usize) -> Self {
+    /// For as many at once as this.
+    #[must_use]
+    pub fn of_width(width: usize) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(width)),
             width,

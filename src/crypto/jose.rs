@@ -2,6 +2,8 @@
 
 pub mod jwks;
 pub mod key_pair;
+pub mod pem;
 pub mod provider;
+mod rsa;
 pub mod signer;
 pub mod trust;

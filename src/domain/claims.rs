@@ -109,8 +109,9 @@ pub fn longest_token(
     organization: &OrganizationId,
     of_key: &KeyClaims,
 ) -> usize {
-    /// The header with its kid, the signature of the longest algorithm in use, two dots.
-    const AROUND: usize = 130 + 86 + 2;
+    /// The header with the longest kid, the signature of the longest key (RS256 of 4096 bits:
+    /// which key signs can change at any time), two dots.
+    const AROUND: usize = 223 + 683 + 2;
     let issuer = Issuer::Organization(organization.clone());
     let claims = Claims {
         iss: &issuer.name(base),

@@ -1,6 +1,7 @@
 //! Signing keys, as the world sees them: algorithm, public JWK, `kid`, and what they are for.
 
 mod life;
+mod spec;
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +13,7 @@ use super::organization::OrganizationId;
 use super::timestamp::Timestamp;
 
 pub use life::{Life, Schedule, ScheduleError, State, Step};
+pub use spec::{KeySpec, KeySpecError, RsaBits, RsaBitsError};
 
 /// How a token is signed (RFC 7518 §3.1, RFC 8037 §3.1).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize)]
@@ -21,6 +23,8 @@ pub enum Algorithm {
     ES256,
     /// Ed25519, under the name that deployed validators look for.
     EdDSA,
+    /// RSASSA-PKCS1-v1_5 with SHA-256: what validators take that know nothing else.
+    RS256,
 }
 
 /// The id of a signing key: the RFC 7638 SHA-256 thumbprint of its public half, base64url, unless
@@ -51,6 +55,14 @@ pub enum PublicJwk {
         /// The public key, base64url.
         x: String,
     },
+    /// An RSA key (RFC 7518 §6.3).
+    #[serde(rename = "RSA")]
+    Rsa {
+        /// The modulus, base64url, without leading zero bytes.
+        n: String,
+        /// The exponent, the same.
+        e: String,
+    },
 }
 
 /// What may be told of a signing key.
@@ -74,21 +86,28 @@ pub struct SigningKey {
 
 /// Not an algorithm that tenmint signs with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("write ES256 or EdDSA")]
+#[error("write ES256, EdDSA or RS256")]
 pub struct AlgorithmError;
 
-/// Not the id of a signing key.
+/// Not usable as the id of a signing key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("write 1 to 128 letters, digits and -._~")]
+#[error(
+    "write a kid of 1 to {} characters out of A-Z a-z 0-9 . _ ~ -",
+    Kid::MAX
+)]
 pub struct KidError;
 
 impl Algorithm {
+    /// Every algorithm.
+    pub const ALL: [Self; 3] = [Self::ES256, Self::EdDSA, Self::RS256];
+
     /// The `alg` value, in token headers and JWKs alike.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ES256 => "ES256",
             Self::EdDSA => "EdDSA",
+            Self::RS256 => "RS256",
         }
     }
 }
@@ -103,11 +122,10 @@ impl FromStr for Algorithm {
     type Err = AlgorithmError;
 
     fn from_str(text: &str) -> Result<Self, AlgorithmError> {
-        match text {
-            "ES256" => Ok(Self::ES256),
-            "EdDSA" => Ok(Self::EdDSA),
-            _ => Err(AlgorithmError),
-        }
+        let known = Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.as_str() == text);
+        known.ok_or(AlgorithmError)
     }
 }
 
@@ -119,7 +137,10 @@ impl<'de> Deserialize<'de> for Algorithm {
 }
 
 impl Kid {
-    /// From a thumbprint already in base64url.
+    /// Longest, in characters.
+    pub const MAX: usize = 128;
+
+    /// From a thumbprint already in base64url, or an id that was read as one before.
     #[must_use]
     pub fn new(thumbprint: &str) -> Self {
         Self(Arc::from(thumbprint))
@@ -131,22 +152,32 @@ impl Kid {
         Self::new("")
     }
 
-    /// The thumbprint.
+    /// Its text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
+/// An id that somebody chose. It goes into token headers as it is, so nothing in it may need
+/// escaping there, nor in a URL.
 impl FromStr for Kid {
     type Err = KidError;
 
     fn from_str(text: &str) -> Result<Self, KidError> {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-        if !(1..=128).contains(&text.len()) || !text.bytes().all(allowed) {
-            return Err(KidError);
-        }
-        Ok(Self::new(text))
+        let unreserved = |c: char| c.is_ascii_alphanumeric() || "._~-".contains(c);
+        let fits = (1..=Self::MAX).contains(&text.len()) && text.chars().all(unreserved);
+        // In a path these two lead elsewhere.
+        (fits && text != "." && text != "..")
+            .then(|| Self::new(text))
+            .ok_or(KidError)
+    }
+}
+
+impl<'de> Deserialize<'de> for Kid {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -165,6 +196,35 @@ impl PublicJwk {
                 format!(r#"{{"crv":"{crv}","kty":"EC","x":"{x}","y":"{y}"}}"#)
             }
             Self::Okp { crv, x } => format!(r#"{{"crv":"{crv}","kty":"OKP","x":"{x}"}}"#),
+            Self::Rsa { n, e } => format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chosen_kid_needs_no_escaping_anywhere() {
+        for text in ["a", "2019-key.1_~", &"k".repeat(Kid::MAX)] {
+            assert_eq!(text.parse::<Kid>().unwrap().as_str(), text);
+        }
+        let long = "k".repeat(Kid::MAX + 1);
+        for text in [
+            "", &long, "a b", "a\"b", "a/b", "a\\b", "a\n", "\u{e9}", "a+b", "%41",
+        ] {
+            assert_eq!(text.parse::<Kid>(), Err(KidError), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_algorithm_is_read_as_it_is_written() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(algorithm.as_str().parse(), Ok(algorithm));
+        }
+        for text in ["", "es256", "RS512", "none", "HS256", "PS256"] {
+            assert_eq!(text.parse::<Algorithm>(), Err(AlgorithmError));
         }
     }
 }

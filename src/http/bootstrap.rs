@@ -16,7 +16,7 @@ use super::signing_keys::SigningKeyView;
 use super::{idempotency, json};
 use crate::app::App;
 use crate::domain::management::ManagementAction;
-use crate::domain::signing_key::Algorithm;
+use crate::domain::signing_key::{Algorithm, RsaBits};
 use crate::manage::bootstrap::{self as manage, ManagementKey, Order};
 
 pub use describe::describe;
@@ -28,6 +28,10 @@ struct BootstrapBody {
     #[serde(default, deserialize_with = "json::present")]
     #[schema(nullable = false)]
     alg: Option<Algorithm>,
+    /// For RS256 [default: 2048].
+    #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
+    rsa_bits: Option<RsaBits>,
     #[serde(default)]
     reissue: bool,
 }
@@ -65,6 +69,7 @@ pub async fn bootstrap(State(app): State<Arc<App>>, reach: Reach, request: Reque
         json::parse_optional(&parts.headers, &bytes).map_err(|why| reach.refuse(why))?;
     let order = Order {
         algorithm: body.alg,
+        rsa_bits: body.rsa_bits,
         management_key: if body.reissue {
             ManagementKey::Reissue
         } else {

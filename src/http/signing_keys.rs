@@ -15,7 +15,7 @@ use super::reach::{Answer, Reach};
 use super::{idempotency, json};
 use crate::app::App;
 use crate::domain::management::ManagementAction;
-use crate::domain::signing_key::{Algorithm, Kid};
+use crate::domain::signing_key::{Algorithm, Kid, RsaBits};
 use crate::manage::signing_keys::{self as manage, Rotation};
 
 pub use describe::describe;
@@ -31,6 +31,10 @@ struct RotateBody {
     #[serde(default, deserialize_with = "json::present")]
     #[schema(nullable = false)]
     alg: Option<Algorithm>,
+    /// For RS256; as long as the active key, or 2048 bits, if not said.
+    #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
+    rsa_bits: Option<RsaBits>,
     /// Whether the new key signs at once, though no validator can know it yet.
     #[serde(default)]
     emergency: bool,
@@ -83,6 +87,7 @@ pub async fn rotate(State(app): State<Arc<App>>, reach: Reach, request: Request)
         json::parse_optional(&parts.headers, &bytes).map_err(|why| reach.refuse(why))?;
     let rotation = Rotation {
         algorithm: body.alg,
+        rsa_bits: body.rsa_bits,
         emergency: body.emergency,
     };
     let management = Arc::clone(&app.management);

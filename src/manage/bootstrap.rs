@@ -17,7 +17,7 @@ use crate::domain::network::NetworkSet;
 use crate::domain::organization::{Organization, OrganizationId};
 use crate::domain::role::RoleNames;
 use crate::domain::secret::ApiKeySecret;
-use crate::domain::signing_key::{Algorithm, SigningKey};
+use crate::domain::signing_key::{Algorithm, KeySpec, RsaBits, SigningKey};
 use crate::domain::text::{Metadata, Name};
 use crate::store::changes::Change;
 
@@ -26,6 +26,8 @@ use crate::store::changes::Change;
 pub struct Order {
     /// What to sign with. Not said: ES256, or whatever is there.
     pub algorithm: Option<Algorithm>,
+    /// How long the key's modulus is to be, if it is RSA. Not said: 2048 bits, or whatever it is.
+    pub rsa_bits: Option<RsaBits>,
     /// Which management key to make.
     pub management_key: ManagementKey,
 }
@@ -65,7 +67,8 @@ pub struct Bootstrapped {
 /// key ends with the key that makes it, if that one ends.
 ///
 /// # Errors
-/// [`Refusal::OtherAlgorithm`] when it was bootstrapped with another, among others.
+/// [`Refusal::OtherAlgorithm`] when it was bootstrapped with another, or with a key of another size,
+/// among others.
 pub async fn bootstrap(
     management: Arc<Management>,
     actor: Actor,
@@ -75,12 +78,14 @@ pub async fn bootstrap(
 ) -> Result<Bootstrapped, Refusal> {
     actor.require_operator()?;
     actor.require(ManagementAction::OrganizationsWrite)?;
+    spec(order)?;
     to_its_end(async move {
         let attempt = match management.begin_once(once).await? {
             Begun::Now(attempt) => attempt,
             Begun::Before(_) => {
                 let nothing_new = Order {
                     algorithm: None,
+                    rsa_bits: None,
                     management_key: ManagementKey::First,
                 };
                 let there = bootstrap_now(&management, &actor, &id, nothing_new, None).await?;
@@ -107,7 +112,7 @@ async fn bootstrap_now(
     order: Order,
     attempt: Option<&Attempt>,
 ) -> Result<Bootstrapped, Refusal> {
-    // Hashing comes before the act; whether it was needed shows inside it.
+    // Making a key and hashing come before the act; whether they were needed shows inside it.
     let before = management.store.organization(id).await?;
     let before = before.ok_or(Refusal::NotFound(Kind::Organization))?;
     let minted = match order.management_key {
@@ -117,11 +122,17 @@ async fn bootstrap_now(
     };
     let prepared = match before.bootstrapped_at {
         Some(_) => None,
-        None => Some(Prepared::of(order.algorithm.unwrap_or_default()).await?),
+        None => Some(Prepared::of(management, spec(order)?).await?),
     };
     let action = ManagementAction::OrganizationsWrite;
     let act = Act::begin(management, actor, id, action).await?;
     within(management, act, order, prepared, minted, attempt).await
+}
+
+/// What kind of key to make where there is none.
+fn spec(order: Order) -> Result<KeySpec, Refusal> {
+    let algorithm = order.algorithm.unwrap_or_default();
+    KeySpec::new(algorithm, order.rsa_bits).map_err(|why| Refusal::invalid("/rsa_bits", why))
 }
 
 async fn within(
@@ -135,12 +146,12 @@ async fn within(
     let mut organization = act.write.organization().clone();
     let existing = active(&act.write.published_signing_keys().await?).cloned();
     let first = existing.is_none();
-    let signing_key = match (existing, order.algorithm) {
-        (Some(key), Some(asked)) if key.algorithm != asked => {
-            return Err(Refusal::OtherAlgorithm(key.algorithm));
+    let signing_key = match existing {
+        Some(key) if !key.public.spec().is(order.algorithm, order.rsa_bits) => {
+            return Err(Refusal::OtherAlgorithm(key.public.spec()));
         }
-        (Some(key), _) => key,
-        (None, _) => {
+        Some(key) => key,
+        None => {
             let prepared = prepared.ok_or(Refusal::Broken)?;
             prepared.insert(management, &mut act, Signs::AtOnce).await?
         }

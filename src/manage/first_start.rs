@@ -45,6 +45,7 @@ pub async fn ensure_operator(management: &Arc<Management>) -> Result<(), Refusal
     }
     let order = Order {
         algorithm: None,
+        rsa_bits: None,
         management_key: ManagementKey::None,
     };
     bootstrap(

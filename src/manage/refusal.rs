@@ -11,7 +11,7 @@ use crate::crypto::jose::trust::TokenError;
 use crate::domain::management::ManagementAction;
 use crate::domain::policy::{Looser, Violation};
 use crate::domain::scope::Scope;
-use crate::domain::signing_key::Algorithm;
+use crate::domain::signing_key::KeySpec;
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
 
@@ -98,9 +98,9 @@ pub enum Refusal {
     /// An organization of this id exists.
     #[error("an organization of this id exists")]
     OrganizationExists,
-    /// The organization has a signing key of another algorithm.
+    /// The organization has a signing key of another algorithm or size.
     #[error("the organization signs with {0}")]
-    OtherAlgorithm(Algorithm),
+    OtherAlgorithm(KeySpec),
     /// A next signing key is published already, and signs from then on.
     #[error("a signing key is to be rotated at {0} already")]
     SigningKeyUnderWay(Timestamp),
@@ -110,6 +110,12 @@ pub enum Refusal {
     /// The signing key is published no more: there is nothing to withdraw.
     #[error("the signing key is retired")]
     SigningKeyRetired,
+    /// A signing key that is to be imported is here already, in this organization or another.
+    #[error("the signing key is known already")]
+    SigningKeyKnown,
+    /// A signing key that is to be imported has an id that another key here has.
+    #[error("the kid is taken")]
+    KidTaken,
     /// Keys of the organization that is to be deleted are in force.
     #[error("{keys} keys are in force")]
     KeysRemain {

@@ -58,18 +58,60 @@ impl Signer {
     /// The signed token in compact form (RFC 7515 §7.1).
     #[must_use]
     pub fn sign(&self, claims: &Claims<'_>) -> String {
-        /// A signature of 64 bytes in base64url, and the dot before it.
-        const SIGNATURE: usize = 1 + 86;
-
         // Encoded in one go: piece by piece, as serde writes, costs several times as much.
         let claims = serde_json::to_vec(claims).expect("claims are JSON");
         let encoded = claims.len().div_ceil(3) * 4;
-        let mut token = String::with_capacity(self.header.len() + encoded + SIGNATURE);
+        // The dot, and the signature.
+        let last = 1 + self.pair.signature_len().div_ceil(3) * 4;
+        let mut token = String::with_capacity(self.header.len() + encoded + last);
         token.push_str(&self.header);
         URL_SAFE_NO_PAD.encode_string(claims, &mut token);
         let signature = self.pair.sign(token.as_bytes());
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         token
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::audience::Audience;
+    use crate::domain::claims::{KeyClaims, longest_token};
+    use crate::domain::issuer::Issuer;
+    use crate::domain::network::NetworkSet;
+    use crate::domain::scope::ScopeSet;
+    use crate::domain::secret::KeyId;
+    use crate::domain::timestamp::Timestamp;
+
+    #[test]
+    fn no_key_signs_a_longer_token_than_was_reckoned_with() {
+        let pem = include_str!("../../../tests/support/private_keys/openssl_rsa4096.pem");
+        let base = "https://auth.example".parse().unwrap();
+        let organization = "acme".parse().unwrap();
+        let audience = Audience::one("https://api.example".parse().unwrap());
+        let scopes = ScopeSet::parse_parameter("read:projects/42/** inference").unwrap();
+        let id = KeyId::new(ulid::Ulid(1));
+        let of_key = KeyClaims::with(id, &scopes, &NetworkSet::any());
+        let reckoned = longest_token(&base, &audience, &organization, &of_key);
+
+        let (algorithm, brought) = KeyPair::from_pem(pem).unwrap();
+        let kid = "k".repeat(Kid::MAX).parse().unwrap();
+        let signer = Signer::new(brought.pair, algorithm, &kid, TokenType::AtJwt);
+        let token = signer.sign(&Claims {
+            iss: &Issuer::Organization(organization.clone()).name(&base),
+            sub: &of_key.id,
+            client_id: &of_key.id,
+            aud: &audience,
+            iat: Timestamp::MAX,
+            nbf: Timestamp::MAX,
+            exp: Timestamp::MAX,
+            jti: "0123456789012345678901",
+            scope: &of_key.scope,
+            org: &organization,
+            allowed_ip_cidrs: of_key.networks.as_deref(),
+        });
+        // Three bytes in four characters: it may be reckoned one group too long.
+        assert!((token.len()..=token.len() + 4).contains(&reckoned));
     }
 }

@@ -89,6 +89,7 @@ impl TrustedKey {
         let key = match (algorithm, public) {
             (Algorithm::ES256, PublicJwk::Ec { x, y, .. }) => DecodingKey::from_ec_components(x, y),
             (Algorithm::EdDSA, PublicJwk::Okp { x, .. }) => DecodingKey::from_ed_components(x),
+            (Algorithm::RS256, PublicJwk::Rsa { n, e }) => DecodingKey::from_rsa_components(n, e),
             _ => return Err(TokenError::Malformed),
         }
         .map_err(|_| TokenError::Malformed)?;
@@ -188,6 +189,7 @@ impl TrustedKey {
         let mut validation = Validation::new(match self.algorithm {
             Algorithm::ES256 => jsonwebtoken::Algorithm::ES256,
             Algorithm::EdDSA => jsonwebtoken::Algorithm::EdDSA,
+            Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
         });
         validation.validate_exp = false;
         validation.validate_nbf = false;
@@ -236,7 +238,7 @@ mod tests {
 
     fn keys(algorithm: Algorithm) -> (Signer, TrustedKey) {
         provider::install();
-        let pair = KeyPair::generate(algorithm).pair;
+        let pair = KeyPair::generate(algorithm.into()).pair;
         let public = pair.public();
         let kid = thumbprint(&public);
         let trusted = TrustedKey::new(kid.clone(), algorithm, &public).unwrap();
@@ -276,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_token_counts_between_its_times_alone() {
-        for algorithm in [Algorithm::ES256, Algorithm::EdDSA] {
+        for algorithm in Algorithm::ALL {
             let (signer, key) = keys(algorithm);
             let token = token(&signer, ISSUER);
             assert_eq!(check(&token, &key, 1_000).unwrap().scope, "read");
@@ -313,6 +315,42 @@ mod tests {
         };
         tampered.replace_range(at..=at, to);
         assert!(check(&tampered, &key, 1_000).is_err());
+    }
+
+    #[test]
+    fn a_signature_counts_under_its_own_algorithm_alone() {
+        use base64::Engine;
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+        for algorithm in Algorithm::ALL {
+            let (signer, key) = keys(algorithm);
+            let genuine = token(&signer, ISSUER);
+            let (signed, signature) = genuine.rsplit_once('.').unwrap();
+            let mut bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
+            let whole = bytes.len();
+            let bent = |bytes: &[u8]| format!("{signed}.{}", URL_SAFE_NO_PAD.encode(bytes));
+            bytes.insert(0, 0);
+            assert!(check(&bent(&bytes), &key, 1_000).is_err(), "{algorithm}");
+            assert!(check(&bent(&bytes[2..]), &key, 1_000).is_err());
+            assert!(check(&bent(&vec![0; whole]), &key, 1_000).is_err());
+            assert!(check(&bent(&bytes[1..]), &key, 1_000).is_ok());
+
+            let payload = signed.split_once('.').unwrap().1;
+            let kid = key.kid.as_str();
+            for named in [
+                "RS256", "RS384", "RS512", "PS256", "ES256", "EdDSA", "HS256",
+            ] {
+                if named == algorithm.as_str() {
+                    continue;
+                }
+                let header = format!(r#"{{"typ":"at+jwt","alg":"{named}","kid":"{kid}"}}"#);
+                let header = URL_SAFE_NO_PAD.encode(header);
+                let token = format!("{header}.{payload}.{signature}");
+                assert!(
+                    check(&token, &key, 1_000).is_err(),
+                    "{algorithm} as {named}"
+                );
+            }
+        }
     }
 
     #[test]

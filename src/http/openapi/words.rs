@@ -22,7 +22,7 @@ use crate::domain::rate_limit::RateLimit;
 use crate::domain::role::{RoleName, RoleNames};
 use crate::domain::scope::{ActionName, DefinedBy, Scope, ScopeSet};
 use crate::domain::secret::KeyId;
-use crate::domain::signing_key::{Algorithm, Kid};
+use crate::domain::signing_key::{Algorithm, Kid, RsaBits};
 use crate::domain::text::{Metadata, Text};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::usage::{Grain, Outcome};
@@ -82,7 +82,10 @@ words! {
     RoleName, "RoleName" => pattern("What a role is called", NAME).examples([json!("reader")]);
     ActionName, "ActionName" => pattern("One action of the platform", ACTION)
         .max_length(Some(Scope::MAX_BYTES)).examples([json!("chats.completion")]);
-    Kid, "Kid" => pattern("RFC 7638 SHA-256 thumbprint", "^[A-Za-z0-9_-]{43}$");
+    Kid, "Kid" => pattern(
+        "RFC 7638 SHA-256 thumbprint, unless the key was imported under another id",
+        "^[A-Za-z0-9._~-]{1,128}$",
+    );
     Scope, "Scope" => scope();
     ScopeWritten, "ScopeWritten" => utoipa::openapi::schema::OneOfBuilder::new()
         .item(scope()).item(halves());
@@ -116,7 +119,8 @@ words! {
     AllowedAudiences, "AllowedAudiences" => audiences(0);
     Policy, "Policy" => policy(false);
     PolicyEdit, "PolicyEdit" => policy(true);
-    Algorithm, "Algorithm" => one_of(&[Algorithm::ES256.as_str(), Algorithm::EdDSA.as_str()]);
+    Algorithm, "Algorithm" => one_of(&Algorithm::ALL.map(Algorithm::as_str));
+    RsaBits, "RsaBits" => rsa_bits();
     Status, "Status" => one_of(&["active", "disabled", "expired", "revoked"]);
     StatusFilter, "StatusFilter" => one_of(&StatusFilter::ALL.map(StatusFilter::as_str));
     Revocable, "Revocable" => one_of(&["active", "disabled", "expired", "unrevoked"]);
@@ -179,6 +183,13 @@ pub fn object(others: bool) -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::Object)
         .additional_properties(Some(AdditionalProperties::FreeForm(others)))
+}
+
+fn rsa_bits() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .description(Some("The size of an RS256 key"))
+        .enum_values(Some(RsaBits::ALL.map(RsaBits::get)))
 }
 
 fn scope() -> Object {

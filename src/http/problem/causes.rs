@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use super::{Problem, roles};
 use crate::credentials::Denied;
 use crate::domain::policy::{Looser, Rule, Violation};
+use crate::domain::signing_key::KeySpec;
 use crate::domain::timestamp::Timestamp;
 use crate::manage::refusal::{Excess, Refusal};
 use crate::manage::signing_keys::MOST_PUBLISHED;
@@ -111,10 +112,7 @@ impl From<Refusal> for Problem {
                 "organization_exists",
                 "an organization of this id exists: choose another id",
             ),
-            Refusal::OtherAlgorithm(there) => Self::conflict(
-                "other_algorithm",
-                format!("this organization signs with {there}: leave alg out, or say {there}"),
-            ),
+            Refusal::OtherAlgorithm(there) => Self::other_algorithm(there),
             Refusal::SigningKeyUnderWay(then) => Self::conflict(
                 "signing_key_under_way",
                 format!(
@@ -133,6 +131,16 @@ impl From<Refusal> for Problem {
                 "signing_key_retired",
                 "this signing key is published no more and its private half is destroyed: there \
                  is nothing left to revoke",
+            ),
+            Refusal::SigningKeyKnown => Self::conflict(
+                "signing_key_known",
+                "this key is, or was, a signing key of this deployment: a key signs for one \
+                 organization, once",
+            ),
+            Refusal::KidTaken => Self::conflict(
+                "kid_taken",
+                "another signing key of this deployment has this kid: import this one under \
+                 another, or without",
             ),
             Refusal::KeysRemain { keys } => Self::conflict(
                 "keys_remain",
@@ -224,6 +232,22 @@ impl Problem {
                 detail,
             )
         }
+    }
+
+    fn other_algorithm(there: KeySpec) -> Self {
+        let (algorithm, left_out) = (
+            there.algorithm(),
+            match there.rsa_bits() {
+                Some(_) => "alg and rsa_bits",
+                None => "alg",
+            },
+        );
+        Self::conflict(
+            "other_algorithm",
+            format!(
+                "this organization signs with {there}: leave {left_out} out, or say {algorithm}"
+            ),
+        )
     }
 
     fn key_expired() -> Self {

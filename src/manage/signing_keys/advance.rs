@@ -35,7 +35,9 @@ pub async fn advance(
             return Ok(None);
         };
         let prepared = match (&step, active(&keys)) {
-            (Step::Publish, Some(active)) => Some(Prepared::of(active.algorithm).await?),
+            (Step::Publish, Some(active)) => {
+                Some(Prepared::of(&management, active.public.spec()).await?)
+            }
             _ => None,
         };
         let action = ManagementAction::SigningKeysRotate;

@@ -1,9 +1,9 @@
-//! A signing key that was just made, and its way into the database.
+//! A signing key that was just made or brought, and its way into the database.
 
 use crate::crypto::jose::key_pair::{Generated, KeyPair, thumbprint};
 use crate::crypto::random;
 use crate::crypto::seal::Row;
-use crate::domain::signing_key::{Algorithm, Life, SigningKey, State};
+use crate::domain::signing_key::{KeySpec, Kid, Life, PublicJwk, SigningKey, State};
 use crate::domain::timestamp::Timestamp;
 use crate::manage::Management;
 use crate::manage::act::Act;
@@ -12,8 +12,9 @@ use crate::store::signing_keys::SealedSigningKey;
 
 /// A key pair that has no place yet.
 pub(in crate::manage) struct Prepared {
-    algorithm: Algorithm,
+    kid: Kid,
     made: Generated,
+    imported: bool,
 }
 
 /// When a new key is to sign.
@@ -26,12 +27,36 @@ pub(in crate::manage) enum Signs {
 }
 
 impl Prepared {
-    /// Makes a key pair. That takes a while for RSA, so it comes before an act begins, and off
-    /// the threads that serve.
-    pub(in crate::manage) async fn of(algorithm: Algorithm) -> Result<Self, Refusal> {
-        let made = tokio::task::spawn_blocking(move || KeyPair::generate(algorithm)).await;
-        let made = made.map_err(|_| Refusal::Broken)?;
-        Ok(Self { algorithm, made })
+    /// Makes a key pair. That takes seconds for RSA, so it comes before an act begins, off the
+    /// threads that serve, and one at a time: whoever orders many is not to take every core.
+    pub(in crate::manage) async fn of(
+        management: &Management,
+        spec: KeySpec,
+    ) -> Result<Self, Refusal> {
+        let make = move || KeyPair::generate(spec);
+        let made = match spec {
+            KeySpec::ES256 | KeySpec::EdDSA => make(),
+            KeySpec::RS256(_) => management.rsa.run(make).await?,
+        };
+        Ok(Self {
+            kid: thumbprint(&made.pair.public()),
+            made,
+            imported: false,
+        })
+    }
+
+    /// Takes a key pair that was made elsewhere, under the id that it had there, if it had one.
+    pub(super) fn imported(made: Generated, kid: Option<Kid>) -> Self {
+        Self {
+            kid: kid.unwrap_or_else(|| thumbprint(&made.pair.public())),
+            made,
+            imported: true,
+        }
+    }
+
+    /// Its public half.
+    pub(super) fn public(&self) -> PublicJwk {
+        self.made.pair.public()
     }
 
     /// Puts it into the organization of an act.
@@ -44,16 +69,16 @@ impl Prepared {
         let public = self.made.pair.public();
         let jitter = random::bytes::<1>()[0] % 101;
         let key = SigningKey {
-            kid: thumbprint(&public),
+            kid: self.kid,
             organization: act.write.organization().id.clone(),
-            algorithm: self.algorithm,
+            algorithm: public.spec().algorithm(),
             public,
             created_at: act.now,
             life: match signs {
                 Signs::AtOnce => Life::at_once(act.now, jitter),
                 Signs::From(then) => Life::next(act.now, then, jitter),
             },
-            imported: false,
+            imported: self.imported,
         };
         let row = Row {
             organization: &key.organization,
@@ -67,6 +92,8 @@ impl Prepared {
         };
         if act.write.insert_signing_key(&stored).await? {
             Ok(stored.key)
+        } else if self.imported {
+            Err(Refusal::KidTaken)
         } else {
             // Two key pairs that were made never have one thumbprint.
             Err(Refusal::Broken)

@@ -52,7 +52,9 @@ pub async fn revoke(
         let before = found.ok_or(Refusal::NotFound(Kind::SigningKey))?;
         // Whether it was needed shows inside the act: the key may begin to sign meanwhile.
         let prepared = match before.life.state() {
-            State::Next | State::Active => Some(Prepared::of(before.algorithm).await?),
+            State::Next | State::Active => {
+                Some(Prepared::of(&management, before.public.spec()).await?)
+            }
             State::Retiring | State::Retired | State::Revoked => None,
         };
         let action = ManagementAction::SigningKeysRotate;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::MOST_PUBLISHED;
-use super::new::{Prepared, Signs};
+use super::new::{Prepared, Signs, active};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
-use crate::domain::signing_key::{Algorithm, Kid, SigningKey, State};
+use crate::domain::signing_key::{Algorithm, KeySpec, Kid, RsaBits, SigningKey, State};
 use crate::manage::act::{Act, Did};
 use crate::manage::caller::Actor;
 use crate::manage::idempotency::{Attempt, Begun, Once};
@@ -21,6 +21,8 @@ use crate::store::changes::Change;
 pub struct Rotation {
     /// What the new key signs with. Not said: what the active one does.
     pub algorithm: Option<Algorithm>,
+    /// How long its modulus is to be, if it is RSA. Not said: as the active one's, or 2048 bits.
+    pub rsa_bits: Option<RsaBits>,
     /// Whether the new key signs at once, though no validator can know it yet.
     pub emergency: bool,
 }
@@ -84,17 +86,13 @@ async fn rotate_now(
     attempt: &Attempt,
 ) -> Result<SigningKey, Refusal> {
     management.require_organization(actor, organization).await?;
-    let algorithm = management
-        .algorithm_for(organization, rotation.algorithm)
-        .await?;
-    let prepared = Prepared::of(algorithm).await?;
+    let spec = management.spec_for(organization, rotation).await?;
+    let prepared = Prepared::of(management, spec).await?;
 
     let action = ManagementAction::SigningKeysRotate;
     let mut act = Act::begin(management, actor, organization, action).await?;
     let published = act.write.published_signing_keys().await?;
-    if published.len() >= MOST_PUBLISHED {
-        return Err(Refusal::TooManySigningKeys);
-    }
+    management.require_room(&published, rotation.emergency)?;
     let in_state = |state| published.iter().find(|key| key.life.state() == state);
     let active = in_state(State::Active).ok_or(Refusal::NotFound(Kind::SigningKey))?;
     let next = in_state(State::Next);
@@ -109,10 +107,6 @@ async fn rotate_now(
         act.write.save_signing_key(&stopped).await?;
         prepared.insert(management, &mut act, Signs::AtOnce).await?
     } else {
-        if let Some(next) = next {
-            let signs_from = management.schedule.signs_from(&next.life);
-            return Err(Refusal::SigningKeyUnderWay(signs_from));
-        }
         let signs = Signs::From(act.now.plus(management.schedule.lead()));
         prepared.insert(management, &mut act, signs).await?
     };
@@ -135,18 +129,43 @@ async fn rotate_now(
 }
 
 impl Management {
-    /// What a new key of an issuer signs with: as asked, or as its active key does.
-    pub(super) async fn algorithm_for(
+    /// What kind of key an issuer rotates to: as asked, or as its active key is. A rotation that
+    /// cannot be is refused before the work of making a key is done for it.
+    async fn spec_for(
         &self,
         organization: &OrganizationId,
-        asked: Option<Algorithm>,
-    ) -> Result<Algorithm, Refusal> {
-        let published = self.store.published_signing_keys(organization).await?;
-        let active = published
-            .iter()
-            .find(|stored| stored.key.life.state() == State::Active);
-        let active = active.ok_or(Refusal::NotFound(Kind::SigningKey))?;
-        Ok(asked.unwrap_or(active.key.algorithm))
+        rotation: Rotation,
+    ) -> Result<KeySpec, Refusal> {
+        let stored = self.store.published_signing_keys(organization).await?;
+        let published: Vec<_> = stored.into_iter().map(|stored| stored.key).collect();
+        self.require_room(&published, rotation.emergency)?;
+        let active = active(&published).ok_or(Refusal::NotFound(Kind::SigningKey))?;
+        let spec = active.public.spec();
+        if spec.is(rotation.algorithm, rotation.rsa_bits) {
+            return Ok(spec);
+        }
+        let algorithm = rotation.algorithm.unwrap_or(active.algorithm);
+        KeySpec::new(algorithm, rotation.rsa_bits).map_err(|why| Refusal::invalid("/rsa_bits", why))
+    }
+
+    /// Whether another key may be published beside these, and, unless it is to sign at once, none
+    /// is next already.
+    pub(super) fn require_room(
+        &self,
+        published: &[SigningKey],
+        at_once: bool,
+    ) -> Result<(), Refusal> {
+        if published.len() >= MOST_PUBLISHED {
+            return Err(Refusal::TooManySigningKeys);
+        }
+        let is_next = |key: &&SigningKey| key.life.state() == State::Next;
+        match published.iter().find(is_next) {
+            Some(next) if !at_once => {
+                let signs_from = self.schedule.signs_from(&next.life);
+                Err(Refusal::SigningKeyUnderWay(signs_from))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Sees to it that nothing is left of private halves that were destroyed.
