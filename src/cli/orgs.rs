@@ -87,6 +87,10 @@ pub(super) struct Bootstrap {
     #[arg(long)]
     alg: Option<String>,
 
+    /// The size of an RS256 key: 2048, 3072 or 4096 [default: 2048]
+    #[arg(long, value_name = "BITS")]
+    rsa_bits: Option<u32>,
+
     /// Revoke its management key and make another, as when the secret is lost
     #[arg(long)]
     reissue: bool,
@@ -192,6 +196,10 @@ impl Bootstrap {
         }
         let mut body = Map::new();
         body.extend(self.alg.as_ref().map(|alg| ("alg".to_owned(), json!(alg))));
+        body.extend(
+            self.rsa_bits
+                .map(|bits| ("rsa_bits".to_owned(), json!(bits))),
+        );
         if self.reissue {
             body.insert("reissue".to_owned(), json!(true));
         }

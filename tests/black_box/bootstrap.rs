@@ -14,6 +14,8 @@ on_both_engines!(
     the_management_key_may_do_everything_of_its_organization_and_nothing_beyond,
     an_organization_signs_with_what_its_bootstrap_said,
     another_algorithm_on_repeat_is_a_conflict_that_changes_nothing,
+    another_size_on_repeat_is_a_conflict_and_none_said_is_not,
+    a_size_is_for_rsa_keys_alone_and_one_of_three,
     a_reissue_revokes_the_old_key_and_recovers_a_lost_one,
     a_reissue_recovers_also_when_the_key_was_revoked_or_there_was_none,
     twenty_reissues_at_once_leave_one_key_in_force,
@@ -151,6 +153,7 @@ async fn an_organization_signs_with_what_its_bootstrap_said(server: Server) {
         ("bodyless", Value::Null, "ES256"),
         ("curve", json!({ "alg": "ES256" }), "ES256"),
         ("edwards", json!({ "alg": "EdDSA" }), "EdDSA"),
+        ("rivest", json!({ "alg": "RS256" }), "RS256"),
     ] {
         create(&server, id).await;
         let done = bootstrap(&server, id, body).await;
@@ -186,6 +189,56 @@ async fn another_algorithm_on_repeat_is_a_conflict_that_changes_nothing(server: 
     assert!(works(&server, &acme).await);
     let same = bootstrap(&server, "acme", json!({ "alg": "EdDSA" })).await;
     same.expect(StatusCode::OK);
+}
+
+async fn another_size_on_repeat_is_a_conflict_and_none_said_is_not(server: Server) {
+    create(&server, "acme").await;
+    let first = bootstrap(&server, "acme", json!({ "alg": "RS256", "rsa_bits": 3072 })).await;
+    first.expect(StatusCode::CREATED);
+    let jwks = server.get("/orgs/acme/.well-known/jwks.json").await;
+    let modulus = jwks.body["keys"][0]["n"].as_str().unwrap();
+    assert_eq!(modulus.len(), 3072 / 6);
+    let before = Database::of(&server).await.contents().await;
+    for body in [
+        json!({ "alg": "RS256", "rsa_bits": 2048 }),
+        json!({ "alg": "RS256", "rsa_bits": 4096, "reissue": true }),
+        json!({ "alg": "ES256" }),
+    ] {
+        let refused = bootstrap(&server, "acme", body).await;
+        refused.refuses(409, "other_algorithm");
+        let detail = refused.body["detail"].as_str().unwrap();
+        assert!(detail.contains("RS256 of 3072 bits"), "{detail}");
+    }
+    assert_eq!(Database::of(&server).await.contents().await, before);
+    for body in [
+        json!({ "alg": "RS256" }),
+        json!({ "alg": "RS256", "rsa_bits": 3072 }),
+        json!({}),
+    ] {
+        let again = bootstrap(&server, "acme", body).await;
+        again.expect(StatusCode::OK);
+        assert_eq!(again.body["signing_key"], first.body["signing_key"]);
+    }
+}
+
+async fn a_size_is_for_rsa_keys_alone_and_one_of_three(server: Server) {
+    create(&server, "acme").await;
+    for body in [
+        json!({ "rsa_bits": 2048 }),
+        json!({ "alg": "ES256", "rsa_bits": 2048 }),
+        json!({ "alg": "EdDSA", "rsa_bits": 4096 }),
+        json!({ "alg": "RS256", "rsa_bits": 1024 }),
+        json!({ "alg": "RS256", "rsa_bits": 2056 }),
+        json!({ "alg": "RS256", "rsa_bits": 8192 }),
+        json!({ "alg": "RS256", "rsa_bits": "2048" }),
+        json!({ "alg": "RS256", "rsa_bits": null }),
+    ] {
+        let refused = bootstrap(&server, "acme", body).await;
+        refused.refuses(422, "invalid_field");
+        assert_eq!(refused.body["pointer"], "/rsa_bits", "{}", refused.text);
+    }
+    let shown = server.get("/orgs/acme/.well-known/jwks.json").await;
+    shown.refuses(404, "not_found");
 }
 
 async fn a_reissue_revokes_the_old_key_and_recovers_a_lost_one(server: Server) {

@@ -33,6 +33,7 @@ async fn keys(server: &Server, path: &str) -> Vec<Value> {
 
 async fn a_jwks_is_answered_in_these_words(server: Server) {
     server.organization_signing_with("ed", "EdDSA").await;
+    server.organization_signing_with("rsa", "RS256").await;
     assert_verbatim!(verbatim(&server, &server.get(DEPLOYMENT).await), @r#"
     200
     access-control-allow-origin: *
@@ -53,6 +54,16 @@ async fn a_jwks_is_answered_in_these_words(server: Server) {
 
     {"keys":[{"kty":"OKP","crv":"Ed25519","x":"[…]","use":"sig","alg":"EdDSA","kid":"[…]"}]}
     "#);
+    assert_verbatim!(verbatim(&server, &server.get(&path("rsa")).await), @r#"
+    200
+    access-control-allow-origin: *
+    cache-control: public, max-age=300
+    content-type: application/json
+    etag: "[…]"
+    x-content-type-options: nosniff
+
+    {"keys":[{"kty":"RSA","n":"[…]","e":"AQAB","use":"sig","alg":"RS256","kid":"[…]"}]}
+    "#);
     assert_verbatim!(verbatim(&server, &server.get(&path("nobody")).await), @r#"
     404
     cache-control: no-store
@@ -67,7 +78,8 @@ async fn a_jwks_is_answered_in_these_words(server: Server) {
 async fn a_kid_is_the_rfc_7638_thumbprint_of_its_key(server: Server) {
     let acme = server.organization("acme").await;
     server.organization_signing_with("ed", "EdDSA").await;
-    for path in [DEPLOYMENT.to_owned(), path("acme"), path("ed")] {
+    server.organization_signing_with("rsa", "RS256").await;
+    for path in [DEPLOYMENT.to_owned(), path("acme"), path("ed"), path("rsa")] {
         for jwk in keys(&server, &path).await {
             // RFC 7638 §3.2 and RFC 8037 §2: the required members, in the order of their
             // names, without white space.
@@ -83,6 +95,11 @@ async fn a_kid_is_the_rfc_7638_thumbprint_of_its_key(server: Server) {
                     r#"{{"crv":"{}","kty":"OKP","x":"{}"}}"#,
                     member("crv"),
                     member("x")
+                ),
+                "RSA" => format!(
+                    r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#,
+                    member("e"),
+                    member("n")
                 ),
                 other => panic!("{other}"),
             };
@@ -100,10 +117,12 @@ async fn a_kid_is_the_rfc_7638_thumbprint_of_its_key(server: Server) {
 async fn no_member_of_a_private_key_is_published(server: Server) {
     server.organization("acme").await;
     server.organization_signing_with("ed", "EdDSA").await;
+    server.organization_signing_with("rsa", "RS256").await;
     for (path, kty, members) in [
         (DEPLOYMENT.to_owned(), "EC", "alg crv kid kty use x y"),
         (path("acme"), "EC", "alg crv kid kty use x y"),
         (path("ed"), "OKP", "alg crv kid kty use x"),
+        (path("rsa"), "RSA", "alg e kid kty n use"),
     ] {
         for jwk in keys(&server, &path).await {
             let names: Vec<_> = jwk.as_object().unwrap().keys().cloned().collect();
@@ -112,6 +131,11 @@ async fn no_member_of_a_private_key_is_published(server: Server) {
             assert_eq!(names.join(" "), members);
             assert_eq!(jwk["kty"], kty);
             assert_eq!(jwk["use"], "sig");
+            if let Some(modulus) = jwk["n"].as_str() {
+                let modulus = from_base64url(modulus);
+                assert_eq!(modulus.len(), 256);
+                assert_ne!(modulus[0], 0, "RFC 7518 §6.3.1.1");
+            }
             for coordinate in ["x", "y"] {
                 if let Some(text) = jwk[coordinate].as_str() {
                     assert_eq!(from_base64url(text).len(), 32, "RFC 7518 §6.2.1.2");

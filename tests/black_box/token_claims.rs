@@ -1,7 +1,10 @@
 //! What is in a token: whose word it is, for how long, and in which form.
 
 use reqwest::StatusCode;
-use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+    UnparsedPublicKey,
+};
 use serde_json::{Value, json};
 
 use crate::on_both_engines;
@@ -10,7 +13,7 @@ use crate::support::verbatim::from_base64url;
 
 on_both_engines!(
     each_issuer_signs_with_its_own_key_and_no_other,
-    an_organization_may_sign_with_eddsa,
+    an_organization_may_sign_with_eddsa_or_rs256,
     a_token_never_outlives_its_key,
     a_key_past_its_end_obtains_nothing,
     a_key_of_any_address_makes_no_claim_of_networks,
@@ -33,6 +36,12 @@ fn verifies(jwks: &Value, token: &str) -> bool {
         "EdDSA" => {
             let key = UnparsedPublicKey::new(&ED25519, member("x"));
             key.verify(signed, &signature).is_ok()
+        }
+        "RS256" => {
+            let (n, e) = (member("n"), member("e"));
+            let key = RsaPublicKeyComponents { n, e };
+            let algorithm = &RSA_PKCS1_2048_8192_SHA256;
+            key.verify(algorithm, signed, &signature).is_ok()
         }
         other => panic!("{other}"),
     }
@@ -70,22 +79,25 @@ async fn each_issuer_signs_with_its_own_key_and_no_other(server: Server) {
     }
 }
 
-async fn an_organization_may_sign_with_eddsa(server: Server) {
-    let acme = server.organization_signing_with("acme", "EdDSA").await;
-    let token = token_at(&server, "/orgs/acme", &acme).await;
-    let set = jwks(&server, "/orgs/acme").await;
-    assert!(verifies(&set, &token));
-    let kid = &set["keys"][0]["kid"];
-    assert_eq!(
-        header(&token),
-        json!({ "typ": "at+jwt", "alg": "EdDSA", "kid": kid })
-    );
-    // One that was tampered with does not verify.
-    let (signed, signature) = token.rsplit_once('.').unwrap();
-    assert!(!verifies(&set, &format!("{signed}x.{signature}")));
-    // The deployment's issuer stays with its own.
-    let token = token_at(&server, "", &acme).await;
-    assert_eq!(header(&token)["alg"], "ES256");
+async fn an_organization_may_sign_with_eddsa_or_rs256(server: Server) {
+    for (id, alg) in [("edwards", "EdDSA"), ("rivest", "RS256")] {
+        let manager = server.organization_signing_with(id, alg).await;
+        let issuer = format!("/orgs/{id}");
+        let token = token_at(&server, &issuer, &manager).await;
+        let set = jwks(&server, &issuer).await;
+        assert!(verifies(&set, &token));
+        let kid = &set["keys"][0]["kid"];
+        assert_eq!(
+            header(&token),
+            json!({ "typ": "at+jwt", "alg": alg, "kid": kid })
+        );
+        // One that was tampered with does not verify.
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        assert!(!verifies(&set, &format!("{signed}x.{signature}")));
+        // The deployment's issuer stays with its own.
+        let token = token_at(&server, "", &manager).await;
+        assert_eq!(header(&token)["alg"], "ES256");
+    }
 }
 
 async fn a_token_never_outlives_its_key(server: Server) {

@@ -36,6 +36,7 @@ pub fn steady(server: &Server, text: &str) -> String {
     let text = members
         .iter()
         .fold(text, |text, member| replace_after(&text, member, 43));
+    let text = replace_after(&text, "\"n\":\"", 342);
     let text = replace_after(&text, "etag: \"", 16);
     let text = replace_after(&text, "req_", 26);
     replace_after(&text, "key_", 26)
