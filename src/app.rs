@@ -1,7 +1,9 @@
 //! The application: everything built once from settings, then shared.
 
 pub mod existing;
+pub mod root_keys;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,11 +17,12 @@ use crate::credentials::limits::Limits;
 use crate::crypto::Crypto;
 use crate::crypto::jose::provider;
 use crate::crypto::random;
-use crate::crypto::root_key::{RootKey, RootKeyError};
-use crate::crypto::root_key_file::{self, RootKeyFileError};
+use crate::crypto::root_key::RootKeyError;
+use crate::crypto::root_key_file::RootKeyFileError;
 use crate::domain::client_address::TrustedProxies;
 use crate::domain::issuer::BaseUrl;
 use crate::domain::scope::ScopeSet;
+use crate::domain::timestamp::Timestamp;
 use crate::issue::Mint;
 use crate::jobs::{Jobs, Work};
 use crate::manage::refusal::Refusal;
@@ -30,8 +33,8 @@ use crate::store::error::StoreError;
 use crate::store::lock::ServerLock;
 use crate::usage::Usage;
 
-/// The environment variable that can hold the root key itself. A file is better: variables
-/// are shown by many tools and inherited by children.
+/// The environment variable that can hold the root keys themselves, separated by commas. A file
+/// is better: variables are shown by many tools and inherited by children.
 pub const ROOT_KEY_VARIABLE: &str = "TENMINT_ROOT_KEY";
 
 /// A running deployment, less its listeners.
@@ -46,6 +49,8 @@ pub struct App {
     pub proxies: TrustedProxies,
     /// What a new key holds when no scopes are given; `None`: some must be.
     pub default_scopes: Option<ScopeSet>,
+    /// Where root keys come from; `None` when that is the environment.
+    pub root_key_file: Option<PathBuf>,
     flush_interval: Duration,
     store: Store,
     draining: AtomicBool,
@@ -77,17 +82,38 @@ pub enum StartError {
         /// Which root key is wanted.
         expected: String,
         /// Where it was looked for.
-        path: std::path::PathBuf,
+        path: PathBuf,
     },
-    /// There is a root key, of another database.
+    /// There are root keys, of another database, or from before the last rotation.
     #[error(
-        "this database belongs to root key {expected}, and the root key given is {given}: put \
-         the right root key in place, or name another database"
+        "this database belongs to root key {expected}, and given is {given}: put the right root \
+         key in place (after a rotation, the file of a server that holds it), or name another \
+         database"
     )]
     RootKeyWrong {
         /// Which root key is wanted.
         expected: String,
-        /// Which was given.
+        /// Which were given.
+        given: String,
+    },
+    /// API keys or signing keys would not work.
+    #[error(
+        "what is in this database still needs root key {missing}, which was current until \
+         {until}, and {} only holds {given}: put it back beside {expected}, from a backup or \
+         another server. `tenmint root-key status` says what needs it; `tenmint root-key drop \
+         {missing} --force` gives that up",
+        place
+    )]
+    RootKeyStillNeeded {
+        /// Which root key is missing.
+        missing: String,
+        /// When another took its place.
+        until: Timestamp,
+        /// Where root keys come from.
+        place: String,
+        /// Which root key is current.
+        expected: String,
+        /// Which were given.
         given: String,
     },
     /// There is nothing to look at.
@@ -124,9 +150,12 @@ impl App {
         let schedule = settings.schedule()?;
         let store = Store::open(&settings.database()?).await?;
         let lock = prepare_schema(&store, role).await?;
-        let root = root_key(settings, &store, &clock).await?;
-
-        let crypto = Arc::new(Crypto::new(&root, settings.key_prefix.clone(), cost));
+        let held = root_keys::held(settings, &store, &clock).await?;
+        if role == Role::Server {
+            root_keys::require_needed(&held, &store, &clock).await?;
+        }
+        let prefix = settings.key_prefix.clone();
+        let crypto = Arc::new(Crypto::new(held.keyring, prefix, cost));
         let generations = Arc::new(Generations::default());
         let issuers = Arc::new(Issuers::new(
             store.clone(),
@@ -179,6 +208,7 @@ impl App {
             proxies: settings.proxies(),
             default_scopes: settings.default_scopes(),
             flush_interval: settings.usage_flush_interval,
+            root_key_file: held.file,
             store,
             draining: AtomicBool::new(false),
             _lock: lock,
@@ -197,6 +227,7 @@ impl App {
         Jobs::start(Work {
             management: Arc::clone(&self.management),
             flush_interval: self.flush_interval,
+            root_key_file: self.root_key_file.clone(),
         })
     }
 
@@ -240,58 +271,4 @@ pub async fn prepare_schema(store: &Store, role: Role) -> Result<Option<ServerLo
         outcome => outcome?,
     }
     Ok(None)
-}
-
-/// The root key that this database belongs to, made on first start.
-async fn root_key(
-    settings: &Settings,
-    store: &Store,
-    clock: &Clock,
-) -> Result<RootKey, StartError> {
-    let expected = store.root_key().await?;
-    let path = &settings.root_key_file;
-    let root = match std::env::var(ROOT_KEY_VARIABLE) {
-        Ok(line) => {
-            let line = zeroize::Zeroizing::new(line);
-            tracing::warn!(
-                "the root key comes from {ROOT_KEY_VARIABLE}: a file of mode 0600 is safer"
-            );
-            line.parse().map_err(StartError::RootKeyVariable)?
-        }
-        Err(std::env::VarError::NotUnicode(_)) => {
-            return Err(StartError::RootKeyVariable(RootKeyError));
-        }
-        Err(std::env::VarError::NotPresent) => match (root_key_file::read(path), &expected) {
-            (Ok(found), _) => {
-                if found.group_readable {
-                    let path = path.display();
-                    tracing::warn!(%path, "the root key can be read by its file's group: chmod 600");
-                }
-                found.key
-            }
-            (Err(RootKeyFileError::Missing(_)), None) => {
-                let made = root_key_file::create(path)?.key;
-                let (path, id) = (path.display(), made.id());
-                tracing::info!(%path, root_key = %id, "made a root key: back it up, apart from the database");
-                made
-            }
-            (Err(RootKeyFileError::Missing(_)), Some(expected)) => {
-                return Err(StartError::RootKeyMissing {
-                    expected: expected.clone(),
-                    path: path.clone(),
-                });
-            }
-            (Err(error), _) => return Err(error.into()),
-        },
-    };
-    let given = root.id().to_string();
-    let expected = match expected {
-        Some(expected) => expected,
-        None => store.claim(&given, clock.now()).await?,
-    };
-    if expected == given {
-        Ok(root)
-    } else {
-        Err(StartError::RootKeyWrong { expected, given })
-    }
 }

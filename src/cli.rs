@@ -21,6 +21,7 @@ mod progress;
 mod quickstart;
 mod remote;
 mod roles;
+mod root_key;
 mod scopes;
 mod serve;
 mod table;
@@ -50,7 +51,7 @@ pub struct Cli {
 const AFTER_HELP: &str = "\
 Secrets are taken from the environment alone, never from flags:
   TENMINT_API_KEY   the API key that `tenmint token` exchanges, and that manages
-  TENMINT_ROOT_KEY  the root key itself, instead of the file ROOT_KEY_FILE (discouraged)";
+  TENMINT_ROOT_KEY  the root keys themselves, instead of the file ROOT_KEY_FILE (discouraged)";
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -62,6 +63,9 @@ enum Command {
     Migrate(Settings),
     /// Make an API key of the operator and print it; works beside a running server
     OperatorKey(operator_key::Arguments),
+    /// Replace the root key, and look after those that were replaced; works beside a running server
+    #[command(subcommand, after_help = exit::HELP)]
+    RootKey(root_key::Command),
     /// Manage organizations, as operator
     #[command(subcommand, after_help = exit::HELP)]
     Orgs(orgs::Command),
@@ -157,6 +161,10 @@ impl Cli {
             Command::OperatorKey(arguments) => {
                 let _log = start_log(&arguments.settings, Some("warn"))?;
                 block_on(operator_key::run(&arguments))
+            }
+            Command::RootKey(command) => {
+                let _log = start_log(command.settings(), Some("error"))?;
+                block_on(command.run())
             }
             Command::Orgs(command) => command.run(),
             Command::Keys(command) => command.run(),

@@ -7,6 +7,7 @@ pub mod generations;
 pub mod issuers;
 pub mod limits;
 pub mod proofs;
+mod renewals;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,13 +24,14 @@ use crate::domain::rate_limit::RateLimit;
 use crate::domain::secret::{ApiKeySecret, KeyId};
 use crate::domain::timestamp::Timestamp;
 use crate::store::Store;
-use crate::store::api_keys::StoredCredential;
+use crate::store::api_keys::{StoredCredential, StoredHash};
 use crate::store::error::StoreError;
 
 use denials::Denials;
 use gate::{Gate, Overloaded};
 use generations::{Generation, Generations};
 use proofs::Proofs;
+use renewals::Renewals;
 
 /// How long a request waits for the database to tell who somebody is.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -45,6 +47,7 @@ pub struct Credentials {
     crypto: Arc<Crypto>,
     cache: Cache<KeyId, Cached>,
     proofs: Arc<Proofs>,
+    renewals: Renewals,
     generations: Arc<Generations>,
 }
 
@@ -59,9 +62,9 @@ pub struct Credential {
     pub organization_suspended: bool,
     /// The policy of its organization, if that has one.
     pub policy: Option<Arc<Effective>>,
-    hash: String,
+    hash: StoredHash,
     /// That of the secret which a rotation replaced, if it may still count.
-    ending_hash: Option<String>,
+    ending_hash: Option<StoredHash>,
 }
 
 /// Which of a key's secrets was presented.
@@ -130,10 +133,12 @@ impl Credentials {
     #[must_use]
     pub fn new(store: Store, crypto: Arc<Crypto>, generations: Arc<Generations>) -> Self {
         let gate = Arc::new(Gate::new());
+        let proofs = Arc::new(Proofs::new(Arc::clone(&crypto), gate, CAPACITY));
         Self {
             denials: Denials::new(store.clone(), Arc::clone(&generations)),
+            renewals: Renewals::new(store.clone(), Arc::clone(&proofs), Arc::clone(&generations)),
             store,
-            proofs: Arc::new(Proofs::new(Arc::clone(&crypto), gate, CAPACITY)),
+            proofs,
             crypto,
             cache: Cache::new(CAPACITY),
             generations,
@@ -169,7 +174,7 @@ impl Credentials {
         secret: ApiKeySecret,
         now: Timestamp,
     ) -> Result<Verified, Rejected> {
-        if !self.crypto.keys.is_genuine(&secret) {
+        if !self.crypto.is_genuine(&secret) {
             return Err(Denied::Forged.into());
         }
         let id = secret.id();
@@ -181,9 +186,23 @@ impl Credentials {
             which,
             loaded,
         };
+        let outdated = !self
+            .crypto
+            .is_current(&verified.credential.hash(which).root_key);
+        // Only while a root key is being replaced: a copy, for after the proof.
+        let again = if outdated {
+            ApiKeySecret::parse(secret.expose()).ok()
+        } else {
+            None
+        };
         let proven = self.proofs.prove(secret, &verified.credential, which);
         let why = match proven.await {
-            Ok(true) => return Ok(verified),
+            Ok(true) => {
+                if let Some(secret) = again {
+                    self.renewals.renew(secret, &verified.credential, which);
+                }
+                return Ok(verified);
+            }
             Ok(false) => Denied::WrongSecret,
             Err(why) => why,
         };
@@ -217,11 +236,12 @@ impl Credentials {
     /// See [`Denied`].
     pub async fn again(&self, before: &Verified, now: Timestamp) -> Result<Verified, Denied> {
         let after = self.of_token(before.credential.key.id, now).await?;
-        let proven = before.credential.hash(before.which);
+        // Not by its hash: the same secret may have another by now.
+        let proven = before.credential.fingerprint(before.which);
         let counts = [Which::Lasting, Which::Ending]
             .into_iter()
             .filter(|which| *which == Which::Lasting || after.credential.overlaps(now))
-            .find(|which| after.credential.hash(*which) == proven);
+            .find(|which| after.credential.fingerprint(*which) == proven);
         match counts {
             Some(which) => Ok(Verified { which, ..after }),
             None => Err(Denied::WrongSecret),
@@ -237,11 +257,11 @@ impl Credentials {
             .is_current(verified.loaded, Some(key.id), &key.organization)
     }
 
-    /// The PHC string of a new secret, computed at the gate where verifications queue too.
+    /// The hash of a new secret, computed at the gate where verifications queue too.
     ///
     /// # Errors
     /// [`Overloaded`] when the queue is too long.
-    pub async fn hash(&self, secret: &Arc<ApiKeySecret>) -> Result<String, Overloaded> {
+    pub async fn hash(&self, secret: &Arc<ApiKeySecret>) -> Result<StoredHash, Overloaded> {
         self.proofs.hash(Arc::clone(secret)).await
     }
 
@@ -325,7 +345,7 @@ impl Credential {
         self.key.overlap(now).is_some()
     }
 
-    fn hash(&self, which: Which) -> &str {
+    fn hash(&self, which: Which) -> &StoredHash {
         match (which, &self.ending_hash) {
             (Which::Ending, Some(hash)) => hash,
             _ => &self.hash,
@@ -380,6 +400,7 @@ impl From<StoredHashError> for Denied {
         let what = match error {
             StoredHashError::Damaged => "hash",
             StoredHashError::TooDear => "hash costs more than the greatest cost",
+            StoredHashError::NotHeld => "root_key names one that is not held here",
         };
         Self::Unavailable(StoreError::Corrupt {
             table: "api_key_secrets",

@@ -4,11 +4,13 @@ mod changes;
 mod cleanup;
 mod flush;
 mod notices;
+mod root_keys;
 pub mod signing_keys;
 mod sweep;
 mod turns;
 mod unused;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +29,8 @@ pub struct Work {
     pub management: Arc<Management>,
     /// How often usage is flushed.
     pub flush_interval: Duration,
+    /// Where root keys come from; `None` when that is the environment.
+    pub root_key_file: Option<PathBuf>,
 }
 
 /// The jobs of a server.
@@ -50,6 +54,7 @@ impl Jobs {
         let clean_up = cleanup::clean_up(store, usage, turns);
         let tell = notices::tell(Arc::clone(&management), stopped.clone());
         let lead = signing_keys::lead(Arc::clone(&management), stopped.clone());
+        let hold = root_keys::hold(Arc::clone(&management), work.root_key_file, stopped.clone());
         let attend = unused::attend(management, stopped);
         let running = vec![
             tokio::spawn(follow),
@@ -57,6 +62,7 @@ impl Jobs {
             tokio::spawn(tell),
             tokio::spawn(attend),
             tokio::spawn(lead),
+            tokio::spawn(hold),
             tokio::spawn(flush),
         ];
         Self { stop, running }

@@ -14,6 +14,7 @@ pub mod organizations;
 pub mod policy;
 pub mod refusal;
 pub mod roles;
+pub mod root_keys;
 pub mod scopes;
 pub mod self_revocation;
 pub mod signing_keys;
@@ -29,7 +30,6 @@ use crate::credentials::gate::Gate;
 use crate::credentials::generations::Generations;
 use crate::credentials::issuers::Issuers;
 use crate::crypto::Crypto;
-use crate::crypto::key_mint::KeyMint;
 use crate::crypto::random;
 use crate::domain::audience::Audiences;
 use crate::domain::issuer::BaseUrl;
@@ -37,6 +37,7 @@ use crate::domain::organization::OrganizationId;
 use crate::domain::secret::{ApiKeySecret, KeyId};
 use crate::domain::signing_key::Schedule;
 use crate::store::Store;
+use crate::store::api_keys::StoredHash;
 use crate::usage::Usage;
 
 use caller::Actor;
@@ -80,8 +81,7 @@ impl Management {
     /// A new secret for the key of this id, and the hash to store of it. The hash takes a while,
     /// and waits its turn with others: made before an act begins, it keeps nobody waiting.
     async fn mint_for(&self, id: KeyId) -> Result<Minted, Refusal> {
-        let mint: &KeyMint = &self.crypto.keys;
-        let secret = Arc::new(mint.mint(id.ulid()));
+        let secret = Arc::new(self.crypto.mint(id.ulid()));
         let hash = self.credentials.hash(&secret).await?;
         Ok(Minted { secret, hash })
     }
@@ -104,7 +104,7 @@ impl Management {
 
 struct Minted {
     secret: Arc<ApiKeySecret>,
-    hash: String,
+    hash: StoredHash,
 }
 
 /// Runs a write to its end in a task of its own: a client that hangs up drops whoever waits

@@ -15,6 +15,7 @@ pub mod migrate;
 pub mod organizations;
 pub mod policy;
 pub mod roles;
+pub mod root_keys;
 pub mod scope_catalogue;
 pub mod signing_keys;
 pub mod usage;

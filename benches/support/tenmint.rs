@@ -56,7 +56,7 @@ impl Tenmint {
         let id: KeyId = id.parse()?;
         let ulid = id.to_string().trim_start_matches("key_").parse();
         let ulid = ulid.map_err(|_| "the id of a key holds a ULID")?;
-        let secret = self.app.management.crypto.keys.mint(ulid);
+        let secret = self.app.management.crypto.mint(ulid);
         Ok(secret.expose().to_owned())
     }
 }

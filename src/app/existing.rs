@@ -1,6 +1,7 @@
 //! A deployment that is there already, opened by those who only look at it.
 
-use super::{StartError, root_key};
+use super::StartError;
+use super::root_keys::{self, Held};
 use crate::clock::Clock;
 use crate::crypto::Crypto;
 use crate::settings::Settings;
@@ -27,7 +28,7 @@ pub async fn existing(settings: &Settings) -> Result<(Store, Crypto), StartError
     if store.root_key().await?.is_none() {
         return Err(nothing());
     }
-    let root = root_key(settings, &store, &Clock::system()).await?;
-    let crypto = Crypto::new(&root, settings.key_prefix.clone(), cost);
+    let Held { keyring, .. } = root_keys::held(settings, &store, &Clock::system()).await?;
+    let crypto = Crypto::new(keyring, settings.key_prefix.clone(), cost);
     Ok((store, crypto))
 }

@@ -207,7 +207,7 @@ impl Issuers {
             kid: &key.kid,
             algorithm: key.algorithm,
         };
-        let pkcs8 = self.crypto.seal.open(&stored.sealed, row)?;
+        let pkcs8 = self.crypto.open(&stored.root_key, &stored.sealed, row)?;
         Ok(KeyPair::from_pkcs8(key.algorithm, &pkcs8)?)
     }
 }

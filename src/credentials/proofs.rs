@@ -16,6 +16,7 @@ use super::gate::{Gate, Overloaded};
 use crate::crypto::Crypto;
 use crate::crypto::random;
 use crate::domain::secret::ApiKeySecret;
+use crate::store::api_keys::StoredHash;
 
 /// How many refuted secrets are remembered. Refuting one needs a string that was once a
 /// genuine key, so there are few; apart from the proven ones, they can displace none.
@@ -60,7 +61,7 @@ impl Proofs {
         credential: &Arc<Credential>,
         which: Which,
     ) -> Result<bool, Denied> {
-        let digest = self.digest(&secret, credential.hash(which));
+        let digest = self.digest(&secret, &credential.hash(which).phc);
         if self.proven.get(&digest).is_some() {
             return Ok(true);
         }
@@ -97,7 +98,10 @@ impl Proofs {
         let crypto = Arc::clone(&self.crypto);
         let matches = self
             .gate
-            .run(move || crypto.secrets.verify(&secret, credential.hash(which)))
+            .run(move || {
+                let StoredHash { phc, root_key } = credential.hash(which);
+                crypto.verify(root_key, &secret, phc)
+            })
             .await??;
         if matches {
             let _ = guard.insert(());
@@ -107,9 +111,19 @@ impl Proofs {
         Ok(matches)
     }
 
-    pub(super) async fn hash(&self, secret: Arc<ApiKeySecret>) -> Result<String, Overloaded> {
+    /// The hash of a secret under the current root key.
+    pub(super) async fn hash(&self, secret: Arc<ApiKeySecret>) -> Result<StoredHash, Overloaded> {
         let crypto = Arc::clone(&self.crypto);
-        self.gate.run(move || crypto.secrets.hash(&secret)).await
+        let hashed = self.gate.run(move || crypto.hash(&secret)).await?;
+        Ok(StoredHash {
+            phc: hashed.phc,
+            root_key: hashed.root_key.to_string(),
+        })
+    }
+
+    /// Remembers that a secret matches a hash that was just made of it.
+    pub(super) fn remember(&self, secret: &ApiKeySecret, hash: &StoredHash) {
+        self.proven.insert(self.digest(secret, &hash.phc), ());
     }
 
     fn digest(&self, secret: &ApiKeySecret, hash: &str) -> Digest {

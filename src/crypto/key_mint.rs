@@ -10,22 +10,26 @@ use crate::domain::secret::{ApiKeySecret, KeyId, KeyPrefix};
 /// Makes API keys under one root key.
 pub struct KeyMint {
     tag: hmac::Key,
-    prefix: KeyPrefix,
 }
 
 impl KeyMint {
-    /// The mint of this root key; new keys begin with `prefix`.
+    /// The mint of this root key.
     #[must_use]
-    pub fn new(root: &RootKey, prefix: KeyPrefix) -> Self {
+    pub fn new(root: &RootKey) -> Self {
+        Self::from_tag_key(&root.derive(Purpose::TagApiKeys))
+    }
+
+    /// That of a root key of which no more than this is left.
+    #[must_use]
+    pub(super) fn from_tag_key(derived: &[u8; 32]) -> Self {
         Self {
-            tag: hmac::Key::new(hmac::HMAC_SHA256, &*root.derive(Purpose::TagApiKeys)),
-            prefix,
+            tag: hmac::Key::new(hmac::HMAC_SHA256, derived),
         }
     }
 
-    /// A new API key with this id.
+    /// A new API key with this id, beginning with `prefix`.
     #[must_use]
-    pub fn mint(&self, ulid: Ulid) -> ApiKeySecret {
+    pub fn mint(&self, prefix: &KeyPrefix, ulid: Ulid) -> ApiKeySecret {
         let mut drawn = random::bytes::<64>().into_iter();
         let draw = || {
             drawn.next().unwrap_or_else(|| {
@@ -33,9 +37,7 @@ impl KeyMint {
                 drawn.next().expect("64 bytes were just drawn")
             })
         };
-        ApiKeySecret::compose(&self.prefix, KeyId::new(ulid), draw, |tagged| {
-            self.tag_of(tagged)
-        })
+        ApiKeySecret::compose(prefix, KeyId::new(ulid), draw, |tagged| self.tag_of(tagged))
     }
 
     /// Whether a key was made under this root key. Says nothing of whether it still counts:
@@ -57,13 +59,17 @@ mod tests {
     use super::*;
 
     fn mint() -> KeyMint {
-        KeyMint::new(&RootKey::generate(), "tmsk".parse().unwrap())
+        KeyMint::new(&RootKey::generate())
+    }
+
+    fn key(mint: &KeyMint) -> ApiKeySecret {
+        mint.mint(&"tmsk".parse().unwrap(), random::ulid(1))
     }
 
     #[test]
     fn a_minted_key_is_genuine_under_its_own_root_key_alone() {
         let mint_here = mint();
-        let key = mint_here.mint(random::ulid(1));
+        let key = key(&mint_here);
         assert!(mint_here.is_genuine(&key));
         assert!(!mint().is_genuine(&key));
     }
@@ -71,7 +77,7 @@ mod tests {
     #[test]
     fn a_genuine_tag_does_not_serve_another_key() {
         let mint = mint();
-        let (one, two) = (mint.mint(random::ulid(1)), mint.mint(random::ulid(1)));
+        let (one, two) = (key(&mint), key(&mint));
         // The secret of one with the tag of the other, and a checksum that fits.
         let body = one.tagged();
         let tag = &two.expose()[two.expose().len() - 17..two.expose().len() - 6];

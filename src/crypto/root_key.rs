@@ -31,13 +31,15 @@ pub enum Purpose {
     TagApiKeys,
     /// The MACs that chain audit entries.
     ChainAudit,
+    /// The MACs over where an audit chain stood when its root key was replaced.
+    AnchorAudit,
     /// The public name of the root key.
     Identify,
 }
 
-/// The text is not a root key.
+/// The text holds no root key, or a damaged one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is damaged: a root key is one line, {MARK} followed by 43 characters")]
+#[error("it is damaged: each root key is one line, {MARK} followed by 43 characters")]
 pub struct RootKeyError;
 
 impl RootKey {
@@ -55,6 +57,30 @@ impl RootKey {
         URL_SAFE_NO_PAD.encode_string(*self.0, &mut line);
         line.push('\n');
         line
+    }
+
+    /// The root keys of a text: one a line, or several separated by commas. Lines that begin with
+    /// `#` are for people. One that is there twice counts once.
+    ///
+    /// # Errors
+    /// [`RootKeyError`] when there is none, or something that is none.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, RootKeyError> {
+        let written = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#'))
+            .flat_map(|line| line.split(','))
+            .filter(|part| !part.trim().is_empty());
+        let mut all: Vec<Self> = Vec::new();
+        for part in written {
+            let key: Self = part.parse()?;
+            if all.iter().all(|other| other.id() != key.id()) {
+                all.push(key);
+            }
+        }
+        if all.is_empty() {
+            return Err(RootKeyError);
+        }
+        Ok(all)
     }
 
     /// 256 bits for one purpose, by HKDF-SHA256.
@@ -123,6 +149,7 @@ impl Purpose {
             Self::PepperSecrets => b"pepper secrets",
             Self::TagApiKeys => b"tag api keys",
             Self::ChainAudit => b"chain audit entries",
+            Self::AnchorAudit => b"anchor audit chains",
             Self::Identify => b"identify",
         }
     }
@@ -163,6 +190,34 @@ mod tests {
     }
 
     #[test]
+    fn several_root_keys_are_read_from_lines_or_between_commas() {
+        let (one, two) = (RootKey::generate(), RootKey::generate());
+        let (first, second) = (one.to_line(), two.to_line());
+        let ids = |text: &str| {
+            let read = RootKey::parse_all(text)?;
+            Ok::<_, RootKeyError>(read.iter().map(RootKey::id).collect::<Vec<_>>())
+        };
+        let both = vec![one.id(), two.id()];
+        assert_eq!(ids(&first).unwrap(), both[..1]);
+        for text in [
+            format!("{}{}", *first, *second),
+            format!("# kept\n\n{}\r\n  # new\n {}", first.trim(), *second),
+            format!("{},{}", first.trim(), second.trim()),
+            format!("{} , {},\n{}", first.trim(), second.trim(), *first),
+        ] {
+            assert_eq!(ids(&text).unwrap(), both, "{text:?}");
+        }
+        for bad in [
+            "",
+            "# nothing\n",
+            &format!("{}x", *first),
+            &format!("{}{}", first.trim(), *second),
+        ] {
+            assert_eq!(ids(bad), Err(RootKeyError), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn each_purpose_has_bits_of_its_own() {
         let key = RootKey::generate();
         let purposes = [
@@ -170,6 +225,7 @@ mod tests {
             Purpose::PepperSecrets,
             Purpose::TagApiKeys,
             Purpose::ChainAudit,
+            Purpose::AnchorAudit,
             Purpose::Identify,
         ];
         let derived: std::collections::HashSet<_> =

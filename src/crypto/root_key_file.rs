@@ -1,4 +1,6 @@
-//! The file that holds the root key: found, checked, or made once.
+//! The file that holds the root keys: found, checked, or made once.
+
+pub mod edit;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,6 +10,9 @@ use zeroize::Zeroizing;
 
 use super::root_key::{RootKey, RootKeyError};
 use super::{hex, random};
+
+/// As much of a file as is read, in bytes: more than a hundred root keys.
+const LONGEST: usize = 16_384;
 
 /// Why the root key cannot be used; each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +34,7 @@ pub enum RootKeyFileError {
     /// A folder, a pipe or the like.
     #[error("the root key at {} is no regular file: name one with ROOT_KEY_FILE", .0.display())]
     NotAFile(PathBuf),
-    /// It is not a root key.
+    /// It holds no root key, or a damaged one.
     #[error("the root key at {} cannot be used: {why}. Restore it from its backup", path.display())]
     Damaged {
         /// Where it is.
@@ -37,26 +42,32 @@ pub enum RootKeyFileError {
         /// What is wrong with it.
         why: RootKeyError,
     },
-    /// It could not be made.
-    #[error("no root key could be made at {}: {why}", path.display())]
+    /// It could not be made, or not be replaced.
+    #[error("no root key could be written at {}: {why}", path.display())]
     NotWritten {
         /// Where it should be.
         path: PathBuf,
         /// What the operating system said.
         why: io::Error,
     },
+    /// Another command is changing it.
+    #[error("another tenmint is changing the root keys at {}: wait for it", .0.display())]
+    Busy(PathBuf),
+    /// There is a file where one was to be made.
+    #[error("{} is there already: name another file", .0.display())]
+    InTheWay(PathBuf),
 }
 
-/// A root key from a file, and whether the file's group can read it too.
+/// The root keys of a file, and whether the file's group can read them too.
 #[derive(Debug)]
 pub struct Found {
-    /// The key.
-    pub key: RootKey,
+    /// The root keys, at least one.
+    pub keys: Vec<RootKey>,
     /// Worth a warning: the group is often wider than one remembers.
     pub group_readable: bool,
 }
 
-/// Reads the root key at `path`.
+/// Reads the root keys at `path`.
 ///
 /// # Errors
 /// Refuses a file that is missing, unreadable, open to everybody or damaged.
@@ -78,16 +89,23 @@ pub fn read(path: &Path) -> Result<Found, RootKeyFileError> {
     if mode & 0o007 != 0 {
         return Err(RootKeyFileError::Exposed(path.to_owned()));
     }
-    let mut line = Zeroizing::new(String::with_capacity(128));
-    io::Read::read_to_string(&mut io::Read::take(file, 4096), &mut line).map_err(unreadable)?;
-    let key = line.parse().map_err(|why| RootKeyFileError::Damaged {
+    let text = read_text(file).map_err(unreadable)?;
+    let keys = RootKey::parse_all(&text).map_err(|why| RootKeyFileError::Damaged {
         path: path.to_owned(),
         why,
     })?;
     Ok(Found {
-        key,
+        keys,
         group_readable: mode & 0o070 != 0,
     })
+}
+
+/// What a file of root keys says. The text is never moved while it grows: that would leave
+/// copies of it in memory.
+fn read_text(file: File) -> io::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::with_capacity(LONGEST));
+    io::Read::read_to_string(&mut io::Read::take(file, LONGEST as u64), &mut text)?;
+    Ok(text)
 }
 
 /// Makes a root key at `path`, mode 0600, on disk before this returns. If another process
@@ -100,16 +118,12 @@ pub fn create(path: &Path) -> Result<Found, RootKeyFileError> {
         path: path.to_owned(),
         why,
     };
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     create_private_folder(folder).map_err(not_written)?;
 
     // Written aside and then linked into place: a crash leaves no half a key, and a second
     // process that comes at the same moment does not overwrite the first one's.
-    let random: [u8; 8] = random::bytes();
-    let aside = folder.join(format!(".root.key.{}", hex(&random)));
+    let aside = aside(folder);
     let key = RootKey::generate();
     let written = write_private(&aside, key.to_line().as_bytes())
         .and_then(|()| fs::hard_link(&aside, path))
@@ -119,6 +133,19 @@ pub fn create(path: &Path) -> Result<Found, RootKeyFileError> {
         Err(why) if why.kind() != io::ErrorKind::AlreadyExists => Err(not_written(why)),
         _ => read(path),
     }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// A name in this folder that nobody has.
+fn aside(folder: &Path) -> PathBuf {
+    let random: [u8; 8] = random::bytes();
+    folder.join(format!(".root.key.{}", hex(&random)))
 }
 
 /// Makes a folder, and those above it, that its owner alone can enter.
@@ -178,7 +205,7 @@ mod tests {
             0o600
         );
         assert!(!made.group_readable);
-        assert_eq!(create(&path).unwrap().key.id(), made.key.id());
+        assert_eq!(create(&path).unwrap().keys[0].id(), made.keys[0].id());
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 

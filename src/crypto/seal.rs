@@ -46,6 +46,19 @@ impl Seal {
     /// stay far from a repetition.
     #[must_use]
     pub fn seal(&self, private: &[u8], row: Row<'_>) -> Vec<u8> {
+        self.seal_for(private, &row.associated_data())
+    }
+
+    /// Opens what [`Self::seal`] made for this row.
+    ///
+    /// # Errors
+    /// [`DoesNotOpen`], without telling which of its reasons: AES-GCM does not know either.
+    pub fn open(&self, sealed: &[u8], row: Row<'_>) -> Result<Zeroizing<Vec<u8>>, DoesNotOpen> {
+        self.open_for(sealed, &row.associated_data())
+    }
+
+    /// Seals something so that it opens with the same associated data alone.
+    pub(super) fn seal_for(&self, private: &[u8], associated: &[u8]) -> Vec<u8> {
         let nonce: [u8; NONCE_LEN] = random::bytes();
         let mut sealed = Vec::with_capacity(1 + NONCE_LEN + private.len() + 16);
         sealed.push(FORM);
@@ -56,7 +69,7 @@ impl Seal {
             .0
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
-                Aad::from(row.associated_data()),
+                Aad::from(associated),
                 body,
             )
             .expect("a private key is far below the limit of AES-GCM");
@@ -64,11 +77,11 @@ impl Seal {
         sealed
     }
 
-    /// Opens what [`Self::seal`] made for this row.
-    ///
-    /// # Errors
-    /// [`DoesNotOpen`], without telling which of its reasons: AES-GCM does not know either.
-    pub fn open(&self, sealed: &[u8], row: Row<'_>) -> Result<Zeroizing<Vec<u8>>, DoesNotOpen> {
+    pub(super) fn open_for(
+        &self,
+        sealed: &[u8],
+        associated: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, DoesNotOpen> {
         let (form, rest) = sealed.split_first().ok_or(DoesNotOpen)?;
         let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>().ok_or(DoesNotOpen)?;
         if *form != FORM {
@@ -78,7 +91,7 @@ impl Seal {
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let length = self
             .0
-            .open_in_place(nonce, Aad::from(row.associated_data()), &mut body)
+            .open_in_place(nonce, Aad::from(associated), &mut body)
             .map_err(|_| DoesNotOpen)?
             .len();
         body.truncate(length);

@@ -59,9 +59,11 @@ impl HashCost {
     }
 }
 
-/// Hashes and verifies secrets under one root key's pepper.
+/// What one root key adds to every secret before it is hashed: without it a hash is worthless.
+pub struct Pepper(Zeroizing<[u8; 32]>);
+
+/// Hashes and verifies secrets.
 pub struct SecretHasher {
-    pepper: Zeroizing<[u8; 32]>,
     cost: HashCost,
     /// Memory of finished runs, kept for the next: freed and taken anew each time, it would
     /// fragment the heap by hundreds of megabytes. As many as ever ran at once.
@@ -77,21 +79,31 @@ pub enum StoredHashError {
     /// It asks for more memory or time than any hash made here.
     #[error("a stored secret hash demands more than the greatest cost: the row was tampered with")]
     TooDear,
+    /// Its pepper comes from a root key that is not held here.
+    #[error("a stored secret hash depends on a root key that is not held here")]
+    NotHeld,
+}
+
+impl Pepper {
+    /// The pepper of this root key.
+    #[must_use]
+    pub fn new(root: &RootKey) -> Self {
+        Self(root.derive(Purpose::PepperSecrets))
+    }
 }
 
 impl SecretHasher {
-    /// A hasher under this root key; new hashes cost `cost`.
+    /// A hasher whose new hashes cost `cost`.
     ///
     /// # Panics
     /// When the cost is not acceptable: settings check it where it is read.
     #[must_use]
-    pub fn new(root: &RootKey, cost: HashCost) -> Self {
+    pub fn new(cost: HashCost) -> Self {
         assert!(
             cost.is_acceptable(),
             "the cost was checked when it was read"
         );
         Self {
-            pepper: root.derive(Purpose::PepperSecrets),
             cost,
             buffers: Mutex::new(Vec::new()),
         }
@@ -99,10 +111,10 @@ impl SecretHasher {
 
     /// The PHC string of a secret. Takes as long as its cost: call it off the async threads.
     #[must_use]
-    pub fn hash(&self, secret: &ApiKeySecret) -> String {
+    pub fn hash(&self, pepper: &Pepper, secret: &ApiKeySecret) -> String {
         let salt: [u8; SALT] = random::bytes();
         let params = self.cost.params();
-        let output = self.run(secret, &salt, &params);
+        let output = self.run(pepper, secret, &salt, &params);
         PasswordHash {
             algorithm: Algorithm::Argon2id.ident(),
             version: Some(Version::V0x13.into()),
@@ -113,12 +125,17 @@ impl SecretHasher {
         .to_string()
     }
 
-    /// Whether `phc` is the hash of this secret. Takes as long as the hash's cost: call it
+    /// Whether `phc` is the hash of this secret under this pepper. Takes as long as the hash's cost: call it
     /// off the async threads.
     ///
     /// # Errors
     /// A hash that cannot be used, see [`StoredHashError`].
-    pub fn verify(&self, secret: &ApiKeySecret, phc: &str) -> Result<bool, StoredHashError> {
+    pub fn verify(
+        &self,
+        pepper: &Pepper,
+        secret: &ApiKeySecret,
+        phc: &str,
+    ) -> Result<bool, StoredHashError> {
         let stored = PasswordHash::new(phc).map_err(|_| StoredHashError::Damaged)?;
         let right_kind = stored.algorithm == Algorithm::Argon2id.ident()
             && stored.version == Some(Version::V0x13.into());
@@ -137,13 +154,19 @@ impl SecretHasher {
         if !cost.is_acceptable() {
             return Err(StoredHashError::TooDear);
         }
-        let output = self.run(secret, salt.as_ref(), &params);
+        let output = self.run(pepper, secret, salt.as_ref(), &params);
         Ok(output.ct_eq(expected.as_bytes()).into())
     }
 
-    fn run(&self, secret: &ApiKeySecret, salt: &[u8], params: &Params) -> [u8; OUTPUT] {
+    fn run(
+        &self,
+        pepper: &Pepper,
+        secret: &ApiKeySecret,
+        salt: &[u8],
+        params: &Params,
+    ) -> [u8; OUTPUT] {
         let argon2 = Argon2::new_with_secret(
-            &*self.pepper,
+            &*pepper.0,
             Algorithm::Argon2id,
             Version::V0x13,
             params.clone(),
@@ -186,45 +209,54 @@ mod tests {
     use super::*;
     use crate::crypto::key_mint::KeyMint;
 
-    fn with_root(root: &RootKey) -> (KeyMint, SecretHasher) {
-        (
-            KeyMint::new(root, "tmsk".parse().unwrap()),
-            SecretHasher::new(root, HashCost::default()),
-        )
+    /// A root key's pepper, and a maker of secrets.
+    fn root() -> (Pepper, impl Fn() -> ApiKeySecret) {
+        let root = RootKey::generate();
+        let mint = KeyMint::new(&root);
+        let prefix = "tmsk".parse().unwrap();
+        (Pepper::new(&root), move || {
+            mint.mint(&prefix, random::ulid(1))
+        })
+    }
+
+    fn hasher() -> SecretHasher {
+        SecretHasher::new(HashCost::default())
     }
 
     #[test]
     fn a_secret_is_known_by_its_own_hash_alone() {
-        let (mint, hasher) = with_root(&RootKey::generate());
-        let (one, two) = (mint.mint(random::ulid(1)), mint.mint(random::ulid(1)));
-        let phc = hasher.hash(&one);
+        let (pepper, secret) = root();
+        let (one, two) = (secret(), secret());
+        let hasher = hasher();
+        let phc = hasher.hash(&pepper, &one);
         assert!(phc.starts_with("$argon2id$v=19$m=1024,t=1,p=1$"), "{phc}");
-        assert_eq!(hasher.verify(&one, &phc), Ok(true));
-        assert_eq!(hasher.verify(&two, &phc), Ok(false));
-        assert_ne!(hasher.hash(&one), phc, "salted");
+        assert_eq!(hasher.verify(&pepper, &one, &phc), Ok(true));
+        assert_eq!(hasher.verify(&pepper, &two, &phc), Ok(false));
+        assert_ne!(hasher.hash(&pepper, &one), phc, "salted");
     }
 
     #[test]
     fn a_hash_is_worthless_without_its_root_key() {
-        let (mint, hasher) = with_root(&RootKey::generate());
-        let (_, elsewhere) = with_root(&RootKey::generate());
-        let secret = mint.mint(random::ulid(1));
-        let phc = hasher.hash(&secret);
-        assert_eq!(elsewhere.verify(&secret, &phc), Ok(false));
+        let (pepper, secret) = root();
+        let (elsewhere, _) = root();
+        let secret = secret();
+        let phc = hasher().hash(&pepper, &secret);
+        assert_eq!(hasher().verify(&elsewhere, &secret, &phc), Ok(false));
     }
 
     #[test]
     fn a_row_that_demands_gigabytes_is_refused_unrun() {
-        let (mint, hasher) = with_root(&RootKey::generate());
-        let secret = mint.mint(random::ulid(1));
-        let phc = hasher.hash(&secret);
+        let (pepper, secret) = root();
+        let (secret, hasher) = (secret(), hasher());
+        let phc = hasher.hash(&pepper, &secret);
         for tampered in [
             "m=4194304,t=1,p=1",
             "m=1024,t=4000000,p=1",
             "m=1024,t=1,p=64",
         ] {
             let row = phc.replace("m=1024,t=1,p=1", tampered);
-            assert_eq!(hasher.verify(&secret, &row), Err(StoredHashError::TooDear));
+            let outcome = hasher.verify(&pepper, &secret, &row);
+            assert_eq!(outcome, Err(StoredHashError::TooDear));
         }
         for damaged in [
             "",
@@ -232,28 +264,24 @@ mod tests {
             &phc.replace("argon2id", "argon2i"),
             &phc[..60],
         ] {
-            assert_eq!(
-                hasher.verify(&secret, damaged),
-                Err(StoredHashError::Damaged)
-            );
+            let outcome = hasher.verify(&pepper, &secret, damaged);
+            assert_eq!(outcome, Err(StoredHashError::Damaged));
         }
     }
 
     #[test]
     fn hashes_of_an_earlier_cost_still_verify() {
-        let root = RootKey::generate();
-        let (mint, cheap) = with_root(&root);
-        let dear = SecretHasher::new(
-            &root,
-            HashCost {
-                memory_kib: 2048,
-                passes: 2,
-                lanes: 1,
-            },
-        );
-        let secret = mint.mint(random::ulid(1));
-        assert_eq!(dear.verify(&secret, &cheap.hash(&secret)), Ok(true));
-        assert_eq!(cheap.verify(&secret, &dear.hash(&secret)), Ok(true));
-        assert_eq!(cheap.verify(&secret, &cheap.hash(&secret)), Ok(true));
+        let (pepper, secret) = root();
+        let cheap = hasher();
+        let dear = SecretHasher::new(HashCost {
+            memory_kib: 2048,
+            passes: 2,
+            lanes: 1,
+        });
+        let secret = secret();
+        let (by_cheap, by_dear) = (cheap.hash(&pepper, &secret), dear.hash(&pepper, &secret));
+        assert_eq!(dear.verify(&pepper, &secret, &by_cheap), Ok(true));
+        assert_eq!(cheap.verify(&pepper, &secret, &by_dear), Ok(true));
+        assert_eq!(cheap.verify(&pepper, &secret, &by_cheap), Ok(true));
     }
 }

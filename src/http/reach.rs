@@ -142,7 +142,11 @@ impl IntoResponse for Refused {
 
 fn refused(refusal: Refusal, request_id: &str) -> Refused {
     match &refusal {
-        Refusal::Unavailable(_) | Refusal::Corrupt(_) | Refusal::Issuer(_) | Refusal::Broken => {
+        Refusal::Unavailable(_)
+        | Refusal::Corrupt(_)
+        | Refusal::Issuer(_)
+        | Refusal::RootKey(_)
+        | Refusal::Broken => {
             tracing::error!(%request_id, cause = %refusal, "refused an act of management");
         }
         _ => tracing::info!(%request_id, cause = %refusal, "refused an act of management"),

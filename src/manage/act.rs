@@ -9,6 +9,7 @@ use super::caller::{Actor, Caller, Proof};
 use super::refusal::{Kind, Refusal};
 use crate::credentials::Denied;
 use crate::crypto::random;
+use crate::crypto::seal::Row;
 use crate::domain::api_key::{Creator, Status};
 use crate::domain::audit::OPERATOR;
 use crate::domain::management::ManagementAction;
@@ -92,6 +93,27 @@ impl<'a> Act<'a> {
         })
     }
 
+    /// Begins the act by which an organization, also one that was deleted, goes over to another
+    /// root key. Whoever holds the root keys needs no other authority.
+    pub(super) async fn begin_for_root_key(
+        management: &'a Management,
+        actor: &'a Actor,
+        organization: &OrganizationId,
+    ) -> Result<Self, Refusal> {
+        let write = management
+            .store
+            .begin_for_root_key(organization)
+            .await?
+            .ok_or(Refusal::NotFound(Kind::Organization))?;
+        Ok(Self {
+            write,
+            authority: Authority::unlimited(),
+            now: management.clock.now(),
+            management,
+            actor,
+        })
+    }
+
     async fn with(
         management: &'a Management,
         actor: &'a Actor,
@@ -122,6 +144,13 @@ impl<'a> Act<'a> {
         }
     }
 
+    /// Seals a signing key of the organization of this act, under the root key that it depends on:
+    /// another may be current elsewhere, and only the organization's own is carried over.
+    pub(super) fn seal(&self, private: &[u8], row: Row<'_>) -> Result<Vec<u8>, Refusal> {
+        let crypto = &self.management.crypto;
+        Ok(crypto.seal(self.write.root_key(), private, row)?)
+    }
+
     /// Adds an audit entry for each of many targets of this act, before the one that it commits
     /// with.
     pub(super) async fn record(
@@ -132,16 +161,16 @@ impl<'a> Act<'a> {
         let events: Vec<_> = targets
             .map(|(target, details)| self.event(action, target, details))
             .collect();
-        let chain = &self.management.crypto.audit;
-        Ok(self.write.record(events, chain).await?)
+        let chain = self.management.crypto.chain(self.write.root_key())?;
+        Ok(self.write.record(events, &chain).await?)
     }
 
     /// Commits, and raises the generations before anybody is answered: also when the
     /// database did not say whether it committed, for then it may have.
     pub(super) async fn commit(self, did: Did) -> Result<(), Refusal> {
         let event = self.event(did.action, did.target, did.details);
-        let chain = &self.management.crypto.audit;
-        let committed = self.write.commit(event, chain, &did.changes).await;
+        let chain = self.management.crypto.chain(self.write.root_key())?;
+        let committed = self.write.commit(event, &chain, &did.changes).await;
         for change in &did.changes {
             self.management.generations.raise(change);
         }

@@ -27,7 +27,6 @@ use crate::domain::organization::OrganizationId;
 use crate::domain::role::RoleNames;
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{ApiKeySecret, KeyId};
-use crate::store::api_keys::NewSecret;
 use crate::store::changes::Change;
 
 pub use bulk::{preview_revoke, revoke_many};
@@ -208,11 +207,7 @@ pub(super) async fn insert(
         secret_last_use: None,
     };
     require_short_tokens(management, &key)?;
-    let secret = NewSecret {
-        hash: minted.hash,
-        root_key: management.crypto.root_key.to_string(),
-    };
-    act.write.insert_api_key(&key, &secret).await?;
+    act.write.insert_api_key(&key, &minted.hash).await?;
     Ok((key, minted.secret))
 }
 

@@ -1,14 +1,17 @@
 //! Whether audit chains are as they were written.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ring::hmac;
 use serde::Deserialize;
 
+use crate::crypto::Crypto;
+use crate::crypto::keyring::Keyring;
 use crate::domain::hex::hex;
 use crate::store::Store;
-use crate::store::audit::AuditRow;
-use crate::store::audit_chain::Integrity;
+use crate::store::audit::{AuditRow, Head};
+use crate::store::audit_chain::{Integrity, anchor_proof};
 use crate::store::error::StoreError;
 use crate::store::write::ERASED_THROUGH;
 
@@ -70,6 +73,12 @@ pub enum Fault {
         /// That of the checkpoint.
         checkpoint: i64,
     },
+    /// The chain goes on under a root key that is not in force.
+    #[error("its row names root key {0}, under which no chain goes on any more")]
+    RootKey(String),
+    /// What vouches for the chain before its root key was replaced does not.
+    #[error("entry {0} is not where it went over to another root key: the chain was rewritten")]
+    Anchor(i64),
     /// There is no such organization.
     #[error("there is no such organization: it was removed, or never was")]
     Gone,
@@ -104,6 +113,48 @@ impl Checkpoints {
     }
 }
 
+/// What entries are held against: the root keys, and which of them chains may still go on under.
+pub struct Keys {
+    keyring: Arc<Keyring>,
+    /// The current one, and while a rotation away from it is under way, the one before.
+    in_force: Vec<(String, hmac::Key, hmac::Key)>,
+}
+
+impl Keys {
+    /// Those of a deployment, and the root keys that are just being replaced: what is under them
+    /// alone is taken on trust, as far as they can be trusted.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn of(store: &Store, crypto: &Crypto) -> Result<(Self, Vec<String>), StoreError> {
+        let keyring = crypto.keyring();
+        let former = store.root_keys().await?.map(|stored| stored.former);
+        let replacing: Vec<_> = former
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|former| former.trace.is_none() && keyring.holds(&former.id))
+            .map(|former| former.id)
+            .collect();
+        let current = keyring.current().to_string();
+        let in_force = std::iter::once(&current).chain(&replacing);
+        let in_force = in_force.filter_map(|id| {
+            let (chain, anchor) = (crypto.chain(id).ok()?, crypto.anchor(id).ok()?);
+            Some((id.clone(), chain, anchor))
+        });
+        let in_force = in_force.collect();
+        Ok((Self { keyring, in_force }, replacing))
+    }
+
+    /// Whether the deployment still goes on under the same root key.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn are_those_of(&self, store: &Store) -> Result<bool, StoreError> {
+        let now = store.root_keys().await?;
+        Ok(now.is_some_and(|now| now.current == self.keyring.current().as_str()))
+    }
+}
+
 /// Walks the chain of one organization, or every chain, and tells of each as it is done. Changes
 /// nothing, and can run while servers append.
 ///
@@ -111,7 +162,7 @@ impl Checkpoints {
 /// When the database is unavailable: what was not told of is then not verified.
 pub async fn verify(
     store: &Store,
-    chain: &hmac::Key,
+    keys: &Keys,
     only: Option<&str>,
     checkpoints: &Checkpoints,
     mut tell: impl FnMut(&Report),
@@ -119,7 +170,7 @@ pub async fn verify(
     let none = BTreeMap::new();
     let known = |organization: &str| checkpoints.0.get(organization).unwrap_or(&none);
     if let Some(organization) = only {
-        tell(&walk(store, chain, organization, known(organization)).await?);
+        tell(&walk(store, keys, organization, known(organization)).await?);
         return Ok(());
     }
     let mut after = String::new();
@@ -127,7 +178,7 @@ pub async fn verify(
         let heads = store.audit_heads(&after, BATCH).await?;
         for head in &heads {
             let organization = &head.organization;
-            tell(&walk(store, chain, organization, known(organization)).await?);
+            tell(&walk(store, keys, organization, known(organization)).await?);
         }
         match heads.into_iter().next_back() {
             Some(last) => after = last.organization,
@@ -136,7 +187,7 @@ pub async fn verify(
     }
     for organization in checkpoints.0.keys() {
         if store.audit_head(organization).await?.is_none() {
-            tell(&walk(store, chain, organization, known(organization)).await?);
+            tell(&walk(store, keys, organization, known(organization)).await?);
         }
     }
     Ok(())
@@ -144,7 +195,7 @@ pub async fn verify(
 
 /// Where a walk has come to.
 struct Walk<'a> {
-    chain: &'a hmac::Key,
+    keys: &'a Keys,
     known: &'a BTreeMap<i64, Vec<String>>,
     last: i64,
     mac: Vec<u8>,
@@ -155,29 +206,47 @@ struct Walk<'a> {
 
 async fn walk(
     store: &Store,
-    chain: &hmac::Key,
+    keys: &Keys,
     organization: &str,
     known: &BTreeMap<i64, Vec<String>>,
 ) -> Result<Report, StoreError> {
-    let mut walk = Walk {
-        chain,
-        known,
-        last: 0,
-        mac: Vec::new(),
-        emptied: None,
-        report: Report {
-            organization: organization.to_owned(),
-            verified: 0,
-            erased: 0,
-            fault: None,
-        },
-    };
-    walk.report.fault = walk.walk_on(store).await?.err();
-    Ok(walk.report)
+    loop {
+        let mut walk = Walk {
+            keys,
+            known,
+            last: 0,
+            mac: Vec::new(),
+            emptied: None,
+            report: Report {
+                organization: organization.to_owned(),
+                verified: 0,
+                erased: 0,
+                fault: None,
+            },
+        };
+        let began = store.audit_head(organization).await?;
+        let Some(head) = began else {
+            walk.report.fault = Some(Fault::Gone);
+            return Ok(walk.report);
+        };
+        walk.report.fault = walk.walk_on(store, &head).await?.err();
+        // A chain that went over to another root key meanwhile was held against the wrong one.
+        let now = match &walk.report.fault {
+            Some(_) => store.audit_head(organization).await?,
+            None => None,
+        };
+        if now.is_none_or(|now| now.root_key == head.root_key) {
+            return Ok(walk.report);
+        }
+    }
 }
 
 impl Walk<'_> {
-    async fn walk_on(&mut self, store: &Store) -> Result<Result<(), Fault>, StoreError> {
+    async fn walk_on(
+        &mut self,
+        store: &Store,
+        began: &Head,
+    ) -> Result<Result<(), Fault>, StoreError> {
         let organization = self.report.organization.clone();
         let mut head = store.audit_head(&organization).await?;
         // Below every entry: one that was put in before the first is seen too.
@@ -189,7 +258,7 @@ impl Walk<'_> {
                 Err(_) => return Ok(Err(Fault::Unreadable(self.last))),
             };
             for row in &rows {
-                if let Err(fault) = self.step(row) {
+                if let Err(fault) = self.step(row, began) {
                     return Ok(Err(fault));
                 }
                 after = row.sequence;
@@ -207,7 +276,7 @@ impl Walk<'_> {
                 return Ok(Err(Fault::CutOff { last, head }));
             }
             if before.sequence == self.last {
-                return Ok(self.finish(&before.mac));
+                return Ok(self.finish(&before));
             }
             head = store.audit_head(&organization).await?;
             if head.as_ref().is_some_and(|now| now.sequence < self.last) {
@@ -217,7 +286,7 @@ impl Walk<'_> {
     }
 
     /// Takes the next row of the chain.
-    fn step(&mut self, row: &AuditRow) -> Result<(), Fault> {
+    fn step(&mut self, row: &AuditRow, head: &Head) -> Result<(), Fault> {
         let expected = self.last + 1;
         if row.sequence < expected {
             return Err(Fault::PutIn(row.sequence));
@@ -225,8 +294,7 @@ impl Walk<'_> {
         if row.sequence > expected {
             return Err(Fault::Missing(expected));
         }
-        let organization = &self.report.organization;
-        match row.integrity(organization, self.chain, &self.mac) {
+        match self.integrity(row, head)? {
             Integrity::Edited => return Err(Fault::Edited(expected)),
             Integrity::Erased => {
                 let first = self.emptied.map_or(expected, |(first, _)| first);
@@ -253,10 +321,40 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn finish(&self, head: &[u8]) -> Result<(), Fault> {
+    /// Up to the anchor, which the root key that the chain goes on under vouches for, entries may
+    /// be under any root key there was: each MAC is over the one before, so the anchor's holds
+    /// them all. Behind it, they are under that root key alone: whoever has an earlier one can
+    /// neither add an entry nor put others in the place of these.
+    fn integrity(&self, row: &AuditRow, head: &Head) -> Result<Integrity, Fault> {
+        let organization = &self.report.organization;
+        let mut in_force = self.keys.in_force.iter();
+        let (_, chain, anchor) = in_force
+            .find(|(id, _, _)| *id == head.root_key)
+            .ok_or_else(|| Fault::RootKey(head.root_key.clone()))?;
+        let under = |key| row.integrity(organization, key, &self.mac);
+        let stood = head.anchor_sequence.unwrap_or(0);
+        if row.sequence > stood {
+            return Ok(under(chain));
+        }
+        if row.sequence == stood {
+            let proof = anchor_proof(anchor, organization, (stood, &row.mac));
+            if head.anchor_proof.as_deref() != Some(&*proof) {
+                return Err(Fault::Anchor(stood));
+            }
+        }
+        let mut found = self.keys.keyring.chains().map(under);
+        Ok(found
+            .find(|found| *found != Integrity::Edited)
+            .unwrap_or(Integrity::Edited))
+    }
+
+    fn finish(&self, head: &Head) -> Result<(), Fault> {
         let last = self.last;
-        if head != self.mac {
+        if head.mac != self.mac {
             return Err(Fault::Head(last));
+        }
+        if let Some(checkpoint) = head.anchor_sequence.filter(|anchor| *anchor > last) {
+            return Err(Fault::Truncated { last, checkpoint });
         }
         if let Some((first, _)) = self.emptied {
             return Err(Fault::Emptied(first));

@@ -153,7 +153,7 @@ async fn within(
         Some(key) => key,
         None => {
             let prepared = prepared.ok_or(Refusal::Broken)?;
-            prepared.insert(management, &mut act, Signs::AtOnce).await?
+            prepared.insert(&mut act, Signs::AtOnce).await?
         }
     };
     let replaced = match organization.management_key {

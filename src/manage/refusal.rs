@@ -8,6 +8,7 @@ use crate::credentials::Denied;
 use crate::credentials::gate::Overloaded;
 use crate::credentials::issuers::IssuerError;
 use crate::crypto::jose::trust::TokenError;
+use crate::crypto::keyring::NotHeld;
 use crate::domain::management::ManagementAction;
 use crate::domain::policy::{Looser, Violation};
 use crate::domain::scope::Scope;
@@ -148,6 +149,9 @@ pub enum Refusal {
     /// A signing key does not open, or is none.
     #[error("{0}")]
     Issuer(IssuerError),
+    /// Something depends on a root key that this node does not hold.
+    #[error(transparent)]
+    RootKey(#[from] NotHeld),
     /// tenmint itself failed.
     #[error("an act of management broke off")]
     Broken,

@@ -48,7 +48,7 @@ pub struct Settings {
     )]
     pub database_url: String,
 
-    /// File that holds the root key; made on first start
+    /// File that holds the root keys, one a line; made on first start
     #[arg(
         long,
         env = "TENMINT_ROOT_KEY_FILE",

@@ -17,9 +17,8 @@ use crate::domain::secret::KeyId;
 
 use row::{ApiKeyRow, columns, secrets};
 
-pub use credential::StoredCredential;
+pub use credential::{StoredCredential, StoredHash};
 pub use list::{KeyPage, LISTS};
-pub use secrets::NewSecret;
 
 const ONE_OF_ORGANIZATION: &str = concat!(
     "SELECT ",

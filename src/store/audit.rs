@@ -49,6 +49,12 @@ pub struct Head {
     /// Its MAC.
     #[sqlx(rename = "audit_mac")]
     pub mac: Vec<u8>,
+    /// The id of the root key under which the chain goes on.
+    pub root_key: String,
+    /// The last entry under an earlier root key, if there is one.
+    pub anchor_sequence: Option<i64>,
+    /// What vouches for that entry.
+    pub anchor_proof: Option<Vec<u8>>,
 }
 
 /// For whom entries are read.
@@ -163,7 +169,8 @@ impl Store {
     pub async fn audit_head(&self, organization: &str) -> Result<Option<Head>, StoreError> {
         Ok(sql!(
             optional Head, self.reader(),
-            "SELECT id, audit_sequence, audit_mac FROM organizations WHERE id = $1",
+            "SELECT id, audit_sequence, audit_mac, root_key, anchor_sequence, anchor_proof
+             FROM organizations WHERE id = $1",
             organization
         )?)
     }
@@ -175,8 +182,8 @@ impl Store {
     pub async fn audit_heads(&self, after: &str, count: i64) -> Result<Vec<Head>, StoreError> {
         Ok(sql!(
             all Head, self.reader(),
-            "SELECT id, audit_sequence, audit_mac FROM organizations
-             WHERE id > $1 ORDER BY id LIMIT $2",
+            "SELECT id, audit_sequence, audit_mac, root_key, anchor_sequence, anchor_proof
+             FROM organizations WHERE id > $1 ORDER BY id LIMIT $2",
             after, count
         )?)
     }

@@ -85,5 +85,17 @@ impl AuditRow {
     }
 }
 
+/// What vouches, under a root key's anchor key, for where an organization's chain stood when it
+/// went over to that root key: each MAC is over the one before, so this holds all of them.
+#[must_use]
+pub fn anchor_proof(
+    anchor: &hmac::Key,
+    organization: &str,
+    (sequence, mac): (i64, &[u8]),
+) -> Vec<u8> {
+    let stood = json!([organization, sequence, hex(mac)]).to_string();
+    hmac::sign(anchor, stood.as_bytes()).as_ref().to_vec()
+}
+
 /// What is left of the details of an erased entry.
 pub(super) const ERASED_DETAILS: &str = "{}";

@@ -1,7 +1,9 @@
 //! The deployment itself: which root key its database belongs to.
 
+use sqlx::{PgConnection, SqliteConnection};
+
 use super::Store;
-use super::engine::sql;
+use super::engine::{Engine, sql};
 use super::error::StoreError;
 use crate::domain::timestamp::Timestamp;
 
@@ -30,4 +32,18 @@ impl Store {
         sql!(run self.writer(), text, root_key, now.unix())?;
         Ok(self.root_key().await?.unwrap_or_default())
     }
+}
+
+/// The id of the root key that this database belongs to, which stays that until the transaction
+/// ends; empty before first start.
+pub(super) async fn keep_root_key(
+    on: Engine<&mut SqliteConnection, &mut PgConnection>,
+) -> Result<String, StoreError> {
+    let text = match on {
+        // It has one writer, and this is it.
+        Engine::Sqlite(_) => "SELECT root_key FROM deployment WHERE id = 1",
+        Engine::Postgres(_) => "SELECT root_key FROM deployment WHERE id = 1 FOR SHARE",
+    };
+    let row = sql!(optional(String,), on, text)?;
+    Ok(row.map(|(root_key,)| root_key).unwrap_or_default())
 }

@@ -149,12 +149,14 @@ pub(super) mod organization {
     pub(in crate::store) async fn insert(
         on: Engine<&mut SqliteConnection, &mut PgConnection>,
         new: &Organization,
+        root_key: &str,
     ) -> Result<bool, StoreError> {
         let inserted = sql!(
             run on,
-            "INSERT INTO organizations (id, name, created_at, audit_sequence, audit_mac)
-             VALUES ($1, $2, $3, 1, $4) ON CONFLICT (id) DO NOTHING",
-            new.id.as_str(), new.name.as_str(), new.created_at.unix(), Vec::<u8>::new()
+            "INSERT INTO organizations
+             (id, name, created_at, audit_sequence, audit_mac, root_key)
+             VALUES ($1, $2, $3, 1, $4, $5) ON CONFLICT (id) DO NOTHING",
+            new.id.as_str(), new.name.as_str(), new.created_at.unix(), Vec::<u8>::new(), root_key
         )?;
         Ok(inserted == 1)
     }

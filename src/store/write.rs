@@ -9,6 +9,7 @@ use sqlx::{PgConnection, SqliteConnection, Transaction};
 use super::Store;
 use super::audit::AuditRow;
 use super::changes::{CHANNEL, Change};
+use super::deployment;
 use super::engine::{Engine, sql};
 use super::error::StoreError;
 use super::organizations::{OrganizationRow, organization};
@@ -25,6 +26,7 @@ pub(super) type OpenTransaction =
 pub struct Write {
     transaction: OpenTransaction,
     organization: Organization,
+    root_key: String,
     sequence: i64,
     previous_mac: Vec<u8>,
     erased: bool,
@@ -61,6 +63,7 @@ pub struct Event {
 struct LockedRow {
     #[sqlx(flatten)]
     organization: OrganizationRow,
+    root_key: String,
     audit_sequence: i64,
     audit_mac: Vec<u8>,
 }
@@ -79,19 +82,34 @@ impl Store {
             "UPDATE organizations SET audit_sequence = audit_sequence + 1
              WHERE id = $1 AND deleted_at IS NULL
              RETURNING id, name, created_at, suspended_at, bootstrapped_at, management_key_id,
-                       operator_policy, policy, revision, audit_sequence, audit_mac",
+                       operator_policy, policy, revision, root_key, audit_sequence, audit_mac",
             id.as_str()
         )?;
-        let Some(locked) = locked else {
-            return Ok(None);
-        };
-        Ok(Some(Write {
-            transaction,
-            organization: locked.organization.try_into()?,
-            sequence: locked.audit_sequence,
-            previous_mac: locked.audit_mac,
-            erased: false,
-        }))
+        locked
+            .map(|row| Write::locked(transaction, row))
+            .transpose()
+    }
+
+    /// Begins the act by which an organization, also one that was deleted, goes over to another
+    /// root key; `None` if there is no such organization.
+    ///
+    /// # Errors
+    /// When the database is unavailable, or other acts took too long.
+    pub async fn begin_for_root_key(
+        &self,
+        id: &OrganizationId,
+    ) -> Result<Option<Write>, StoreError> {
+        let mut transaction = self.transaction().await?;
+        let locked = sql!(
+            optional LockedRow, transaction.on(),
+            "UPDATE organizations SET audit_sequence = audit_sequence + 1 WHERE id = $1
+             RETURNING id, name, created_at, suspended_at, bootstrapped_at, management_key_id,
+                       operator_policy, policy, revision, root_key, audit_sequence, audit_mac",
+            id.as_str()
+        )?;
+        locked
+            .map(|row| Write::locked(transaction, row))
+            .transpose()
     }
 
     /// Begins the act that creates an organization; `None` if its id is taken.
@@ -100,10 +118,13 @@ impl Store {
     /// When the database is unavailable.
     pub async fn begin_new(&self, new: &Organization) -> Result<Option<Write>, StoreError> {
         let mut transaction = self.transaction().await?;
-        let created = organization::insert(transaction.on(), new).await?;
+        // Whoever makes another root key current waits for this, and is then not contradicted.
+        let root_key = deployment::keep_root_key(transaction.on()).await?;
+        let created = organization::insert(transaction.on(), new, &root_key).await?;
         Ok(created.then(|| Write {
             transaction,
             organization: new.clone(),
+            root_key,
             sequence: 1,
             previous_mac: Vec::new(),
             erased: false,
@@ -124,6 +145,47 @@ impl Store {
 }
 
 impl Write {
+    fn locked(transaction: OpenTransaction, row: LockedRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            transaction,
+            organization: row.organization.try_into()?,
+            root_key: row.root_key,
+            sequence: row.audit_sequence,
+            previous_mac: row.audit_mac,
+            erased: false,
+        })
+    }
+
+    /// The id of the root key that the organization depends on: its audit chain goes on under
+    /// it, and its signing keys are sealed under it.
+    #[must_use]
+    pub fn root_key(&self) -> &str {
+        &self.root_key
+    }
+
+    /// The last entry of the organization's chain before this act: its place and its MAC.
+    #[must_use]
+    pub fn before(&self) -> (i64, &[u8]) {
+        (self.sequence - 1, &self.previous_mac)
+    }
+
+    /// From here on, this act included, the organization depends on another root key, under
+    /// which `proof` vouches for its chain so far.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn go_over_to(&mut self, root_key: &str, proof: &[u8]) -> Result<(), StoreError> {
+        let (organization, before) = (self.organization.id.clone(), self.sequence - 1);
+        sql!(
+            run self.on(),
+            "UPDATE organizations SET root_key = $2, anchor_sequence = $3, anchor_proof = $4
+             WHERE id = $1",
+            organization.as_str(), root_key, before, proof
+        )?;
+        root_key.clone_into(&mut self.root_key);
+        Ok(())
+    }
+
     /// The organization, as it was when the act began.
     #[must_use]
     pub fn organization(&self) -> &Organization {

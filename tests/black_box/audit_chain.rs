@@ -85,7 +85,8 @@ async fn an_act_that_cannot_be_audited_does_not_happen(server: Server) {
 
 /// Every event's MAC is over the one before and itself, and none is missing.
 pub async fn the_chain_holds(server: &Server, organization: &str) {
-    let key = &server.app.management.crypto.audit;
+    let crypto = &server.app.management.crypto;
+    let key = &crypto.chain(crypto.keyring().current().as_str()).unwrap();
     let mut previous = Vec::new();
     let events = Database::of(server).await.audit_events(organization).await;
     assert!(!events.is_empty());

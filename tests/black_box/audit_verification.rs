@@ -163,8 +163,8 @@ async fn erase(server: &Server) {
         details: json!({}),
         salt: [7; 16],
     };
-    let chain = &management.crypto.audit;
-    write.commit(event, chain, &[]).await.unwrap();
+    let chain = management.crypto.chain(write.root_key()).unwrap();
+    write.commit(event, &chain, &[]).await.unwrap();
 }
 
 async fn what_an_act_erased_is_gone_and_the_chain_holds(server: Server) {
@@ -199,6 +199,8 @@ async fn what_an_act_erased_is_gone_and_the_chain_holds(server: Server) {
 async fn entries_from_before_there_were_digests_still_hold(server: Server) {
     let database = seven(&server).await;
     // The chain as an earlier version wrote it.
+    let crypto = &server.app.management.crypto;
+    let chain = crypto.chain(crypto.keyring().current().as_str()).unwrap();
     let mut previous = Vec::new();
     for event in database.audit_events("acme").await {
         let entry = json!([
@@ -213,7 +215,7 @@ async fn entries_from_before_there_were_digests_still_hold(server: Server) {
             event.details,
         ]);
         let signed = [&previous, entry.to_string().as_bytes()].concat();
-        let mac = hmac::sign(&server.app.management.crypto.audit, &signed);
+        let mac = hmac::sign(&chain, &signed);
         previous = mac.as_ref().to_vec();
         let value = if server.place().is_sqlite() {
             format!("x'{}'", hex(&previous))

@@ -58,7 +58,7 @@ async fn works(server: &Server, key: &Key) {
 
 /// Refused as a key that never was is refused.
 async fn is_over(server: &Server, key: &Key) {
-    let minted = server.app.management.crypto.keys.mint(ulid::Ulid(1));
+    let minted = server.app.management.crypto.mint(ulid::Ulid(1));
     let unknown = Key {
         id: minted.id().to_string(),
         secret: minted.expose().to_owned(),

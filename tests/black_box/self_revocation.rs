@@ -151,7 +151,7 @@ async fn what_is_not_there_to_end_is_answered_the_same(server: Server) {
     let key = server.key_with(&acme, &["read"]).await;
     let revoked = server.key_with(&acme, &["read"]).await;
     let first = report(&server, "", &revoked.secret).await;
-    let mint = &server.app.management.crypto.keys;
+    let mint = &server.app.management.crypto;
     let never = mint.mint(Ulid(1)).expose().to_owned();
     let wrong = mint.mint(key.id[4..].parse().unwrap());
     let foreign = of_another_deployment(&key.id).secret;
@@ -173,7 +173,7 @@ async fn a_stranger_costs_no_query(server: Server) {
     let foreign = of_another_deployment(&acme.id);
     ended(&server, &foreign).await;
     // Whoever holds the key is told that it was not ended.
-    let minted = server.app.management.crypto.keys.mint(Ulid(1));
+    let minted = server.app.management.crypto.mint(Ulid(1));
     let reply = report(&server, "", minted.expose()).await;
     reply.refuses(503, "temporarily_unavailable");
 }

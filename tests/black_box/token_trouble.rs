@@ -73,7 +73,7 @@ async fn a_crowd_of_new_keys_is_asked_to_come_again_and_warm_keys_work() {
     server.exchange(&acme, &[]).await.expect(StatusCode::OK);
 
     let management = &server.app.management;
-    let secret = Arc::new(management.crypto.keys.mint(Ulid::nil()));
+    let secret = Arc::new(management.crypto.mint(Ulid::nil()));
     let mut crowd = tokio::task::JoinSet::new();
     for _ in 0..2_000 * available_parallelism().unwrap().get() {
         let (credentials, secret) = (Arc::clone(&management.credentials), Arc::clone(&secret));

@@ -12,16 +12,14 @@ pub const NOBODY: &str = "key_01ARZ3NDEKTSV4RRFFQ69G5FAV";
 /// A string for this id with the deployment's own tag: such as a secret that was rotated out,
 /// or what a thief of the root key could make.
 pub fn with_genuine_tag(server: &Server, id: &str) -> Key {
-    of(
-        server.app.management.crypto.keys.mint(ulid(id)).expose(),
-        id,
-    )
+    of(server.app.management.crypto.mint(ulid(id)).expose(), id)
 }
 
 /// A string for this id that another deployment made.
 pub fn of_another_deployment(id: &str) -> Key {
-    let mint = KeyMint::new(&RootKey::generate(), "tmsk".parse().unwrap());
-    of(mint.mint(ulid(id)).expose(), id)
+    let mint = KeyMint::new(&RootKey::generate());
+    let secret = mint.mint(&"tmsk".parse().unwrap(), ulid(id));
+    of(secret.expose(), id)
 }
 
 /// This secret under this id.

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::app::existing::existing;
 use crate::cli::Failure;
 use crate::domain::organization::OrganizationId;
-use crate::manage::audit_verification::{Checkpoints, Known, Report, verify};
+use crate::manage::audit_verification::{Checkpoints, Keys, Known, Report, verify};
 use crate::settings::Settings;
 
 #[derive(Args, Debug)]
@@ -43,11 +43,20 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
             told = Err(why);
         }
     };
-    verify(&store, &crypto.audit, only, &checkpoints, tell).await?;
+    let (keys, replacing) = Keys::of(&store, &crypto).await?;
+    for root_key in replacing {
+        eprintln!(
+            "root key {root_key} is still being replaced: until `tenmint root-key rotate` has \
+             finished, whoever has it can still rewrite what only it vouches for"
+        );
+    }
+    verify(&store, &keys, only, &checkpoints, tell).await?;
+    let rotated = faults > 0 && !keys.are_those_of(&store).await?;
     store.close().await;
     told?;
     match faults {
         0 => Ok(()),
+        _ if rotated => Err("another root key became current meanwhile: run this again".into()),
         _ => Err(format!("{faults} of {chains} audit chains do not hold").into()),
     }
 }

@@ -164,7 +164,9 @@ impl From<Refusal> for Problem {
             Refusal::Unavailable(_) | Refusal::Key(Denied::Unavailable(_)) => {
                 Self::later("unavailable", "Unavailable")
             }
-            Refusal::Corrupt(_) | Refusal::Issuer(_) | Refusal::Broken => Self::internal(),
+            Refusal::Corrupt(_) | Refusal::Issuer(_) | Refusal::RootKey(_) | Refusal::Broken => {
+                Self::internal()
+            }
         }
     }
 }

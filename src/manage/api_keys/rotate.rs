@@ -15,7 +15,6 @@ use crate::manage::caller::Actor;
 use crate::manage::idempotency::{Attempt, Begun, Once};
 use crate::manage::refusal::Refusal;
 use crate::manage::{Management, Minted, to_its_end};
-use crate::store::api_keys::NewSecret;
 use crate::store::changes::Change;
 
 /// Gives a key another secret under the same id. The one before still counts for `span`, and
@@ -67,11 +66,7 @@ async fn rotate_now(
     let before = prepare(&mut act, id, &precondition).await?;
     attempt.settle(&mut act, &id.to_string()).await?;
     let after = rotated(&before, &minted, span, &act);
-    let secret = NewSecret {
-        hash: minted.hash,
-        root_key: management.crypto.root_key.to_string(),
-    };
-    act.write.replace_secret(&after, &secret).await?;
+    act.write.replace_secret(&after, &minted.hash).await?;
     act.write.save_api_key(&after).await?;
     act.commit(Did {
         action: "api_key.rotate",

@@ -72,7 +72,7 @@ async fn publish(
     let rotates_at = active.life.rotates_at(&management.schedule);
     let signs_from = rotates_at.map_or(known_from, |at| at.max(known_from));
     let next = prepared
-        .insert(management, act, Signs::From(signs_from))
+        .insert(act, Signs::From(signs_from))
         .await?;
     Ok(Did {
         action: "signing_key.publish",

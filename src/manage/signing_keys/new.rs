@@ -62,7 +62,6 @@ impl Prepared {
     /// Puts it into the organization of an act.
     pub(in crate::manage) async fn insert(
         self,
-        management: &Management,
         act: &mut Act<'_>,
         signs: Signs,
     ) -> Result<SigningKey, Refusal> {
@@ -86,8 +85,8 @@ impl Prepared {
             algorithm: key.algorithm,
         };
         let stored = SealedSigningKey {
-            sealed: management.crypto.seal.seal(&self.made.pkcs8, row),
-            root_key: management.crypto.root_key.to_string(),
+            sealed: act.seal(&self.made.pkcs8, row)?,
+            root_key: act.write.root_key().to_owned(),
             key,
         };
         if act.write.insert_signing_key(&stored).await? {

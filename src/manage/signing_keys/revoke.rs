@@ -71,7 +71,7 @@ pub async fn revoke(
         act.write.save_signing_key(&key).await?;
         let replacement = match prepared {
             Some(prepared) if was == State::Active => {
-                let inserted = prepared.insert(&management, &mut act, Signs::AtOnce);
+                let inserted = prepared.insert(&mut act, Signs::AtOnce);
                 Some(inserted.await?)
             }
             _ => None,

@@ -105,10 +105,10 @@ async fn rotate_now(
         let mut stopped = active.clone();
         stopped.life.stop_signing(act.now, &management.schedule);
         act.write.save_signing_key(&stopped).await?;
-        prepared.insert(management, &mut act, Signs::AtOnce).await?
+        prepared.insert(&mut act, Signs::AtOnce).await?
     } else {
         let signs = Signs::From(act.now.plus(management.schedule.lead()));
-        prepared.insert(management, &mut act, signs).await?
+        prepared.insert(&mut act, signs).await?
     };
     attempt.settle(&mut act, key.kid.as_str()).await?;
     act.commit(Did {

@@ -21,10 +21,19 @@ pub struct StoredCredential {
     pub organization_suspended: bool,
     /// The policy of its organization, if that has one.
     pub policy: Option<Arc<Effective>>,
-    /// The PHC string of its secret.
-    pub hash: String,
-    /// The PHC string of the secret that a rotation replaced, if it may still count.
-    pub ending_hash: Option<String>,
+    /// The hash of its secret.
+    pub hash: StoredHash,
+    /// The hash of the secret that a rotation replaced, if it may still count.
+    pub ending_hash: Option<StoredHash>,
+}
+
+/// The hash of a secret, as it is stored.
+#[derive(Clone, Debug)]
+pub struct StoredHash {
+    /// Its PHC string.
+    pub phc: String,
+    /// The id of the root key that peppers it.
+    pub root_key: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -35,7 +44,9 @@ struct CredentialRow {
     operator_policy: String,
     policy: String,
     hash: String,
+    hash_root_key: String,
     ending_hash: Option<String>,
+    ending_root_key: Option<String>,
 }
 
 impl Store {
@@ -71,7 +82,8 @@ macro_rules! credential {
     ($($end:literal)?) => {
         concat!(
             "SELECT ", columns!(), ", o.suspended_at, o.operator_policy, o.policy,
-             s.hash, e.hash AS ending_hash
+             s.hash, s.root_key AS hash_root_key,
+             e.hash AS ending_hash, e.root_key AS ending_root_key
              FROM api_keys k
              JOIN organizations o ON o.id = k.organization_id ", secrets!(), "
              WHERE k.id = $1"
@@ -91,8 +103,14 @@ impl TryFrom<CredentialRow> for StoredCredential {
             key: row.key.try_into()?,
             organization_suspended: row.suspended_at.is_some(),
             policy: effective(&row.operator_policy, &row.policy)?,
-            hash: row.hash,
-            ending_hash: row.ending_hash,
+            hash: StoredHash {
+                phc: row.hash,
+                root_key: row.hash_root_key,
+            },
+            ending_hash: row
+                .ending_hash
+                .zip(row.ending_root_key)
+                .map(|(phc, root_key)| StoredHash { phc, root_key }),
         })
     }
 }

@@ -1,19 +1,34 @@
 //! The secrets of a key, replaced and ended within an act.
 
+use super::credential::StoredHash;
 use crate::domain::api_key::{ApiKey, Overlap};
 use crate::domain::secret::KeyId;
 use crate::domain::timestamp::Timestamp;
+use crate::store::Store;
 use crate::store::engine::sql;
 use crate::store::error::StoreError;
 use crate::store::write::Write;
 
-/// A new secret, as it is stored.
-#[derive(Debug)]
-pub struct NewSecret {
-    /// Its PHC string.
-    pub hash: String,
-    /// The id of the root key that peppers the hash.
-    pub root_key: String,
+impl Store {
+    /// Puts another hash of the same secret in the place of one; false if that is there no more,
+    /// because the secret was replaced or ended, or another node was first.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn renew_hash(
+        &self,
+        id: KeyId,
+        before: &StoredHash,
+        after: &StoredHash,
+    ) -> Result<bool, StoreError> {
+        let renewed = sql!(
+            run self.writer(),
+            "UPDATE api_key_secrets SET hash = $3, root_key = $4
+             WHERE api_key_id = $1 AND hash = $2",
+            id.to_string(), &before.phc, &after.phc, &after.root_key
+        )?;
+        Ok(renewed == 1)
+    }
 }
 
 impl Write {
@@ -25,7 +40,7 @@ impl Write {
     pub async fn replace_secret(
         &mut self,
         key: &ApiKey,
-        secret: &NewSecret,
+        secret: &StoredHash,
     ) -> Result<(), StoreError> {
         // Of a rotation that is over.
         self.end_secret_before(key.id).await?;
@@ -86,13 +101,13 @@ impl Write {
     pub(super) async fn insert_secret(
         &mut self,
         key: &ApiKey,
-        secret: &NewSecret,
+        secret: &StoredHash,
     ) -> Result<(), StoreError> {
         sql!(
             run self.on(),
             "INSERT INTO api_key_secrets (api_key_id, fingerprint, hash, root_key, created_at)
              VALUES ($1, $2, $3, $4, $5)",
-            key.id.to_string(), &key.fingerprint, &secret.hash, &secret.root_key,
+            key.id.to_string(), &key.fingerprint, &secret.phc, &secret.root_key,
             key.secret_created_at.unix()
         )?;
         Ok(())

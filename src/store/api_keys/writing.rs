@@ -1,7 +1,7 @@
 //! Keys and the hashes of their secrets, written within an act.
 
 use super::row::{ApiKeyRow, OPERATOR};
-use super::{NewSecret, ONE_OF_ORGANIZATION};
+use super::{ONE_OF_ORGANIZATION, StoredHash};
 use crate::domain::api_key::{ApiKey, Creator};
 use crate::domain::secret::KeyId;
 use crate::domain::text::{Description, ExternalId};
@@ -31,7 +31,7 @@ impl Write {
     pub async fn insert_api_key(
         &mut self,
         key: &ApiKey,
-        secret: &NewSecret,
+        secret: &StoredHash,
     ) -> Result<(), StoreError> {
         let id = key.id.to_string();
         let created_by = match key.created_by {

@@ -1,0 +1,102 @@
+//! `tenmint root-key rotate`.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::open;
+use crate::app::App;
+use crate::cli::Failure;
+use crate::crypto::root_key::RootKey;
+use crate::crypto::root_key_file::edit;
+use crate::manage::root_keys::rotate::{Rotated, Target, carry_over, make_current, target};
+use crate::manage::root_keys::{RootKeyRefusal, follow};
+use crate::settings::Settings;
+
+/// How many organizations go over between two lines that say so.
+const A_LINE_EVERY: u64 = 1_000;
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Rotate {
+    /// Which root key to go over to, where several were added
+    #[arg(long, value_name = "ID")]
+    to: Option<String>,
+
+    /// How long to wait for servers to find the root key
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = humantime::parse_duration)]
+    wait: Duration,
+
+    #[command(flatten)]
+    pub(super) settings: Settings,
+}
+
+impl Rotate {
+    pub(super) async fn run(&self) -> Result<(), Failure> {
+        let app = open(&self.settings).await?;
+        let done = self.with(&app).await;
+        app.close().await;
+        let rotated = done?;
+        tell(&rotated);
+        Ok(())
+    }
+
+    async fn with(&self, app: &App) -> Result<Rotated, Failure> {
+        let management = &app.management;
+        match target(management, self.to.as_deref()).await? {
+            Target::Unfinished => {
+                eprintln!("a rotation was begun before: finishing it");
+            }
+            Target::Held(id) => make_current(management, &id, self.wait).await?,
+            Target::None => {
+                let Some(path) = &app.root_key_file else {
+                    return Err(RootKeyRefusal::NoOther.into());
+                };
+                let new = RootKey::generate();
+                let id = new.id().to_string();
+                edit::add(path, &new)?;
+                eprintln!(
+                    "added root key {id} to {}: back it up, apart from the database",
+                    path.display()
+                );
+                let stored = management.store.root_keys().await?;
+                follow(management, &[new], stored.ok_or(RootKeyRefusal::Changed)?)?;
+                make_current(management, &id, self.wait).await?;
+            }
+        }
+        let mut told = 0;
+        let rotated = carry_over(management, |so_far| {
+            if so_far.organizations >= told + A_LINE_EVERY {
+                told = so_far.organizations;
+                eprintln!("{told} organizations went over");
+            }
+        });
+        Ok(rotated.await?)
+    }
+}
+
+fn tell(rotated: &Rotated) {
+    let Rotated {
+        from,
+        to,
+        organizations,
+        signing_keys,
+        shut,
+    } = rotated;
+    eprintln!(
+        "root key {to} is current: {organizations} organizations went over to it after the \
+         operator's, and {signing_keys} of their signing keys were sealed anew"
+    );
+    for shut in shut {
+        eprintln!(
+            "signing key {} of {} does not open, and was left as it is: its row was changed",
+            shut.kid.as_str(),
+            shut.organization
+        );
+    }
+    for former in from {
+        eprintln!(
+            "keep root key {former}: API keys need it until they are next used. `tenmint root-key \
+             status` names them; when it names none, run `tenmint root-key drop {former}`"
+        );
+    }
+}

@@ -1,0 +1,126 @@
+//! `tenmint root-key status`.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::app::StartError;
+use crate::app::existing::existing;
+use crate::cli::Failure;
+use crate::cli::output::escaped;
+use crate::cli::table::{Columns, Table};
+use crate::clock::Clock;
+use crate::manage::root_keys::status::{Described, State, Status, status};
+use crate::settings::Settings;
+
+/// How many API keys are shown to people.
+const SHOWN: usize = 50;
+
+const ROOT_KEYS: Columns = &[
+    ("ROOT KEY", "id"),
+    ("STATE", "state"),
+    ("SUPERSEDED", "superseded_at"),
+    ("HELD HERE", "held"),
+    ("ORGANIZATIONS", "organizations"),
+    ("SIGNING KEYS", "signing_keys"),
+    ("API KEYS", "api_keys"),
+];
+
+const NODES: Columns = &[
+    ("SERVER", "id"),
+    ("WORKS WITH", "in_use"),
+    ("HOLDS", "held"),
+    ("HEARD", "seen_at"),
+];
+
+const API_KEYS: Columns = &[
+    ("API KEY", "id"),
+    ("ORGANIZATION", "organization"),
+    ("NAME", "name"),
+    ("STATUS", "status"),
+    ("LAST USED", "last_used_at"),
+    ("NEEDS", "root_key"),
+];
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Show {
+    /// Print JSON, with every API key that needs a former root key
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    pub(super) settings: Settings,
+}
+
+impl Show {
+    pub(super) async fn run(&self) -> Result<(), Failure> {
+        let (store, crypto) = existing(&self.settings).await?;
+        let found = status(&store, &crypto.keyring(), Clock::system().now()).await?;
+        store.close().await;
+        let nothing = || StartError::NoDeployment(self.settings.database_url_shown());
+        let status = found.ok_or_else(nothing)?;
+        let mut out = io::stdout().lock();
+        if self.json {
+            writeln!(out, "{}", escaped(&serde_json::to_string(&status)?))?;
+        } else {
+            tell(&mut out, &status)?;
+        }
+        Ok(out.flush()?)
+    }
+}
+
+fn tell(out: &mut impl Write, status: &Status) -> Result<(), Failure> {
+    Table::new(ROOT_KEYS).print(out, &rows(&status.root_keys)?)?;
+    if !status.nodes.is_empty() {
+        writeln!(out)?;
+        Table::new(NODES).print(out, &rows(&status.nodes)?)?;
+    }
+    if !status.api_keys.is_empty() {
+        writeln!(out)?;
+        let shown = &status.api_keys[..status.api_keys.len().min(SHOWN)];
+        Table::new(API_KEYS).print(out, &rows(shown)?)?;
+        let more = status.api_keys.len() - shown.len();
+        if more > 0 {
+            writeln!(out, "and {more} more: --json names them all")?;
+        }
+    }
+    writeln!(out)?;
+    for key in &status.root_keys {
+        if let Some(verdict) = verdict(key) {
+            writeln!(out, "{verdict}")?;
+        }
+    }
+    Ok(())
+}
+
+fn verdict(key: &Described) -> Option<String> {
+    let id = &key.id;
+    Some(match key.state {
+        State::Current if !key.held => {
+            format!("Root key {id} is current and is not held here: nothing works without it.")
+        }
+        State::Current | State::Dropped => return None,
+        State::Added => format!(
+            "Root key {id} was added, and nothing depends on it: run `tenmint root-key rotate` \
+             when every server holds it."
+        ),
+        State::Replacing => format!(
+            "Root key {id} is still being replaced: run `tenmint root-key rotate` to finish that."
+        ),
+        State::Former if key.droppable => {
+            format!("Nothing needs root key {id} any more: run `tenmint root-key drop {id}`.")
+        }
+        State::Former => format!(
+            "Root key {id} is still needed by {} API keys: each is freed of it when it is next \
+             used, or by being rotated or revoked.",
+            key.api_keys
+        ),
+    })
+}
+
+fn rows(values: &[impl Serialize]) -> Result<Vec<Value>, Failure> {
+    let rows: Result<_, _> = values.iter().map(serde_json::to_value).collect();
+    Ok(rows?)
+}
