@@ -186,14 +186,18 @@ impl Credentials {
             which,
             loaded,
         };
-        let outdated = !self
-            .crypto
-            .is_current(&verified.credential.hash(which).root_key);
         // Only while a root key is being replaced: a copy, for after the proof.
-        let again = if outdated {
-            ApiKeySecret::parse(secret.expose()).ok()
-        } else {
-            None
+        let root_key = &verified.credential.hash(which).root_key;
+        let again = match self.crypto.is_current(root_key) {
+            true => None,
+            // Also where the secret was proven before.
+            false if self.crypto.is_dropped(root_key) => {
+                return Err(Rejected {
+                    why: Denied::WrongSecret,
+                    credential: Some(verified.credential),
+                });
+            }
+            false => ApiKeySecret::parse(secret.expose()).ok(),
         };
         let proven = self.proofs.prove(secret, &verified.credential, which);
         let why = match proven.await {

@@ -55,13 +55,17 @@ pub(super) async fn require_needed(
     store: &Store,
     clock: &Clock,
 ) -> Result<(), StartError> {
+    let former = held.stored.former.iter();
+    let missing: Vec<_> = former
+        .filter(|former| former.dropped_at.is_none() && !held.keyring.holds(&former.id))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
     let needs = store.root_key_needs(clock.now()).await?;
-    for former in &held.stored.former {
-        let needed = former.trace.is_none()
-            || needs
-                .iter()
-                .any(|need| need.root_key == former.id && need.api_keys > 0);
-        if former.dropped_at.is_some() || held.keyring.holds(&former.id) || !needed {
+    for former in missing {
+        let mut of_api_keys = needs.iter().filter(|need| need.api_keys > 0);
+        if former.trace.is_some() && !of_api_keys.any(|need| need.root_key == former.id) {
             continue;
         }
         let place = held.file.as_ref();

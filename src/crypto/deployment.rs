@@ -57,6 +57,12 @@ impl Crypto {
         self.held().current().as_str() == root_key
     }
 
+    /// Whether a root key was given up, and with it everything that depends on it.
+    #[must_use]
+    pub fn is_dropped(&self, root_key: &str) -> bool {
+        self.held().is_dropped(root_key)
+    }
+
     /// A new API key with this id.
     #[must_use]
     pub fn mint(&self, ulid: Ulid) -> ApiKeySecret {

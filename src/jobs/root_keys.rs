@@ -28,9 +28,13 @@ struct Seen {
     stored: Option<RootKeys>,
     told: Option<Holder>,
     looks_since: u32,
-    /// Said once, until it is over.
-    warned: Option<String>,
+    file_warned: Warned,
+    current_warned: Warned,
 }
+
+/// What is said once, until it is over.
+#[derive(Default)]
+struct Warned(Option<String>);
 
 /// Runs until stopped.
 pub(super) async fn hold(
@@ -74,11 +78,11 @@ impl Seen {
         match read.await {
             Ok(Some((state, Ok(found)))) => {
                 self.file = state;
-                self.warned = None;
+                self.file_warned = Warned::default();
                 found.keys
             }
             Ok(Some((_, Err(error)))) => {
-                self.warn(format!(
+                self.file_warned.of(format!(
                     "{error}. This server goes on with the root keys that it holds"
                 ));
                 Vec::new()
@@ -95,9 +99,11 @@ impl Seen {
             let before = management.crypto.keyring();
             if let Err(error) = root_keys::follow(management, found, now) {
                 self.file = None;
-                self.warn(format!("another root key is current, and {error}"));
+                self.current_warned
+                    .of(format!("another root key is current, and {error}"));
             } else {
                 self.stored = stored;
+                self.current_warned = Warned::default();
                 let after = management.crypto.keyring();
                 if before.current() != after.current() {
                     tracing::info!(root_key = %after.current(), "another root key is current");
@@ -120,11 +126,13 @@ impl Seen {
         (self.told, self.looks_since) = (Some(holder), 0);
         Ok(())
     }
+}
 
-    fn warn(&mut self, text: String) {
-        if self.warned.as_ref() != Some(&text) {
+impl Warned {
+    fn of(&mut self, text: String) {
+        if self.0.as_ref() != Some(&text) {
             tracing::error!("{text}");
-            self.warned = Some(text);
+            self.0 = Some(text);
         }
     }
 }
