@@ -25,9 +25,11 @@ async fn a_copied_database_opens_under_no_other_root_key(server: Server) {
     let thief = Place::sqlite().start().await.stop().await;
     fs::copy(thief.root_key_file(), place.root_key_file()).unwrap();
     let own = thief.query("SELECT root_key FROM deployment").await;
-    place
-        .execute(&format!("UPDATE deployment SET root_key = '{}'", own[0]))
-        .await;
+    for table in ["deployment", "organizations"] {
+        place
+            .execute(&format!("UPDATE {table} SET root_key = '{}'", own[0]))
+            .await;
+    }
     let server = Server::start(place, clock)
         .await
         .map_err(|(why, _)| why)

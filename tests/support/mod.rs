@@ -21,6 +21,7 @@ pub mod many_keys;
 pub mod postgres;
 pub mod process;
 pub mod raw;
+pub mod root_keys;
 pub mod server;
 pub mod shell;
 pub mod shown;
