@@ -161,6 +161,8 @@ pub async fn carry_over(
         let done = to_its_end(async move { Ok(leave(&shared, &former, &all).await) });
         done.await??;
     }
+    // Sealed under the old root key, they would lie in the database's log for a while.
+    management.forget_destroyed_keys().await;
     follow(management, &[], stored(management).await?)?;
     Ok(rotated)
 }

@@ -71,9 +71,7 @@ async fn publish(
     let known_from = act.now.plus(management.schedule.lead());
     let rotates_at = active.life.rotates_at(&management.schedule);
     let signs_from = rotates_at.map_or(known_from, |at| at.max(known_from));
-    let next = prepared
-        .insert(act, Signs::From(signs_from))
-        .await?;
+    let next = prepared.insert(act, Signs::From(signs_from)).await?;
     Ok(Did {
         action: "signing_key.publish",
         target: next.kid.to_string(),
