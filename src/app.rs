@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::check::{Checker, Tokens};
 use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::credentials::gate::Gate;
@@ -41,6 +42,8 @@ pub const ROOT_KEY_VARIABLE: &str = "TENMINT_ROOT_KEY";
 pub struct App {
     /// Issues tokens.
     pub mint: Mint,
+    /// Tells what credentials are worth that services were shown.
+    pub checker: Arc<Checker>,
     /// Manages keys and organizations.
     pub management: Arc<Management>,
     /// Counts what keys are used for.
@@ -191,6 +194,15 @@ impl App {
         first_start::ensure_operator(&management)
             .await
             .map_err(StartError::FirstStart)?;
+        let checker = Arc::new(Checker {
+            credentials: Arc::clone(&credentials),
+            issuers: Arc::clone(&issuers),
+            usage: Arc::clone(&usage),
+            audiences: audiences.clone(),
+            base: base.clone(),
+            clock: clock.clone(),
+            tokens: Tokens::default(),
+        });
         let mint = Mint {
             credentials,
             limits: Limits::default(),
@@ -203,6 +215,7 @@ impl App {
         };
         Ok(Arc::new(Self {
             mint,
+            checker,
             management,
             usage,
             proxies: settings.proxies(),

@@ -345,6 +345,24 @@ impl Credential {
         }
     }
 
+    /// When one of the key's secrets ends before the key itself, if it does.
+    #[must_use]
+    pub fn end_of(&self, which: Which) -> Option<Timestamp> {
+        let before = self.key.overlap.as_ref();
+        before
+            .filter(|_| which == Which::Ending)
+            .map(|before| before.ends_at)
+    }
+
+    /// When one of the key's secrets was made.
+    #[must_use]
+    pub fn made_at(&self, which: Which) -> Timestamp {
+        match (which, &self.key.overlap) {
+            (Which::Ending, Some(before)) => before.created_at,
+            _ => self.key.secret_created_at,
+        }
+    }
+
     fn overlaps(&self, now: Timestamp) -> bool {
         self.key.overlap(now).is_some()
     }

@@ -10,6 +10,7 @@ mod client_request;
 mod conditional;
 mod health;
 mod idempotency;
+mod introspect;
 mod json;
 mod jwks;
 mod metadata;
@@ -67,6 +68,8 @@ fn oauth_plane() -> Routes {
     let organization_token = post(token::organization).fallback(token::post_only);
     let revoke = post(revoke::deployment).fallback(revoke::post_only);
     let organization_revoke = post(revoke::organization).fallback(revoke::post_only);
+    let introspect = post(introspect::deployment).fallback(introspect::post_only);
+    let organization_introspect = post(introspect::organization).fallback(introspect::post_only);
     // RFC 6749 §3.1: a client may come by either.
     let authorize = get(token::no_authorization_endpoint).post(token::no_authorization_endpoint);
     Router::new()
@@ -74,6 +77,8 @@ fn oauth_plane() -> Routes {
         .route("/orgs/{org}/oauth/token", organization_token)
         .route("/oauth/revoke", revoke)
         .route("/orgs/{org}/oauth/revoke", organization_revoke)
+        .route("/oauth/introspect", introspect)
+        .route("/orgs/{org}/oauth/introspect", organization_introspect)
         .route("/oauth/authorize", authorize)
         .route("/.well-known/jwks.json", get(jwks::deployment))
         .route("/orgs/{org}/.well-known/jwks.json", get(jwks::organization))

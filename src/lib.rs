@@ -23,11 +23,12 @@
 //! | [`usage`] | what keys are used for, counted in memory | domain, clock, store |
 //! | [`credentials`] | who is this, behind a cache; who signs | domain, clock, crypto, store, usage, telemetry |
 //! | [`issue`] | the exchange | those, credentials |
+//! | [`check`] | what a credential that services were shown is worth | those, credentials |
 //! | [`manage`] | organizations, bootstrap, API keys | those, credentials |
 //! | [`jobs`] | everything periodic | those, manage |
 //! | [`settings`] | flags and environment | domain, crypto, store |
 //! | [`app`] | everything built once, shared | all above |
-//! | [`http`] | the router and its resources | app, issue, manage, credentials, domain, clock, telemetry |
+//! | [`http`] | the router and its resources | app, issue, check, manage, credentials, domain, clock, telemetry |
 //! | [`serve`] | listeners, limits, drain | http, app, settings |
 //! | [`cli`] | thin commands | all |
 //! | [`verifier`] | for resource servers: checks tokens without asking the mint | domain, clock, the JOSE part of crypto |
@@ -38,6 +39,8 @@
 
 #[cfg(feature = "server")]
 pub mod app;
+#[cfg(feature = "server")]
+pub mod check;
 #[cfg(feature = "server")]
 pub mod cli;
 pub mod clock;

@@ -26,6 +26,7 @@ fn rules() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("usage", only(&["domain", "clock", "store"])),
         ("credentials", with(&["usage"])),
         ("issue", with(&["usage", "credentials"])),
+        ("check", with(&["usage", "credentials"])),
         ("manage", with(&["usage", "credentials"])),
         ("jobs", with(&["usage", "credentials", "manage"])),
         (
@@ -34,6 +35,7 @@ fn rules() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
                 "usage",
                 "credentials",
                 "issue",
+                "check",
                 "manage",
                 "jobs",
                 "settings",
@@ -44,6 +46,7 @@ fn rules() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
             only(&[
                 "app",
                 "issue",
+                "check",
                 "manage",
                 "credentials",
                 "domain",
@@ -58,6 +61,7 @@ fn rules() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
                 "usage",
                 "credentials",
                 "issue",
+                "check",
                 "manage",
                 "jobs",
                 "app",

@@ -18,6 +18,7 @@ const SPANS: Columns = &[
     ("FROM", "starts_at"),
     ("TOKENS", "issued"),
     ("DIRECT", "direct"),
+    ("CHECKED", "checked"),
     ("REFUSED", "refused"),
 ];
 

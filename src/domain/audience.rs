@@ -115,6 +115,12 @@ impl Audience {
     pub fn is_exactly(&self, resource: &Resource) -> bool {
         matches!(&*self.0, [only] if only == resource)
     }
+
+    /// Whether it is for `resource`, perhaps among others.
+    #[must_use]
+    pub fn contains(&self, resource: &Resource) -> bool {
+        self.0.contains(resource)
+    }
 }
 
 impl Serialize for Audience {
@@ -183,6 +189,17 @@ impl Audiences {
     #[must_use]
     pub fn has(&self, resource: &Resource) -> bool {
         self.platform.contains(resource)
+    }
+
+    /// Whether a token of this audience is for the platform: for `asked`, or, where nobody says,
+    /// for any of its resources. One for the management plane is for nobody else.
+    #[must_use]
+    pub fn counts(&self, audience: &Audience, asked: Option<&Resource>) -> bool {
+        !audience.contains(&self.management)
+            && match asked {
+                Some(resource) => audience.contains(resource),
+                None => self.platform.iter().any(|one| audience.contains(one)),
+            }
     }
 
     /// What a token is for when nobody says: the first of the platform's.

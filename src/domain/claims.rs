@@ -1,6 +1,6 @@
 //! What an access token says (RFC 9068 §2.2).
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::api_key::ApiKey;
@@ -93,11 +93,18 @@ pub struct PresentedClaims {
     /// When it was issued, Unix seconds.
     #[serde(with = "numeric_date")]
     pub iat: Timestamp,
+    /// When it begins to count, Unix seconds, if it says.
+    #[serde(default)]
+    pub nbf: Option<i64>,
     /// When it ends, Unix seconds.
     #[serde(with = "numeric_date")]
     pub exp: Timestamp,
     /// Unique to the token.
     pub jti: String,
+    /// The networks its key may be used from; `None` when from anywhere. A claim that is there
+    /// and is no list of networks makes the token none.
+    #[serde(default, deserialize_with = "networks")]
+    pub allowed_ip_cidrs: Option<NetworkSet>,
 }
 
 /// The longest token a key could obtain, in bytes: so that a key whose tokens could not
@@ -128,6 +135,11 @@ pub fn longest_token(
     };
     let payload = serde_json::to_vec(&claims).expect("claims are JSON").len();
     payload.div_ceil(3) * 4 + AROUND
+}
+
+/// Not even `null` stands for anywhere.
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NetworkSet>, D::Error> {
+    NetworkSet::deserialize(deserializer).map(Some)
 }
 
 #[allow(

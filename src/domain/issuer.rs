@@ -103,6 +103,18 @@ impl Issuer {
         }
     }
 
+    /// The issuer of this name, to the byte.
+    #[must_use]
+    pub fn of_name(name: &str, base: &BaseUrl) -> Option<Self> {
+        match name.strip_prefix(base.as_str())? {
+            "" => Some(Self::Deployment),
+            below => {
+                let id = below.strip_prefix("/orgs/")?.parse();
+                id.ok().map(Self::Organization)
+            }
+        }
+    }
+
     /// Whose signing key this issuer signs with.
     #[must_use]
     pub fn signing_organization(&self) -> OrganizationId {

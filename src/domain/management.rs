@@ -2,7 +2,7 @@
 
 use crate::domain::scope::{Scope, ScopeSet};
 
-/// Something a caller may do on the management plane (`/v1`).
+/// Something a caller may do on the management plane (`/v1`), or at introspection.
 ///
 /// It is held by its name or by a wildcard over its family, such as
 /// `api_keys.*`. The scope `*` covers none of them: a platform that hands out
@@ -31,6 +31,8 @@ pub enum ManagementAction {
     UsageRead,
     /// Read audit events.
     AuditRead,
+    /// Ask what API keys and access tokens are worth, as services do.
+    TokensIntrospect,
     /// Read the organization's own settings and policy.
     OrganizationRead,
     /// Change the organization's own settings and policy.
@@ -43,7 +45,7 @@ pub enum ManagementAction {
 
 impl ManagementAction {
     /// Every management action, once.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ApiKeysRead,
         Self::ApiKeysCreate,
         Self::ApiKeysUpdate,
@@ -55,6 +57,7 @@ impl ManagementAction {
         Self::SigningKeysRotate,
         Self::UsageRead,
         Self::AuditRead,
+        Self::TokensIntrospect,
         Self::OrganizationRead,
         Self::OrganizationWrite,
         Self::OrganizationsRead,
@@ -76,6 +79,7 @@ impl ManagementAction {
             Self::SigningKeysRotate => "signing_keys.rotate",
             Self::UsageRead => "usage.read",
             Self::AuditRead => "audit.read",
+            Self::TokensIntrospect => "tokens.introspect",
             Self::OrganizationRead => "organization.read",
             Self::OrganizationWrite => "organization.write",
             Self::OrganizationsRead => "organizations.read",
@@ -115,18 +119,19 @@ impl ManagementAction {
 /// Never: a test builds both sets.
 #[must_use]
 pub fn bootstrap_scopes(operator: bool) -> ScopeSet {
-    const OWN: [&str; 7] = [
+    const OWN: [&str; 8] = [
         "*",
         "api_keys.*",
         "audit.*",
         "organization.*",
         "roles.*",
         "signing_keys.*",
+        "tokens.*",
         "usage.*",
     ];
     let of_operator = operator.then_some("organizations.*");
     ScopeSet::new(OWN.into_iter().chain(of_operator).map(known_scope))
-        .expect("eight scopes are fewer than a set may hold")
+        .expect("nine scopes are fewer than a set may hold")
 }
 
 fn known_scope(text: &'static str) -> Scope {

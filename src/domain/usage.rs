@@ -13,8 +13,11 @@ use super::timestamp::Timestamp;
 pub enum Outcome {
     /// A token was issued.
     Issued,
-    /// The key itself was presented to the management plane, and let in.
+    /// The key itself was presented, to the management plane or at a gateway, and let in.
     Direct,
+    /// The key itself was presented to a service, which asked about it by introspection and was
+    /// told that it is in force.
+    Checked,
     /// A genuine string that is not, or no longer, the key's secret.
     WrongSecret,
     /// The key is past its end.
@@ -75,12 +78,13 @@ pub struct UserAgent(Box<str>);
 
 impl Outcome {
     /// How many there are.
-    pub const COUNT: usize = 20;
+    pub const COUNT: usize = 21;
 
     /// Every outcome, once, in the order of its declaration.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Issued,
         Self::Direct,
+        Self::Checked,
         Self::WrongSecret,
         Self::Expired,
         Self::Revoked,
@@ -107,6 +111,7 @@ impl Outcome {
         match self {
             Self::Issued => "issued",
             Self::Direct => "direct",
+            Self::Checked => "checked",
             Self::WrongSecret => "wrong_secret",
             Self::Expired => "expired",
             Self::Revoked => "revoked",

@@ -57,9 +57,22 @@ pub enum Malformed {
     /// A grant type that is not offered.
     #[error("the only grant_type here is client_credentials")]
     GrantType,
-    /// Nothing to revoke.
-    #[error("token is missing; send the access token or the API key that is to end")]
+    /// Nothing to revoke, or to ask about.
+    #[error("token is missing; send the access token or the API key that this is about")]
     NoToken,
+    /// No address.
+    #[error("ip is not an address; write one such as 203.0.113.9 or 2001:db8::9")]
+    NoAddress,
+}
+
+/// A request about a token (RFC 7009 §2.1, RFC 7662 §2.1), by a client or by nobody.
+pub struct AboutToken {
+    /// The token or API key that it is about.
+    pub token: Zeroizing<String>,
+    /// The client's key; `None` when none was presented, or what was cannot be one.
+    pub secret: Option<ApiKeySecret>,
+    /// How it was presented.
+    pub scheme: Scheme,
 }
 
 /// One that may be given once.
@@ -99,6 +112,43 @@ pub fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), Malformed> {
     match slot.replace(value) {
         Some(_) => Err(Malformed::Repeated),
         None => Ok(()),
+    }
+}
+
+impl AboutToken {
+    /// Parses a request whose body was read; `other` takes each parameter that is not common to
+    /// all such requests.
+    ///
+    /// # Errors
+    /// See [`Malformed`].
+    pub fn parse<'a>(
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: &'a [u8],
+        mut other: impl FnMut(&str, Cow<'a, str>) -> Result<(), Malformed>,
+    ) -> Result<Self, Malformed> {
+        let (mut token, mut client_secret) = (None, None);
+        let (mut token_type_hint, mut client_id): (Parameter<'_>, Parameter<'_>) = (None, None);
+        for (name, value) in parameters(uri, headers, body)? {
+            match &*name {
+                "token" => once(&mut token, Zeroizing::new(value.into_owned()))?,
+                // What kind of token it is shows by itself.
+                "token_type_hint" => once(&mut token_type_hint, value)?,
+                "client_id" => once(&mut client_id, value)?,
+                "client_secret" => once(&mut client_secret, Zeroizing::new(value.into_owned()))?,
+                _ => other(&name, value)?,
+            }
+        }
+        let id = client_id.as_deref().filter(|id| !id.is_empty());
+        let secret = client_secret.as_ref().map(|secret| secret.as_str());
+        let secret = secret.filter(|secret| !secret.is_empty());
+        let (secret, scheme) = credentials(headers, id, secret)?;
+        let token: SecretParameter = token.filter(|token: &Zeroizing<String>| !token.is_empty());
+        Ok(Self {
+            token: token.ok_or(Malformed::NoToken)?,
+            secret,
+            scheme,
+        })
     }
 }
 

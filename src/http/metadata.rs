@@ -23,6 +23,7 @@ pub(super) struct Metadata {
     issuer: String,
     token_endpoint: String,
     revocation_endpoint: String,
+    introspection_endpoint: String,
     jwks_uri: String,
     authorization_endpoint: String,
     #[schema(value_type = Vec<String>)]
@@ -33,6 +34,8 @@ pub(super) struct Metadata {
     token_endpoint_auth_methods_supported: [&'static str; 2],
     #[schema(value_type = Vec<String>)]
     revocation_endpoint_auth_methods_supported: [&'static str; 2],
+    #[schema(value_type = Vec<String>)]
+    introspection_endpoint_auth_methods_supported: [&'static str; 2],
     #[schema(value_type = Vec<String>)]
     subject_types_supported: [&'static str; 1],
     id_token_signing_alg_values_supported: Vec<Algorithm>,
@@ -71,6 +74,7 @@ fn metadata(issuer: &Issuer, base: &BaseUrl, algorithms: Vec<Algorithm>) -> Meta
     Metadata {
         token_endpoint: format!("{name}/oauth/token"),
         revocation_endpoint: format!("{name}/oauth/revoke"),
+        introspection_endpoint: format!("{name}/oauth/introspect"),
         jwks_uri: format!("{name}/.well-known/jwks.json"),
         authorization_endpoint: format!("{}/oauth/authorize", base.as_str()),
         issuer: name,
@@ -78,6 +82,7 @@ fn metadata(issuer: &Issuer, base: &BaseUrl, algorithms: Vec<Algorithm>) -> Meta
         grant_types_supported: ["client_credentials"],
         token_endpoint_auth_methods_supported: AUTH_METHODS,
         revocation_endpoint_auth_methods_supported: AUTH_METHODS,
+        introspection_endpoint_auth_methods_supported: AUTH_METHODS,
         subject_types_supported: ["public"],
         id_token_signing_alg_values_supported: algorithms,
     }

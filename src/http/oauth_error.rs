@@ -1,5 +1,9 @@
 //! Refusals on the OAuth plane: RFC 6749 §5.2 JSON, from causes, in one match.
 
+mod callers;
+
+use std::borrow::Cow;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::json as object;
@@ -12,8 +16,6 @@ use crate::credentials::Denied;
 use crate::credentials::issuers::IssuerError;
 use crate::domain::secret::redact;
 use crate::issue::Refusal;
-use crate::manage::refusal as manage;
-use crate::manage::self_revocation::NotEnded;
 
 /// An error answer.
 #[derive(Debug)]
@@ -21,7 +23,7 @@ pub struct OAuthError {
     status: StatusCode,
     error: &'static str,
     description: String,
-    challenge: Option<&'static str>,
+    challenge: Option<Cow<'static, str>>,
     retry_after: Option<u64>,
 }
 
@@ -46,7 +48,7 @@ impl OAuthError {
             Scheme::Bearer => r#"Bearer realm="tenmint""#,
         };
         Self {
-            challenge: Some(challenge),
+            challenge: Some(challenge.into()),
             ..Self::new(
                 StatusCode::UNAUTHORIZED,
                 "invalid_client",
@@ -71,11 +73,12 @@ impl OAuthError {
     }
 
     fn internal() -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "server_error",
-            "this server cannot issue the token: ask its administrator",
-        )
+        Self::broken("this server cannot issue the token: ask its administrator")
+    }
+
+    fn broken(description: &str) -> Self {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self::new(status, "server_error", description)
     }
 
     /// The answer to any other method than POST.
@@ -86,37 +89,6 @@ impl OAuthError {
         let allow = HeaderValue::from_static("POST");
         response.headers_mut().insert(header::ALLOW, allow);
         response
-    }
-
-    /// From a credential that was not ended.
-    #[must_use]
-    pub fn from_not_ended(why: &NotEnded, scheme: Scheme) -> Self {
-        let refusal = match why {
-            NotEnded::TooMany => {
-                return Self {
-                    retry_after: Some(60),
-                    ..Self::new(
-                        StatusCode::TOO_MANY_REQUESTS,
-                        "temporarily_unavailable",
-                        "this client has revoked as many tokens as can be kept until they end: \
-                         let this one end by itself, or try again later",
-                    )
-                };
-            }
-            NotEnded::Refused(refusal) => refusal,
-        };
-        match refusal {
-            manage::Refusal::Key(_) | manage::Refusal::Anonymous => Self::invalid_client(scheme),
-            manage::Refusal::Overloaded(_) => {
-                Self::later("too many new clients at once: try again")
-            }
-            manage::Refusal::Unavailable(_) => Self::unavailable(),
-            _ => Self::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "server_error",
-                "this server cannot revoke anything: ask its administrator",
-            ),
-        }
     }
 
     /// From a refused exchange.
@@ -198,11 +170,8 @@ impl OAuthError {
         let headers = response.headers_mut();
         headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
         headers.insert(request_id::HEADER, request_id::header(request));
-        if let Some(challenge) = self.challenge {
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static(challenge),
-            );
+        if let Some(challenge) = self.challenge.and_then(|text| text.parse().ok()) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -223,6 +192,7 @@ impl From<Malformed> for OAuthError {
             | Malformed::SeveralHeaders
             | Malformed::OtherClientId
             | Malformed::NoToken
+            | Malformed::NoAddress
             | Malformed::NoGrantType => "invalid_request",
         };
         Self::new(StatusCode::BAD_REQUEST, error, malformed.to_string())

@@ -14,8 +14,8 @@ use utoipa::openapi::{
 };
 
 use super::{
-    api_keys, audit, bootstrap, conditional, jwks, organizations, refusals, roles, scopes,
-    signing_keys, token, usage,
+    api_keys, audit, bootstrap, conditional, introspect, jwks, organizations, refusals, roles,
+    scopes, signing_keys, token, usage,
 };
 use crate::app::App;
 
@@ -51,6 +51,7 @@ fn document() -> OpenApi {
         ("Organizations", organizations::describe()),
         ("Organizations", bootstrap::describe()),
         ("OAuth", token::describe()),
+        ("OAuth", introspect::describe()),
         ("Documents and health", jwks::describe()),
     ];
     for (tag, operations) in resources {

@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use zeroize::Zeroizing;
 
-use super::client_request::{
-    MAX_BODY, Malformed, Parameter, Scheme, SecretParameter, credentials, once, parameters,
-};
+use super::client_request::{AboutToken, MAX_BODY};
 use super::oauth_error::OAuthError;
 use super::{address, body, path};
 use crate::app::App;
@@ -18,24 +16,6 @@ use crate::domain::issuer::Issuer;
 use crate::domain::secret::ApiKeySecret;
 use crate::manage::refusal::Refusal;
 use crate::manage::self_revocation::{NotEnded, Origin, revoke_key, revoke_token};
-
-/// A well-formed revocation request (RFC 7009 §2.1).
-struct RevocationRequest {
-    /// What is to end.
-    token: Zeroizing<String>,
-    /// The client's key; `None` when none was presented, or what was cannot be one.
-    secret: Option<ApiKeySecret>,
-    scheme: Scheme,
-}
-
-#[derive(Default)]
-struct Form<'a> {
-    token: SecretParameter,
-    /// What kind of token it is shows by itself.
-    token_type_hint: Parameter<'a>,
-    client_id: Parameter<'a>,
-    client_secret: SecretParameter,
-}
 
 /// `POST /oauth/revoke`.
 pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -60,7 +40,9 @@ async fn revoke(app: &App, issuer: Issuer, request: Request) -> Response {
     let parsed = match body::read(body, MAX_BODY).await {
         Ok(body) => {
             let body = Zeroizing::new(body.to_vec());
-            RevocationRequest::parse(&parts.uri, &parts.headers, &body).map_err(OAuthError::from)
+            // RFC 6749 §3.2: unrecognised parameters are ignored.
+            AboutToken::parse(&parts.uri, &parts.headers, &body, |_, _| Ok(()))
+                .map_err(OAuthError::from)
         }
         Err(error) => Err(error.into()),
     };
@@ -94,7 +76,7 @@ async fn revoke(app: &App, issuer: Issuer, request: Request) -> Response {
 async fn end(
     app: &App,
     issuer: Issuer,
-    asked: RevocationRequest,
+    asked: AboutToken,
     parts: &Parts,
     request_id: &str,
 ) -> Result<(), NotEnded> {
@@ -127,31 +109,4 @@ fn done() -> Response {
         (header::PRAGMA, HeaderValue::from_static("no-cache")),
     ];
     headers.into_response()
-}
-
-impl RevocationRequest {
-    fn parse(uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Self, Malformed> {
-        let mut form = Form::default();
-        for (name, value) in parameters(uri, headers, body)? {
-            match &*name {
-                "token" => once(&mut form.token, Zeroizing::new(value.into_owned()))?,
-                "token_type_hint" => once(&mut form.token_type_hint, value)?,
-                "client_id" => once(&mut form.client_id, value)?,
-                "client_secret" => {
-                    once(&mut form.client_secret, Zeroizing::new(value.into_owned()))?;
-                }
-                _ => {}
-            }
-        }
-        let id = form.client_id.as_deref().filter(|id| !id.is_empty());
-        let secret = form.client_secret.as_ref().map(|secret| secret.as_str());
-        let secret = secret.filter(|secret| !secret.is_empty());
-        let (secret, scheme) = credentials(headers, id, secret)?;
-        let token = form.token.filter(|token| !token.is_empty());
-        Ok(Self {
-            token: token.ok_or(Malformed::NoToken)?,
-            secret,
-            scheme,
-        })
-    }
 }

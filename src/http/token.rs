@@ -19,7 +19,7 @@ use crate::credentials::Denied;
 use crate::domain::issuer::Issuer;
 use crate::issue::{Exchange, Issued, Refusal, Refused};
 
-pub use describe::describe;
+pub use describe::{client_form, describe};
 
 /// RFC 6749 §5.1.
 #[derive(Serialize, ToSchema)]

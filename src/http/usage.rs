@@ -50,6 +50,7 @@ struct SpanView {
 struct CountsView {
     issued: u64,
     direct: u64,
+    checked: u64,
     refused: BTreeMap<&'static str, u64>,
 }
 
@@ -202,6 +203,7 @@ impl CountsView {
             match outcome {
                 Outcome::Issued => self.issued += count,
                 Outcome::Direct => self.direct += count,
+                Outcome::Checked => self.checked += count,
                 cause => *self.refused.entry(cause.as_str()).or_default() += count,
             }
         }

@@ -128,6 +128,7 @@ async fn the_management_key_may_do_everything_of_its_organization_and_nothing_be
         "api_keys.*",
         "roles.*",
         "signing_keys.*",
+        "tokens.*",
         "usage.*",
         "audit.*",
         "organization.*",

@@ -16,7 +16,7 @@ on_both_engines!(
     asking_again_is_no_grant_and_a_reissue_is,
 );
 
-const EVERYTHING: [&str; 8] = [
+const EVERYTHING: [&str; 9] = [
     "*",
     "api_keys.*",
     "audit.*",
@@ -24,6 +24,7 @@ const EVERYTHING: [&str; 8] = [
     "organizations.*",
     "roles.*",
     "signing_keys.*",
+    "tokens.*",
     "usage.*",
 ];
 

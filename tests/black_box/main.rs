@@ -44,6 +44,8 @@ mod hostile_framing;
 mod hostile_memory;
 mod hostile_storm;
 mod idempotency;
+mod introspection;
+mod introspection_walls;
 mod jwks;
 mod late_acts;
 mod late_credentials;

@@ -21,6 +21,8 @@ POST /oauth/token
 POST /orgs/{org}/oauth/token
 POST /oauth/revoke
 POST /orgs/{org}/oauth/revoke
+POST /oauth/introspect
+POST /orgs/{org}/oauth/introspect
 GET  /oauth/authorize
 POST /oauth/authorize
 GET  /.well-known/jwks.json

@@ -106,7 +106,7 @@ pub fn routes() -> impl Iterator<Item = Route> {
 }
 
 /// Every management action there is.
-pub const ACTIONS: [&str; 15] = [
+pub const ACTIONS: [&str; 16] = [
     "api_keys.read",
     "api_keys.create",
     "api_keys.update",
@@ -118,6 +118,7 @@ pub const ACTIONS: [&str; 15] = [
     "signing_keys.rotate",
     "usage.read",
     "audit.read",
+    "tokens.introspect",
     "organization.read",
     "organization.write",
     "organizations.read",

@@ -110,7 +110,7 @@ async fn counts_by_cause_are_exact_after_a_graceful_stop(server: Server) {
         .await
         .body;
     let refused = json!({ "invalid_scope": 4, "invalid_target": 1, "other_organization": 2 });
-    let expected = json!({ "issued": 7, "direct": 0, "refused": refused });
+    let expected = json!({ "issued": 7, "direct": 0, "checked": 0, "refused": refused });
     assert_eq!(of_key["totals"], expected);
     assert_eq!(of_key["data"].as_array().unwrap().len(), 1);
     assert_eq!(of_key["data"][0]["issued"], 7);
@@ -122,7 +122,8 @@ async fn counts_by_cause_are_exact_after_a_graceful_stop(server: Server) {
     ] {
         let path = format!("/v1/api-keys/{}/usage", key.id);
         let usage = read(&server, &acme, &path).await.body;
-        let expected = json!({ "issued": 0, "direct": 0, "refused": { cause: count } });
+        let expected =
+            json!({ "issued": 0, "direct": 0, "checked": 0, "refused": { cause: count } });
         assert_eq!(usage["totals"], expected, "{cause}");
         assert_eq!(usage["last_used_at"], Value::Null);
     }
@@ -143,7 +144,7 @@ async fn counts_by_cause_are_exact_after_a_graceful_stop(server: Server) {
     let theirs = read(&server, &other, "/v1/usage").await.body;
     assert_eq!(
         theirs["totals"],
-        json!({ "issued": 0, "direct": 1, "refused": {} })
+        json!({ "issued": 0, "direct": 1, "checked": 0, "refused": {} })
     );
 }
 
@@ -227,7 +228,7 @@ async fn a_key_used_directly_was_used_too(server: Server) {
     // The token's own use of the management plane is not the key's.
     assert_eq!(
         usage["totals"],
-        json!({ "issued": 1, "direct": 1, "refused": {} })
+        json!({ "issued": 1, "direct": 1, "checked": 0, "refused": {} })
     );
     assert_eq!(usage["last_used_at"], server.clock.now().to_string());
 }

@@ -133,6 +133,7 @@ async fn bootstraps_over_the_wire(server: Server) {
           "organization.*",
           "roles.*",
           "signing_keys.*",
+          "tokens.*",
           "usage.*"
         ],
         "expires_at": null,
@@ -155,6 +156,7 @@ async fn bootstraps_over_the_wire(server: Server) {
           "organization.*",
           "roles.*",
           "signing_keys.*",
+          "tokens.*",
           "usage.*"
         ],
         "secret": "tmsk_[ulid]_[secret]",

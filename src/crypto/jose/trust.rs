@@ -75,7 +75,6 @@ struct HeaderView {
 #[derive(Deserialize)]
 struct Envelope {
     iss: String,
-    nbf: Option<i64>,
     #[serde(flatten)]
     claims: PresentedClaims,
 }
@@ -143,14 +142,23 @@ pub fn verify_for_anybody(
     if envelope.iss != issuer {
         return Err(TokenError::Issuer);
     }
-    if envelope.claims.exp <= now {
+    require_in_force(&envelope.claims, now)?;
+    Ok(envelope.claims)
+}
+
+/// Requires that what a token says counts at this instant: for whoever verified it before.
+///
+/// # Errors
+/// [`TokenError::Expired`] or [`TokenError::NotYetValid`].
+pub fn require_in_force(claims: &PresentedClaims, now: Timestamp) -> Result<(), TokenError> {
+    if claims.exp <= now {
         return Err(TokenError::Expired);
     }
     // One second of grace: two nodes' clocks never agree to the second.
-    if envelope.nbf.is_some_and(|nbf| nbf > now.unix() + 1) {
+    if claims.nbf.is_some_and(|nbf| nbf > now.unix() + 1) {
         return Err(TokenError::NotYetValid);
     }
-    Ok(envelope.claims)
+    Ok(())
 }
 
 /// Verifies form and signature, by the key that `find` knows under the token's `kid`, with that

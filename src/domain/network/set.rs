@@ -87,6 +87,27 @@ impl NetworkSet {
             .any(|block| block.prefix_len() == 0)
     }
 
+    /// What lies in both, in the order of this set; `None` if nothing does. Of two networks one
+    /// lies in the other or they are apart, so this is exact.
+    #[must_use]
+    pub fn meet(&self, other: &Self) -> Option<Self> {
+        let narrower = |one: Network, two: Network| match (one.0, two.0) {
+            (one_net, two_net) if two_net.contains(&one_net) => Some(one),
+            (one_net, two_net) if one_net.contains(&two_net) => Some(two),
+            _ => None,
+        };
+        let mut both = Vec::new();
+        for network in self.iter().flat_map(|one| {
+            let one = *one;
+            other.iter().filter_map(move |two| narrower(one, *two))
+        }) {
+            if !both.contains(&network) {
+                both.push(network);
+            }
+        }
+        (!both.is_empty()).then_some(Self(both))
+    }
+
     /// The networks, in the order first given.
     pub fn iter(&self) -> std::slice::Iter<'_, Network> {
         self.0.iter()

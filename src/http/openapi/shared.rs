@@ -118,7 +118,7 @@ pub fn complete(operation: OperationBuilder, path: &str) -> OperationBuilder {
         return refused(operation, "Problem", &PROBLEMS);
     }
     match path.strip_prefix("/orgs/{org}").unwrap_or(path) {
-        "/oauth/token" | "/oauth/revoke" => {
+        "/oauth/token" | "/oauth/revoke" | "/oauth/introspect" => {
             // In the body, or not at all where what is to end speaks for itself.
             let operation = operation
                 .security(SecurityRequirement::new("basic", [] as [&str; 0]))

@@ -15,6 +15,7 @@ use utoipa::openapi::schema::{
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::api_key::{Days, Maker, OverlapSpan, RevokeReason, Status, StatusFilter};
+use crate::domain::audience::Audience;
 use crate::domain::network::NetworkSet;
 use crate::domain::organization::{ChosenOrganizationId, OrganizationId};
 use crate::domain::policy::{AllowedAudiences, Policy, PolicyEdit, Rule};
@@ -116,6 +117,8 @@ words! {
         .description(Some("Seconds for which the secret before still counts; a day if not said"));
     Maker, "Maker" => pattern("The id of a key, or operator",
         "^(operator|key_[0-7][0-9A-HJKMNP-TV-Z]{25})$");
+    Audience, "Audience" => utoipa::openapi::schema::OneOfBuilder::new()
+        .item(text("A resource")).item(ArrayBuilder::new().items(text("A resource")));
     AllowedAudiences, "AllowedAudiences" => audiences(0);
     Policy, "Policy" => policy(false);
     PolicyEdit, "PolicyEdit" => policy(true);

@@ -38,7 +38,8 @@ pub fn describe() -> Vec<Operation> {
     ]
 }
 
-fn form() -> ObjectBuilder {
+/// How a client presents its key in a form, where it does.
+pub fn client_form() -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::Object)
         .property(
@@ -53,7 +54,7 @@ fn form() -> ObjectBuilder {
 
 impl PartialSchema for TokenForm {
     fn schema() -> RefOr<Schema> {
-        form()
+        client_form()
             .property("grant_type", one_of(&["client_credentials"]))
             .required("grant_type")
             .property(
@@ -76,7 +77,7 @@ impl ToSchema for TokenForm {
 
 impl PartialSchema for RevocationForm {
     fn schema() -> RefOr<Schema> {
-        form()
+        client_form()
             .property(
                 "token",
                 text("The API key or access token that is to end").min_length(Some(1)),

@@ -1,0 +1,181 @@
+//! Who is this credential, and what may it? The one decision behind introspection and gateways.
+
+mod holder;
+pub mod introspection;
+mod refusal;
+mod tokens;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::credentials::issuers::Issuers;
+use crate::credentials::{Credentials, Denied, Verified};
+use crate::crypto::jose::trust::TokenError;
+use crate::domain::audience::{Audiences, Resource};
+use crate::domain::issuer::{BaseUrl, Issuer};
+use crate::domain::organization::OrganizationId;
+use crate::domain::secret::ApiKeySecret;
+use crate::usage::{Explanation, Usage};
+
+pub use holder::Holder;
+pub use refusal::{Refusal, Refused, Trouble};
+pub use tokens::{Token, Tokens};
+
+/// How often a decision begins again because its key changed under it, before it gives up.
+const ATTEMPTS: usize = 3;
+
+/// Tells who holds a credential that a service was shown, and what it may at this moment.
+pub struct Checker {
+    /// Who is who.
+    pub credentials: Arc<Credentials>,
+    /// Whose signatures count.
+    pub issuers: Arc<Issuers>,
+    /// What keys are used for.
+    pub usage: Arc<Usage>,
+    /// What tokens are for.
+    pub audiences: Audiences,
+    /// Where this deployment is.
+    pub base: BaseUrl,
+    /// What time it is.
+    pub clock: Clock,
+    /// Which tokens were found genuine before.
+    pub tokens: Tokens,
+}
+
+/// What a service was shown.
+#[derive(Debug)]
+pub enum Presented<'a> {
+    /// An API key.
+    Key(ApiKeySecret),
+    /// Anything else is taken for an access token.
+    Token(&'a str),
+}
+
+/// What a credential must be to count where it was shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Expected<'a> {
+    /// Whose it must be; anybody's if not said.
+    pub organization: Option<&'a OrganizationId>,
+    /// Whose tokens count; those of every issuer of this deployment if not said.
+    pub issuer: Option<&'a Issuer>,
+    /// What a token must be for; any of the platform's resources if not said.
+    pub audience: Option<&'a Resource>,
+}
+
+impl<'a> Presented<'a> {
+    /// What this text is.
+    #[must_use]
+    pub fn read(text: &'a str) -> Self {
+        match ApiKeySecret::parse(text) {
+            Ok(secret) => Self::Key(secret),
+            Err(_) => Self::Token(text),
+        }
+    }
+}
+
+impl Checker {
+    /// Who holds a credential, if it is one and in force. The order is that of the exchange:
+    /// secret or signature, state, whose it is. Address and scopes are the holder's to be asked.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub async fn holder(
+        &self,
+        presented: Presented<'_>,
+        expected: Expected<'_>,
+    ) -> Result<Holder, Refused> {
+        match presented {
+            Presented::Key(secret) => self.holder_of_key(secret, expected).await,
+            Presented::Token(text) => self
+                .holder_of_token(text, expected)
+                .await
+                .map_err(Refused::from),
+        }
+    }
+
+    async fn holder_of_key(
+        &self,
+        secret: ApiKeySecret,
+        expected: Expected<'_>,
+    ) -> Result<Holder, Refused> {
+        let named = secret.id();
+        let outcome = self.credentials.authenticate(secret, self.clock.now());
+        let mut verified = outcome.await.map_err(|rejected| match rejected.why {
+            Denied::Unknown => Refusal::UnknownKey(named).into(),
+            why => Refused {
+                refusal: Refusal::Key(why),
+                key: rejected.credential,
+            },
+        })?;
+        let of_key = |verified: &Verified, refusal| Refused {
+            refusal,
+            key: Some(Arc::clone(&verified.credential)),
+        };
+        let organization = &verified.credential.key.organization;
+        if expected.organization.is_some_and(|one| one != organization) {
+            return Err(of_key(&verified, Refusal::OtherOrganization));
+        }
+        for _ in 0..ATTEMPTS {
+            // A first use waits for its turn, and a revocation may have been answered meanwhile.
+            let now = self.clock.now();
+            let in_force = verified.require_in_force(now);
+            in_force.map_err(|why| of_key(&verified, Refusal::Key(why)))?;
+            if self.credentials.still_stands(&verified) {
+                return Ok(Holder {
+                    verified,
+                    token: None,
+                });
+            }
+            let again = self.credentials.again(&verified, now).await;
+            verified = again.map_err(|why| of_key(&verified, Refusal::Key(why)))?;
+        }
+        Err(of_key(&verified, Refusal::Unsettled))
+    }
+
+    async fn holder_of_token(&self, text: &str, expected: Expected<'_>) -> Result<Holder, Refusal> {
+        let token = self.token(text, expected.issuer).await?;
+        if !self.audiences.counts(&token.claims.aud, expected.audience) {
+            return Err(Refusal::Token(TokenError::Audience));
+        }
+        let of = expected.organization;
+        if of.is_some_and(|one| *one.as_str() != *token.claims.org) {
+            return Err(Refusal::OtherOrganization);
+        }
+        for _ in 0..ATTEMPTS {
+            let now = self.clock.now();
+            let outcome = self.credentials.of_token(token.key, now).await;
+            let verified = outcome.map_err(Refusal::KeyOfToken)?;
+            if *verified.credential.key.organization.as_str() != *token.claims.org {
+                return Err(Refusal::Token(TokenError::Issuer));
+            }
+            let denials = &self.credentials.denials;
+            let denied = denials.is_denied(&token.claims.jti, now).await;
+            if denied.map_err(|error| Refusal::KeyOfToken(error.into()))? {
+                return Err(Refusal::TokenDenied);
+            }
+            if self.credentials.still_stands(&verified) {
+                return Ok(Holder {
+                    verified,
+                    token: Some(token),
+                });
+            }
+        }
+        Err(Refusal::Unsettled)
+    }
+
+    /// Counts a refusal of a key, or of a stranger, and keeps why. Of tokens nothing is counted:
+    /// they are no use of their key.
+    pub fn count(&self, refused: &Refused, request_id: &str, address: Option<IpAddr>) {
+        let Some(outcome) = refused.refusal.outcome() else {
+            return;
+        };
+        let key = refused.key.as_ref().map(|credential| &credential.key);
+        let whose = key.map(|key| (key.id, &key.organization));
+        self.usage.refused(outcome, whose, || Explanation {
+            request_id: request_id.to_owned(),
+            detail: refused.refusal.advice(),
+            address,
+        });
+    }
+}

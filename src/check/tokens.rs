@@ -1,0 +1,144 @@
+//! Access tokens that services were shown: read, and remembered while their signature holds, so
+//! that a repeated token costs a look-up and no second verification.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use quick_cache::sync::Cache;
+use ring::digest;
+use serde::Deserialize;
+
+use super::{Checker, Refusal};
+use crate::credentials::issuers::Identity;
+use crate::crypto::jose::trust::{self, TokenError};
+use crate::domain::claims::{MAX_TOKEN, PresentedClaims};
+use crate::domain::issuer::{BaseUrl, Issuer};
+use crate::domain::scope::ScopeSet;
+use crate::domain::secret::KeyId;
+
+/// How many genuine tokens are remembered. Nobody fills this room without genuine tokens.
+const CAPACITY: usize = 20_000;
+
+type Digest = [u8; 32];
+
+/// Tokens whose signature was found good.
+pub struct Tokens {
+    genuine: Cache<Digest, Genuine>,
+}
+
+/// What a genuine token says.
+#[derive(Debug)]
+pub struct Token {
+    /// Who issued it.
+    pub issuer: Issuer,
+    /// The key that it stands for.
+    pub key: KeyId,
+    /// All that it says.
+    pub claims: PresentedClaims,
+    /// Its scopes.
+    pub scopes: ScopeSet,
+}
+
+#[derive(Clone)]
+struct Genuine {
+    /// By whose keys it was verified. When these are replaced, so is what was found out with them.
+    by: Weak<Identity>,
+    token: Arc<Token>,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            genuine: Cache::new(CAPACITY),
+        }
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tokens({})", self.genuine.len())
+    }
+}
+
+impl Checker {
+    /// What a token says, if it is genuine and in force at this moment: of this issuer, or, where
+    /// none is named, of the one that it names itself.
+    pub(super) async fn token(
+        &self,
+        text: &str,
+        only: Option<&Issuer>,
+    ) -> Result<Arc<Token>, Refusal> {
+        if text.len() > MAX_TOKEN {
+            return Err(TokenError::Malformed.into());
+        }
+        let digest = digest_of(text);
+        let known = self.tokens.genuine.get(&digest);
+        let issuer = match (&known, only) {
+            (Some(known), _) => known.token.issuer.clone(),
+            (None, Some(only)) => only.clone(),
+            (None, None) => named_by(text, &self.base)?,
+        };
+        if only.is_some_and(|only| *only != issuer) {
+            return Err(TokenError::Issuer.into());
+        }
+        let identity = self.issuers.of(&issuer.signing_organization()).await;
+        let identity = identity
+            .map_err(Refusal::Issuer)?
+            .ok_or(TokenError::Signature)?;
+        let now = self.clock.now();
+        if let Some(known) = known
+            && std::ptr::eq(known.by.as_ptr(), Arc::as_ptr(&identity))
+        {
+            trust::require_in_force(&known.token.claims, now)?;
+            return Ok(known.token);
+        }
+        let name = issuer.name(&self.base);
+        let claims = trust::verify_for_anybody(text, &identity.trusted, &name, now)?;
+        let token = Arc::new(Token::of(issuer, claims)?);
+        let genuine = Genuine {
+            by: Arc::downgrade(&identity),
+            token: Arc::clone(&token),
+        };
+        self.tokens.genuine.insert(digest, genuine);
+        Ok(token)
+    }
+}
+
+impl Token {
+    fn of(issuer: Issuer, claims: PresentedClaims) -> Result<Self, TokenError> {
+        let scopes = match &*claims.scope {
+            // Of a key whose roles hold nothing.
+            "" => ScopeSet::default(),
+            scope => ScopeSet::parse_parameter(scope).map_err(|_| TokenError::Malformed)?,
+        };
+        Ok(Self {
+            issuer,
+            key: claims
+                .client_id
+                .parse()
+                .map_err(|_| TokenError::Malformed)?,
+            scopes,
+            claims,
+        })
+    }
+}
+
+/// Which issuer a token says that it is of. That only chooses the keys that it must be signed by.
+fn named_by(text: &str, base: &BaseUrl) -> Result<Issuer, TokenError> {
+    #[derive(Deserialize)]
+    struct Names {
+        iss: String,
+    }
+    let claims = text.split('.').nth(1).ok_or(TokenError::Malformed)?;
+    let claims = URL_SAFE_NO_PAD.decode(claims);
+    let claims = claims.map_err(|_| TokenError::Malformed)?;
+    let names: Names = serde_json::from_slice(&claims).map_err(|_| TokenError::Malformed)?;
+    Issuer::of_name(&names.iss, base).ok_or(TokenError::Issuer)
+}
+
+fn digest_of(text: &str) -> Digest {
+    let digest = digest::digest(&digest::SHA256, text.as_bytes());
+    digest.as_ref().try_into().expect("a SHA-256 of 32 bytes")
+}
