@@ -20,10 +20,11 @@ use crate::crypto::jose::provider;
 use crate::crypto::random;
 use crate::crypto::root_key::RootKeyError;
 use crate::crypto::root_key_file::RootKeyFileError;
-use crate::domain::client_address::TrustedProxies;
+use crate::domain::client_address::{Gateways, TrustedProxies};
 use crate::domain::issuer::BaseUrl;
 use crate::domain::scope::ScopeSet;
 use crate::domain::timestamp::Timestamp;
+use crate::gateway::Gateway;
 use crate::issue::Mint;
 use crate::jobs::{Jobs, Work};
 use crate::manage::refusal::Refusal;
@@ -41,15 +42,19 @@ pub const ROOT_KEY_VARIABLE: &str = "TENMINT_ROOT_KEY";
 /// A running deployment, less its listeners.
 pub struct App {
     /// Issues tokens.
-    pub mint: Mint,
+    pub mint: Arc<Mint>,
     /// Tells what credentials are worth that services were shown.
     pub checker: Arc<Checker>,
+    /// Tells gateways what to let through.
+    pub gateway: Gateway,
     /// Manages keys and organizations.
     pub management: Arc<Management>,
     /// Counts what keys are used for.
     pub usage: Arc<Usage>,
     /// Whose word about client addresses is taken.
     pub proxies: TrustedProxies,
+    /// Which peers are gateways.
+    pub gateways: Gateways,
     /// What a new key holds when no scopes are given; `None`: some must be.
     pub default_scopes: Option<ScopeSet>,
     /// Where root keys come from; `None` when that is the environment.
@@ -203,7 +208,7 @@ impl App {
             clock: clock.clone(),
             tokens: Tokens::default(),
         });
-        let mint = Mint {
+        let mint = Arc::new(Mint {
             credentials,
             limits: Limits::default(),
             issuers,
@@ -212,13 +217,15 @@ impl App {
             base,
             lifetime: settings.token_lifetime,
             clock,
-        };
+        });
         Ok(Arc::new(Self {
+            gateway: Gateway::new(Arc::clone(&checker), Arc::clone(&mint)),
             mint,
             checker,
             management,
             usage,
             proxies: settings.proxies(),
+            gateways: settings.gateways(),
             default_scopes: settings.default_scopes(),
             flush_interval: settings.usage_flush_interval,
             root_key_file: held.file,

@@ -8,6 +8,7 @@ mod body;
 mod bootstrap;
 mod client_request;
 mod conditional;
+mod gateway;
 mod health;
 mod idempotency;
 mod introspect;
@@ -36,7 +37,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post, put};
+use axum::routing::{any, get, post, put};
 
 use crate::app::App;
 
@@ -47,7 +48,10 @@ pub struct Peer(pub SocketAddr);
 /// Everything that is served.
 pub fn router(app: Arc<App>) -> Router {
     let path = app.mint.base.path().to_owned();
-    let below_base = oauth_plane().merge(management_plane()).merge(operations());
+    let below_base = oauth_plane()
+        .merge(gateways())
+        .merge(management_plane())
+        .merge(operations());
     // A base URL with a path is reached with it, or without it where a proxy strips it.
     let router = if path.is_empty() {
         below_base
@@ -91,6 +95,13 @@ fn oauth_plane() -> Routes {
             get(metadata::organization),
         )
         .merge(metadata_before(""))
+}
+
+fn gateways() -> Routes {
+    Router::new()
+        .route("/gateway/verify", any(gateway::verify))
+        .route("/gateway/verify/", any(gateway::verify_below))
+        .route("/gateway/verify/{*path}", any(gateway::verify_below))
 }
 
 /// RFC 8414 §3: the well-known part comes before the issuer's path.

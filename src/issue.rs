@@ -1,18 +1,18 @@
 //! THE use case: a credential, scopes and an address in; a signed token or a refusal out.
 
 mod refusal;
+mod signing;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::credentials::issuers::{Identity, Issuers};
+use crate::credentials::issuers::Issuers;
 use crate::credentials::limits::{Limits, Standing};
 use crate::credentials::{Credential, Credentials, Denied, Verified};
 use crate::crypto::random;
 use crate::domain::audience::Audiences;
-use crate::domain::claims::{Claims, MAX_TOKEN};
 use crate::domain::issuer::{BaseUrl, Issuer};
 use crate::domain::policy::Effective;
 use crate::domain::scope::{ScopeError, ScopeSet};
@@ -21,6 +21,7 @@ use crate::domain::usage::Outcome;
 use crate::usage::{Explanation, Usage, Use};
 
 pub use refusal::{Refusal, Refused};
+pub use signing::Signed;
 
 /// How often an exchange begins again because its key changed under it, before it gives up.
 const ATTEMPTS: usize = 3;
@@ -191,7 +192,7 @@ impl Mint {
         standing: &mut Option<Standing>,
     ) -> Result<Issued, Refusal> {
         for _ in 0..ATTEMPTS {
-            let issued = self.sign(asked, &verified, standing).await?;
+            let issued = self.decide(asked, &verified, standing).await?;
             // A revocation may have been answered while the signature was made: it wins.
             if self.credentials.still_stands(&verified) {
                 return Ok(issued);
@@ -207,7 +208,7 @@ impl Mint {
         Err(Refusal::Unsettled)
     }
 
-    async fn sign(
+    async fn decide(
         &self,
         asked: &Exchange<'_>,
         verified: &Verified,
@@ -254,41 +255,20 @@ impl Mint {
             });
         }
         let identity = self.identity(issuer).await?;
-
-        let now = self.clock.now();
-        // A first use may have waited for its turn, and the key's end came meanwhile.
-        verified.require_in_force(now).map_err(Refusal::Client)?;
-        let mut end =
-            now.plus(policy.map_or(self.lifetime, |policy| policy.token_lifetime(self.lifetime)));
-        if let Some(key_end) = key.expires_at {
-            end = end.min(key_end);
-        }
-        let token = identity.signer.sign(&Claims {
-            iss: &issuer.name(&self.base),
-            sub: &credential.claims.id,
-            client_id: &credential.claims.id,
-            aud: &audience,
-            iat: now,
-            nbf: now,
-            exp: end,
-            jti: &random::token_id(),
-            scope: &scope,
-            org: &key.organization,
-            allowed_ip_cidrs: credential.claims.networks.as_deref(),
-        });
-        if token.len() > MAX_TOKEN {
-            return Err(Refusal::TokenTooLong);
-        }
+        let signed = self.sign(&identity, verified, issuer, &audience, &scope)?;
         Ok(Issued {
-            token,
-            expires_in: end.seconds_since(now),
+            token: signed.token,
+            expires_in: signed.ends.seconds_since(signed.begins),
             scope,
             key: key.id,
         })
     }
 
-    /// Spends of the key's rate, unless this exchange did already.
-    fn spend(
+    /// Spends of the key's rate, unless this request did already.
+    ///
+    /// # Errors
+    /// [`Refusal::RateLimited`].
+    pub fn spend(
         &self,
         credential: &Credential,
         standing: &mut Option<Standing>,
@@ -308,13 +288,5 @@ impl Mint {
                 Err(Refusal::RateLimited { seconds })
             }
         }
-    }
-
-    async fn identity(&self, issuer: &Issuer) -> Result<Arc<Identity>, Refusal> {
-        self.issuers
-            .of(&issuer.signing_organization())
-            .await
-            .map_err(Refusal::Signing)?
-            .ok_or(Refusal::NoSigningKey)
     }
 }

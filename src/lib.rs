@@ -24,11 +24,12 @@
 //! | [`credentials`] | who is this, behind a cache; who signs | domain, clock, crypto, store, usage, telemetry |
 //! | [`issue`] | the exchange | those, credentials |
 //! | [`check`] | what a credential that services were shown is worth | those, credentials |
+//! | [`gateway`] | what may go through to services | those, credentials, issue, check |
 //! | [`manage`] | organizations, bootstrap, API keys | those, credentials |
 //! | [`jobs`] | everything periodic | those, manage |
 //! | [`settings`] | flags and environment | domain, crypto, store |
 //! | [`app`] | everything built once, shared | all above |
-//! | [`http`] | the router and its resources | app, issue, check, manage, credentials, domain, clock, telemetry |
+//! | [`http`] | the router and its resources | app, issue, check, gateway, manage, credentials, domain, clock, telemetry |
 //! | [`serve`] | listeners, limits, drain | http, app, settings |
 //! | [`cli`] | thin commands | all |
 //! | [`verifier`] | for resource servers: checks tokens without asking the mint | domain, clock, the JOSE part of crypto |
@@ -48,6 +49,8 @@ pub mod clock;
 pub mod credentials;
 pub mod crypto;
 pub mod domain;
+#[cfg(feature = "server")]
+pub mod gateway;
 #[cfg(feature = "server")]
 pub mod http;
 #[cfg(feature = "server")]

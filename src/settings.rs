@@ -9,7 +9,7 @@ pub use flags::{EmptyScopes, Interval, LogFormat, Settings, Switch, TokenTypeSet
 use crate::crypto::jose::signer::TokenType;
 use crate::crypto::secret_hash::HashCost;
 use crate::domain::audience::{Audiences, AudiencesError};
-use crate::domain::client_address::TrustedProxies;
+use crate::domain::client_address::{Gateways, TrustedProxies};
 use crate::domain::issuer::{BaseUrl, BaseUrlError};
 use crate::domain::scope::ScopeSet;
 use crate::domain::signing_key::{Schedule, ScheduleError};
@@ -124,6 +124,13 @@ impl Settings {
     #[must_use]
     pub fn proxies(&self) -> TrustedProxies {
         TrustedProxies::new(self.trusted_proxies.clone(), self.client_ip_header)
+    }
+
+    /// Which peers may ask the gateway endpoint.
+    #[must_use]
+    pub fn gateways(&self) -> Gateways {
+        let (named, trusted) = (&self.gateway_peers, &self.trusted_proxies);
+        Gateways::new(named, trusted, self.client_ip_header)
     }
 
     /// What a new API key holds when no scopes are given; `None`: some must be.

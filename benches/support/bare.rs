@@ -10,7 +10,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -94,6 +94,7 @@ pub fn router(samples: Samples) -> Result<Router, Failure> {
     Ok(Router::new()
         .route("/oauth/token", post(token))
         .route("/refusal", post(refusal))
+        .route("/gateway/verify", get(verify))
         .with_state(bare))
 }
 
@@ -113,6 +114,22 @@ async fn refusal(State(bare): State<Arc<Bare>>) -> Response {
     let mut response = json(&bare.refused);
     *response.status_mut() = StatusCode::UNAUTHORIZED;
     response
+}
+
+/// What a gateway is told, less finding it out.
+async fn verify() -> Response {
+    let headers = [
+        ("cache-control", "no-store"),
+        ("x-tenmint-org", "bench"),
+        ("x-tenmint-key-id", "key_01JC7M6R1V9E3Z5T8K2N4P6Q8S"),
+        ("x-tenmint-credential", "api_key"),
+        (
+            "x-tenmint-scope",
+            "read:projects/42/** write:projects/42/files/* inference",
+        ),
+        ("x-tenmint-external-id", ""),
+    ];
+    headers.into_response()
 }
 
 fn json(answer: &impl Serialize) -> Response {

@@ -151,6 +151,15 @@ pub fn exchange(path: &str, key: &Key) -> Vec<u8> {
     post(path, form, &basic, "grant_type=client_credentials")
 }
 
+/// A request that a gateway holds, as it asks about it.
+pub fn verify(path: &str, bearer: &str) -> Vec<u8> {
+    format!(
+        "GET {path} HTTP/1.1\r\n{CLIENT}authorization: Bearer {bearer}\r\n\
+         x-forwarded-for: 203.0.113.9\r\n\r\n"
+    )
+    .into_bytes()
+}
+
 /// The same key with another secret, which carries no genuine tag: whoever makes it up.
 pub fn forged(key: &Key) -> Result<Key, Failure> {
     let prefix: KeyPrefix = "tmsk".parse()?;

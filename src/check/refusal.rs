@@ -83,9 +83,10 @@ impl Refusal {
             }
             Self::Key(Denied::Unavailable(error))
             | Self::KeyOfToken(Denied::Unavailable(error))
-            | Self::Issuer(IssuerError::Store(error)) => Some(match error.is_passing() {
-                true => Trouble::Unavailable,
-                false => Trouble::Broken,
+            | Self::Issuer(IssuerError::Store(error)) => Some(if error.is_passing() {
+                Trouble::Unavailable
+            } else {
+                Trouble::Broken
             }),
             Self::Issuer(_) => Some(Trouble::Broken),
             Self::Unsettled => Some(Trouble::Unavailable),
@@ -101,7 +102,8 @@ impl Refusal {
     }
 
     /// How it is counted, if a key was presented itself.
-    pub(super) fn outcome(&self) -> Option<Outcome> {
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
         match self {
             Self::Key(denied) => Some(denied.outcome()),
             Self::UnknownKey(_) => Some(Outcome::UnknownKey),
@@ -115,7 +117,8 @@ impl Refusal {
 
     /// What an administrator of the key's organization can do about it. Says more than the
     /// asker was told, and nothing secret.
-    pub(super) fn advice(&self) -> String {
+    #[must_use]
+    pub fn advice(&self) -> String {
         match self {
             Self::Key(denied) | Self::KeyOfToken(denied) => denied.advice().to_owned(),
             Self::UnknownKey(id) => format!("{id}: {}", Denied::Unknown.advice()),

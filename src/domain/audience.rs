@@ -115,12 +115,6 @@ impl Audience {
     pub fn is_exactly(&self, resource: &Resource) -> bool {
         matches!(&*self.0, [only] if only == resource)
     }
-
-    /// Whether it is for `resource`, perhaps among others.
-    #[must_use]
-    pub fn contains(&self, resource: &Resource) -> bool {
-        self.0.contains(resource)
-    }
 }
 
 impl Serialize for Audience {
@@ -195,10 +189,10 @@ impl Audiences {
     /// for any of its resources. One for the management plane is for nobody else.
     #[must_use]
     pub fn counts(&self, audience: &Audience, asked: Option<&Resource>) -> bool {
-        !audience.contains(&self.management)
+        !audience.includes(&self.management)
             && match asked {
-                Some(resource) => audience.contains(resource),
-                None => self.platform.iter().any(|one| audience.contains(one)),
+                Some(resource) => audience.includes(resource),
+                None => self.platform.iter().any(|one| audience.includes(one)),
             }
     }
 
@@ -212,6 +206,30 @@ impl Audiences {
     #[must_use]
     pub fn longest(&self) -> Audience {
         Audience(self.platform.clone())
+    }
+
+    /// One resource that tokens are to be for: `asked`, or the first that is allowed.
+    ///
+    /// # Errors
+    /// See [`TargetError`].
+    pub fn select_one(
+        &self,
+        asked: Option<&Resource>,
+        allowed: Option<&[Resource]>,
+    ) -> Result<Resource, TargetError> {
+        let may = |resource: &Resource| allowed.is_none_or(|allowed| allowed.contains(resource));
+        match asked {
+            Some(resource) if !self.has(resource) => Err(TargetError::Unknown),
+            Some(resource) if !may(resource) => Err(TargetError::NotAllowed),
+            Some(resource) => Ok(resource.clone()),
+            None => {
+                let default = match allowed {
+                    None => Some(self.default_audience()),
+                    Some(allowed) => allowed.iter().find(|r| self.platform.contains(r)),
+                };
+                default.cloned().ok_or(TargetError::NoneAllowed)
+            }
+        }
     }
 
     /// The audience of a token for the `resource` parameters given, repeated or none. Where a
@@ -234,12 +252,7 @@ impl Audiences {
             }
         }
         if chosen.is_empty() {
-            let default = match allowed {
-                None => Some(self.default_audience()),
-                Some(allowed) => allowed.iter().find(|r| self.platform.contains(r)),
-            };
-            let default = default.ok_or(TargetError::NoneAllowed)?;
-            return Ok(Audience::one(default.clone()));
+            return self.select_one(None, allowed).map(Audience::one);
         }
         if chosen.contains(&self.management) {
             return match (chosen.len(), management_here) {

@@ -1,5 +1,6 @@
 //! Which address a request came from, also behind proxies trusted to say so.
 
+mod gateways;
 mod header;
 
 use std::net::IpAddr;
@@ -8,6 +9,7 @@ use thiserror::Error;
 
 use super::network::Network;
 
+pub use self::gateways::Gateways;
 pub use self::header::{ForwardingHeader, NotAForwardingHeader};
 
 /// The proxies whose word on a client's address is taken, and the header they
@@ -97,6 +99,12 @@ pub enum UnknownAddress {
     )]
     Malformed {
         /// The header that was read.
+        header: ForwardingHeader,
+    },
+    /// No such header at all, from a peer that must send it.
+    #[error("the `{}` header is missing: let the gateway send the address of its client in it", .header.name())]
+    Absent {
+        /// The header that was looked for.
         header: ForwardingHeader,
     },
     /// `unknown`, or a made-up name that begins with `_`.

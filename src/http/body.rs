@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout_at};
 
@@ -38,6 +38,13 @@ pub async fn read(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
             Err(BodyError::TooLarge)
         }
         Ok(Err(_)) => Err(BodyError::BrokenOff),
+    }
+}
+
+/// Does without a body that is of no interest, so that its connection can go on.
+pub async fn ignore(body: Body) {
+    if !body.is_end_stream() {
+        let _ = timeout_at(Instant::now() + PATIENCE, discard(body)).await;
     }
 }
 

@@ -112,18 +112,9 @@ impl OAuthError {
                 "access_denied",
                 "this API key cannot be used from this network address",
             ),
-            // RFC 6749 has no word for it; clients that know none go by the status.
-            Refusal::RateLimited { seconds, .. } => Self {
-                retry_after: Some(*seconds),
-                ..Self::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "rate_limited",
-                    format!(
-                        "this API key is over its rate limit: use the token you have while it \
-                         lasts, and ask again in {seconds} s"
-                    ),
-                )
-            },
+            Refusal::RateLimited { seconds, .. } => {
+                Self::rate_limited(*seconds, "use the token you have while it lasts, and")
+            }
             Refusal::MalformedScope(why) => bad_request("invalid_scope", why.to_string()),
             Refusal::ScopeBeyondKey { scope } => bad_request(
                 "invalid_scope",
@@ -159,6 +150,12 @@ impl OAuthError {
     #[must_use]
     pub fn description(&self) -> &str {
         &self.description
+    }
+
+    /// Whether it is this server's fault.
+    #[must_use]
+    pub fn is_trouble(&self) -> bool {
+        self.status.is_server_error()
     }
 
     /// The answer, findable by its request id.

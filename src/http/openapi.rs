@@ -14,8 +14,8 @@ use utoipa::openapi::{
 };
 
 use super::{
-    api_keys, audit, bootstrap, conditional, introspect, jwks, organizations, refusals, roles,
-    scopes, signing_keys, token, usage,
+    api_keys, audit, bootstrap, conditional, gateway, introspect, jwks, organizations, refusals,
+    roles, scopes, signing_keys, token, usage,
 };
 use crate::app::App;
 
@@ -52,6 +52,7 @@ fn document() -> OpenApi {
         ("Organizations", bootstrap::describe()),
         ("OAuth", token::describe()),
         ("OAuth", introspect::describe()),
+        ("Gateways", gateway::describe()),
         ("Documents and health", jwks::describe()),
     ];
     for (tag, operations) in resources {

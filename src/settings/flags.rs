@@ -127,6 +127,17 @@ pub struct Settings {
     )]
     pub client_ip_header: ForwardingHeader,
 
+    /// Networks of the gateways that may ask /gateway/verify, comma-separated; from these too the
+    /// client's address is taken from CLIENT_IP_HEADER [default: TRUSTED_PROXIES]
+    #[arg(
+        long,
+        env = "TENMINT_GATEWAY_PEERS",
+        hide_env_values = true,
+        value_name = "CIDR,...",
+        value_delimiter = ','
+    )]
+    pub gateway_peers: Vec<Network>,
+
     /// What a new API key without scopes is: refused, or given every platform scope
     #[arg(
         long,

@@ -14,6 +14,7 @@ mod runtime;
 mod validate;
 
 mod curl;
+mod gateways;
 mod guide;
 mod node;
 mod python;

@@ -112,6 +112,12 @@ impl Place {
         self
     }
 
+    /// The same with no flags.
+    pub fn bare(mut self) -> Self {
+        self.flags.clear();
+        self
+    }
+
     /// The same with the base URL `http://127.0.0.1:PORT{path}`, whatever the port turns out to be.
     pub fn below(mut self, path: &str) -> Self {
         path.clone_into(&mut self.base_path);

@@ -40,14 +40,7 @@ impl OAuthError {
             ),
             // RFC 6750 §3.1. RFC 7662 §2.3 points there, and says 401: which clients take for a
             // reason to try again with a fresh token.
-            Refusal::Lacks(action) => Self {
-                challenge: Some(insufficient_scope(action.as_str()).into()),
-                ..Self::new(
-                    StatusCode::FORBIDDEN,
-                    "insufficient_scope",
-                    format!("this needs the scope {}", action.as_str()),
-                )
-            },
+            Refusal::Lacks(action) => Self::insufficient_scope(action.as_str()),
             Refusal::Overloaded(_) => Self::from_trouble(Trouble::Overloaded),
             Refusal::Unavailable(_) => Self::from_trouble(Trouble::Unavailable),
             _ => Self::from_trouble(Trouble::Broken),
@@ -60,16 +53,54 @@ impl OAuthError {
         refusal.trouble().map(Self::from_trouble)
     }
 
-    fn from_trouble(trouble: Trouble) -> Self {
+    /// From a question that could not be answered.
+    #[must_use]
+    pub fn from_trouble(trouble: Trouble) -> Self {
         match trouble {
             Trouble::Overloaded => Self::later("too many new clients at once: try again"),
             Trouble::Unavailable => Self::unavailable(),
             Trouble::Broken => Self::broken("this server cannot do this: ask its administrator"),
         }
     }
-}
 
-/// The challenge of RFC 6750 §3.1 that names what is missing.
-fn insufficient_scope(scope: &str) -> String {
-    format!(r#"Bearer realm="tenmint", error="insufficient_scope", scope="{scope}""#)
+    /// What was presented as Bearer, or nothing, does not count (RFC 6750 §3). Whoever presented
+    /// nothing is told no `error`.
+    #[must_use]
+    pub fn unauthorized(error: Option<&'static str>, description: &'static str) -> Self {
+        let challenge = match error {
+            Some(error) => format!(r#"Bearer realm="tenmint", error="{error}""#),
+            None => r#"Bearer realm="tenmint""#.to_owned(),
+        };
+        let error = error.unwrap_or("invalid_request");
+        Self {
+            challenge: Some(challenge.into()),
+            ..Self::new(StatusCode::UNAUTHORIZED, error, description)
+        }
+    }
+
+    /// A scope is missing (RFC 6750 §3.1): what is wanted in all, separated by single spaces.
+    #[must_use]
+    pub fn insufficient_scope(wanted: &str) -> Self {
+        let challenge =
+            format!(r#"Bearer realm="tenmint", error="insufficient_scope", scope="{wanted}""#);
+        let description = format!("this needs the scope {wanted}");
+        Self {
+            challenge: Some(challenge.into()),
+            ..Self::new(StatusCode::FORBIDDEN, "insufficient_scope", description)
+        }
+    }
+
+    /// A key is over its rate limit for so many seconds more; `instead` says what to do.
+    #[must_use]
+    pub fn rate_limited(seconds: u64, instead: &str) -> Self {
+        // RFC 6749 has no word for it; clients that know none go by the status.
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                format!("this API key is over its rate limit: {instead} ask again in {seconds} s"),
+            )
+        }
+    }
 }

@@ -235,6 +235,20 @@ impl Operation {
         self.answer_with(status, what, |response| response)
     }
 
+    /// The same, with these headers and how the key stands to its limit.
+    pub fn answers_nothing_but(self, status: u16, what: &str, headers: &[(&str, &str)]) -> Self {
+        self.answer_with(status, what, |response| {
+            headers
+                .iter()
+                .fold(rate_limited(response), |response, (name, what)| {
+                    let header = HeaderBuilder::new()
+                        .description(Some(*what))
+                        .schema(Some(text(what)));
+                    response.header(*name, header.build())
+                })
+        })
+    }
+
     /// An access token, beside how the key stands to its limit.
     pub fn answers_limited<T: ToSchema>(self, status: u16, what: &str) -> Self {
         let reference = Ref::from_schema_name(T::name());

@@ -4,7 +4,7 @@ use serde_json::json;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     ComponentsBuilder, Content, Header, Ref, Required, Response, ResponseBuilder,
@@ -50,6 +50,7 @@ const OAUTH_ERRORS: [(u16, &str); 9] = [
 pub fn tags() -> Vec<Tag> {
     [
         ("OAuth", "Where API keys become access tokens, and end"),
+        ("Gateways", "What may go through to services"),
         ("Documents and health", "What anybody may read"),
         ("API keys", "Made, listed, edited, rotated and revoked"),
         ("Roles", "Named sets of scopes that many keys hold"),
@@ -101,11 +102,21 @@ pub fn components(components: ComponentsBuilder) -> ComponentsBuilder {
             "basic",
             http(HttpAuthScheme::Basic, "The id of an API key, and the key"),
         )
+        .security_scheme("apiKey", api_key())
         .schemas_from_iter(schemas)
         .schema("OAuthError", oauth_error())
         .responses_from_iter(problems)
         .responses_from_iter(errors)
         .parameter("ActingFor", acting_for())
+}
+
+/// Where platforms have their customers put API keys.
+fn api_key() -> SecurityScheme {
+    let what = "An API key, at the gateway endpoint";
+    SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+        "X-API-Key",
+        what,
+    )))
 }
 
 /// An operation with the refusals and credentials of its plane.
@@ -125,6 +136,18 @@ pub fn complete(operation: OperationBuilder, path: &str) -> OperationBuilder {
                 .security(SecurityRequirement::new("bearer", [] as [&str; 0]))
                 .security(SecurityRequirement::default());
             refused(operation, "OAuthError", &OAUTH_ERRORS)
+        }
+        "/gateway/verify" => {
+            let operation = operation
+                .security(SecurityRequirement::new("bearer", [] as [&str; 0]))
+                .security(SecurityRequirement::new("apiKey", [] as [&str; 0]));
+            let told = [400, 401, 403, 429, 500, 503];
+            let refusals = OAUTH_ERRORS.map(|refusal| told.contains(&refusal.0).then_some(refusal));
+            refused(
+                operation,
+                "OAuthError",
+                &refusals.into_iter().flatten().collect::<Vec<_>>(),
+            )
         }
         "/oauth/authorize" => refused(operation, "OAuthError", &OAUTH_ERRORS[..1]),
         "/healthz" | "/readyz" | "/openapi.json" => operation,

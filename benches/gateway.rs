@@ -1,0 +1,130 @@
+//! The gateway endpoint against the least a server can do: a warm API key, the same exchanged, a
+//! token, and strangers.
+//!
+//! `cargo bench --bench gateway`; with `-- --quick` a try of some seconds.
+//! `docs/performance.md` explains the numbers.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a bench prints what it found"
+)]
+
+mod support;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use support::Failure;
+use support::child::{self, Child, Place};
+use support::contest::{Contender, Effort, contest};
+use support::load::{Load, Until};
+use support::requests::{Key, Operator, ask, exchange, forged, verify};
+
+const TOKEN: &str = "/oauth/token";
+
+/// What a gateway asks.
+const VERIFY: &str = "/gateway/verify?scope=read:projects/42/x";
+
+/// How many keys take turns.
+const KEYS: usize = 256;
+
+const WHOLE: Effort = Effort {
+    rounds: 11,
+    turn: Until::Time(Duration::from_secs(1)),
+    connections: 32,
+};
+
+const QUICK: Effort = Effort {
+    rounds: 3,
+    turn: Until::Time(Duration::from_millis(250)),
+    connections: 32,
+};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let done = match &*arguments {
+        [serve, which] if serve == child::SERVE => child::serve(which),
+        // Cargo says --bench in `cargo bench` alone: in `cargo test --all-targets` a try will do.
+        _ if has("--quick") || !has("--bench") => run(measure(QUICK)),
+        _ => run(measure(WHOLE)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
+}
+
+async fn measure(effort: Effort) -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let place = Place {
+        folder: folder.path(),
+        database_url: None,
+        settings: &[("TENMINT_GATEWAY_PEERS", "127.0.0.1")],
+    };
+    let mut tenmint = Child::start("tenmint", &place, &[])?;
+    let mut operator = Operator::of(&mut tenmint).await?;
+    let keys = operator.keys(KEYS).await?;
+    let mut tokens = Vec::with_capacity(KEYS);
+    for key in &keys {
+        let (_, issued) = ask(tenmint.address, &exchange(TOKEN, key)).await?;
+        let issued: serde_json::Value = serde_json::from_slice(&issued)?;
+        let token = issued["access_token"].as_str();
+        tokens.push(token.ok_or("a token is issued")?.to_owned());
+    }
+    let secrets: Vec<&str> = keys.iter().map(|key| &*key.secret).collect();
+    let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
+    let stranger = forged(&keys[0])?;
+
+    let mut bare = Child::start("bare", &place, &[])?;
+    bare.tell(&samples(&tenmint, &keys[0]).await?)?;
+    let load = |server: &Child, path: &str, bearers: &[&str], status| {
+        let requests = bearers.iter().map(|bearer| verify(path, bearer));
+        Arc::new(Load {
+            address: server.address,
+            requests: requests.collect(),
+            status,
+        })
+    };
+    let contender = |name, server, load| Contender { name, server, load };
+    let exchanged = format!("{VERIFY}&exchange=true");
+    // What the bare handler is sent is no different from what tenmint is.
+    let contenders = [
+        contender("bare axum", &bare, load(&bare, VERIFY, &tokens, 200)),
+        contender("API key", &tenmint, load(&tenmint, VERIFY, &secrets, 200)),
+        contender(
+            "API key, exchanged",
+            &tenmint,
+            load(&tenmint, &exchanged, &secrets, 200),
+        ),
+        contender("token", &tenmint, load(&tenmint, VERIFY, &tokens, 200)),
+        contender(
+            "forged key",
+            &tenmint,
+            load(&tenmint, VERIFY, &[&stranger.secret], 401),
+        ),
+    ];
+    let title = "gateway verify of warm credentials, against the bare handler";
+    print!("{}", contest(title, &contenders, effort).await?);
+    Ok(())
+}
+
+/// A token answer and a refusal of tenmint's, on one line.
+async fn samples(server: &Child, key: &Key) -> Result<String, Failure> {
+    let (_, issued) = ask(server.address, &exchange(TOKEN, key)).await?;
+    let (_, refused) = ask(server.address, &exchange(TOKEN, &forged(key)?)).await?;
+    let (issued, refused) = (String::from_utf8(issued)?, String::from_utf8(refused)?);
+    Ok(format!(r#"{{"issued":{issued},"refused":{refused}}}"#))
+}

@@ -1,0 +1,367 @@
+//! Real gateways before a service, as the files in docs/gateways set them up: what goes through,
+//! and what the service then sees.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::Request;
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+
+use crate::on_both_engines;
+use crate::support::left_out::or_left_out;
+use crate::support::server::{Key, Reply, Server, claims};
+
+on_both_engines!(
+    nginx_lets_through_what_it_should,
+    caddy_lets_through_what_it_should
+);
+
+/// A gateway on this machine. Dropped, it is gone.
+struct Gateway {
+    url: String,
+    child: Child,
+    client: Client,
+    _folder: tempfile::TempDir,
+}
+
+async fn nginx_lets_through_what_it_should(server: Server) {
+    let Some(nginx) = found("nginx") else { return };
+    a_gateway_lets_through_what_it_should(server, |folder, config| {
+        // As whoever runs the tests, without the places that Debian compiled in.
+        let places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {}/{kind};", folder.display()));
+        let places = format!("http {{\naccess_log off;\n{}\n", places.join("\n"));
+        let path = folder.join("nginx.conf");
+        std::fs::write(&path, config("nginx.conf").replacen("http {", &places, 1)).unwrap();
+        let globals = format!(
+            "daemon off; master_process off; pid {}/pid;",
+            folder.display()
+        );
+        let mut command = command(&nginx);
+        command.arg("-c").arg(path).arg("-g").arg(globals);
+        command.arg("-e").arg(folder.join("error.log"));
+        command
+    })
+    .await;
+}
+
+async fn caddy_lets_through_what_it_should(server: Server) {
+    let Some(caddy) = found("caddy") else { return };
+    a_gateway_lets_through_what_it_should(server, |folder, config| {
+        let path = folder.join("Caddyfile");
+        std::fs::write(&path, config("Caddyfile")).unwrap();
+        let mut command = command(&caddy);
+        command
+            .args(["run", "--adapter", "caddyfile", "--config"])
+            .arg(path);
+        command.env("HOME", folder).env("XDG_DATA_HOME", folder);
+        command
+    })
+    .await;
+}
+
+/// `start` is given a folder for the gateway's files, and what a file of docs/gateways says for
+/// the addresses here.
+async fn a_gateway_lets_through_what_it_should(
+    server: Server,
+    start: impl FnOnce(&Path, &dyn Fn(&str) -> String) -> Command,
+) {
+    let flags = ["--gateway-peers", "127.0.0.1"];
+    let server = server.stop().await.with(&flags).start().await;
+    let acme = server.organization("acme").await;
+    let gateway = Gateway::start(server.address(), service().await, start).await;
+    let body = json!({
+        "name": "customer", "scopes": ["read", "write"], "external_id": "cust 7",
+        "allowed_ip_cidrs": ["127.0.0.1"],
+    });
+    let key = server.key(&acme, body).await;
+    services_see_tokens_alone(&server, &gateway, &key).await;
+    refusals_reach_the_client(&server, &gateway, &acme).await;
+    nothing_is_smuggled(&server, &gateway, &acme).await;
+
+    let path = format!("/v1/api-keys/{}/revoke", key.id);
+    let token = server.token(&key, &[]).await;
+    gateway.get(&token).await.expect(StatusCode::OK);
+    let done = server
+        .call(&acme.secret, Method::POST, &path, Value::Null)
+        .await;
+    done.expect(StatusCode::OK);
+    for bearer in [&key.secret, &token] {
+        gateway.get(bearer).await.expect(StatusCode::UNAUTHORIZED);
+    }
+}
+
+async fn services_see_tokens_alone(server: &Server, gateway: &Gateway, key: &Key) {
+    let both = || gateway.request(Method::GET).bearer_auth(&key.secret);
+    let mut seen = Vec::new();
+    for request in [
+        both(),
+        gateway
+            .request(Method::GET)
+            .header("x-api-key", &key.secret),
+        both().header("x-api-key", &key.secret),
+    ] {
+        let reply = Reply::of(request).await;
+        assert!(
+            !reply.expect(StatusCode::OK).text.contains(&key.secret),
+            "{}",
+            reply.text
+        );
+        for (name, value) in [
+            ("x-tenmint-org", "acme"),
+            ("x-tenmint-key-id", &*key.id),
+            ("x-tenmint-credential", "api_key"),
+            ("x-tenmint-scope", "read write"),
+            ("x-tenmint-external-id", "cust%207"),
+        ] {
+            assert_eq!(reply.body["headers"][name], json!([value]), "{name}");
+        }
+        let authorization = &reply.body["headers"]["authorization"];
+        let token = authorization[0]
+            .as_str()
+            .unwrap()
+            .strip_prefix("Bearer ")
+            .unwrap();
+        assert_eq!(authorization.as_array().unwrap().len(), 1);
+        assert_eq!(claims(token)["sub"], key.id);
+        seen.push(token.to_owned());
+    }
+    seen.dedup();
+    assert_eq!(seen.len(), 1, "one token does for all");
+    // A body comes through, and a token as it is.
+    let own = server.token(key, &[("scope", "write")]).await;
+    let posted = gateway
+        .request(Method::POST)
+        .bearer_auth(&own)
+        .body("x".repeat(50_000));
+    let reply = Reply::of(posted).await;
+    assert_eq!(reply.expect(StatusCode::OK).body["body"], 50_000);
+    assert_eq!(
+        reply.body["headers"]["authorization"],
+        json!([format!("Bearer {own}")])
+    );
+    assert_eq!(
+        reply.body["headers"]["x-tenmint-credential"],
+        json!(["access_token"])
+    );
+}
+
+async fn refusals_reach_the_client(server: &Server, gateway: &Gateway, acme: &Key) {
+    let nobody = Reply::of(gateway.request(Method::GET)).await;
+    nobody.expect(StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        nobody.header("www-authenticate"),
+        Some(r#"Bearer realm="tenmint""#)
+    );
+    let wrong = gateway.get(&acme.secret.replace("tmsk_", "tmskx_")).await;
+    wrong.expect(StatusCode::UNAUTHORIZED);
+    let challenge = wrong.header("www-authenticate");
+    assert_eq!(
+        challenge,
+        Some(r#"Bearer realm="tenmint", error="invalid_token""#)
+    );
+
+    let rate = json!({ "limit": 2, "window_seconds": 60 });
+    let body = json!({ "name": "reader", "scopes": ["read"], "rate_limit": rate });
+    let reader = server.key(acme, body).await;
+    gateway.get(&reader.secret).await.expect(StatusCode::OK);
+    let writes = gateway.request(Method::POST).bearer_auth(&reader.secret);
+    let refused = Reply::of(writes).await;
+    refused.expect(StatusCode::FORBIDDEN);
+    let challenge = refused.header("www-authenticate").unwrap();
+    assert!(
+        challenge.contains(r#"error="insufficient_scope", scope="write""#),
+        "{challenge}"
+    );
+    let over = gateway.get(&reader.secret).await;
+    over.expect(StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(over.header("retry-after"), Some("30"));
+}
+
+async fn nothing_is_smuggled(server: &Server, gateway: &Gateway, acme: &Key) {
+    let plain = server.key_with(acme, &["read"]).await;
+    let names = [
+        "org",
+        "key-id",
+        "credential",
+        "scope",
+        "external-id",
+        "require-scope",
+    ];
+    let lying = names
+        .iter()
+        .fold(gateway.request(Method::GET), |request, name| {
+            request.header(format!("X-Tenmint-{name}"), "evil")
+        });
+    let reply = Reply::of(lying.bearer_auth(&plain.secret)).await;
+    assert!(
+        !reply.expect(StatusCode::OK).text.contains("evil"),
+        "{}",
+        reply.text
+    );
+    assert_eq!(reply.body["headers"]["x-tenmint-org"], json!(["acme"]));
+
+    // An address is the gateway's to tell.
+    let body = json!({ "name": "n", "scopes": ["read"], "allowed_ip_cidrs": ["203.0.113.9"] });
+    let elsewhere = server.key(acme, body).await;
+    let spoofed = gateway.request(Method::GET).bearer_auth(&elsewhere.secret);
+    for name in ["x-forwarded-for", "forwarded", "x-real-ip"] {
+        let request = spoofed.try_clone().unwrap().header(name, "203.0.113.9");
+        Reply::of(request).await.expect(StatusCode::FORBIDDEN);
+    }
+    // Two credentials are none, whichever the service would have read.
+    let one = || gateway.request(Method::GET).bearer_auth(&plain.secret);
+    for request in [
+        one().bearer_auth(&acme.secret),
+        one().header("x-api-key", &acme.secret),
+    ] {
+        let refused = Reply::of(request).await;
+        assert!(
+            [400, 401].contains(&refused.status.as_u16()),
+            "{}",
+            refused.status
+        );
+    }
+    // Nothing can be called hop-by-hop and so taken out on the way to the service.
+    for name in ["authorization", "x-tenmint-org", "x-tenmint-scope"] {
+        let reply = Reply::of(one().header("connection", format!("close, {name}"))).await;
+        if reply.status.is_success() {
+            assert!(
+                reply.body["headers"][name][0].is_string(),
+                "{name}: {}",
+                reply.text
+            );
+        }
+    }
+}
+
+/// A service that answers with what it sees.
+async fn service() -> SocketAddr {
+    let echo = |request: Request| async {
+        let (parts, body) = request.into_parts();
+        let mut headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, value) in &parts.headers {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            headers.entry(name.to_string()).or_default().push(value);
+        }
+        let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        json!({ "headers": headers, "body": body.len() }).to_string()
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().fallback(echo);
+    tokio::spawn(async move {
+        let router = Arc::new(router);
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let service = hyper_util::service::TowerToHyperService::new((*router).clone());
+            tokio::spawn(async move {
+                let io = hyper_util::rt::TokioIo::new(stream);
+                let http = hyper::server::conn::http1::Builder::new();
+                let _ = http.serve_connection(io, service).await;
+            });
+        }
+    });
+    address
+}
+
+impl Gateway {
+    async fn start(
+        tenmint: SocketAddr,
+        service: SocketAddr,
+        start: impl FnOnce(&Path, &dyn Fn(&str) -> String) -> Command,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Free a moment ago.
+        let free = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let config = |name: &str| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("docs/gateways")
+                .join(name);
+            let said = std::fs::read_to_string(path).unwrap();
+            [
+                ("127.0.0.1:8000", free),
+                ("127.0.0.1:8080", tenmint),
+                ("127.0.0.1:9000", service),
+            ]
+            .into_iter()
+            .fold(said, |said, (there, here)| {
+                assert!(said.contains(there), "{name} names {there}");
+                said.replace(there, &here.to_string())
+            })
+        };
+        let mut command = start(folder.path(), &config);
+        let log = std::fs::File::create(folder.path().join("output")).unwrap();
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        let mut child = command.spawn().unwrap();
+        let began = Instant::now();
+        while TcpStream::connect(free).is_err() {
+            let ended = child.try_wait().unwrap();
+            let log = || std::fs::read_to_string(folder.path().join("output")).unwrap();
+            assert!(ended.is_none(), "it ended: {}", log());
+            assert!(
+                began.elapsed() < Duration::from_mins(1),
+                "it does not serve: {}",
+                log()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Self {
+            url: format!("http://{free}"),
+            child,
+            client: Client::new(),
+            _folder: folder,
+        }
+    }
+
+    fn request(&self, method: Method) -> RequestBuilder {
+        self.client.request(
+            method,
+            format!("{}/orders/7?scope=x&exchange=false", self.url),
+        )
+    }
+
+    async fn get(&self, bearer: &str) -> Reply {
+        Reply::of(self.request(Method::GET).bearer_auth(bearer)).await
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The program of this name, or else the calling test is left out.
+#[track_caller]
+fn found(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    let program = folders
+        .map(|folder| folder.join(name))
+        .find(|path| path.exists());
+    or_left_out(program, name, "run .ci/run once")
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test process holds no root key"
+)]
+fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear();
+    command
+}
