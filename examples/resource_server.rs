@@ -16,29 +16,33 @@ use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let issuer = env::var("ISSUER")?;
-    let audience = env::var("AUDIENCE")?;
-    let listen = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8090".to_owned());
-
-    let verifier = Verifier::builder(&issuer).audience(&audience).build()?;
-    verifier.ready().await?;
-    tokio::spawn(verifier.clone().keep_fresh());
-
-    let mut app = Router::new()
-        .route("/files", get(files).layer(Scopes::require("files.read")))
-        .route("/projects/{id}", get(project))
-        .route("/whoami", get(whoami))
-        .layer(verifier.layer());
-    if let Some(metadata) = verifier.resource_metadata() {
-        app = app.route(metadata.path(), get(metadata.clone()));
-    }
-
-    let listener = TcpListener::bind(listen).await?;
+    let app = app(&env::var("ISSUER")?, &env::var("AUDIENCE")?).await?;
+    let listener = TcpListener::bind("127.0.0.1:8090").await?;
     println!("listening on http://{}", listener.local_addr()?);
-    // With connect info, so that the networks of a token can be compared with the peer's address.
+    // With connect info, so that a token's networks can be compared with the peer's address.
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).await?;
     Ok(())
+}
+
+/// The routes of a resource server that trusts this issuer.
+pub async fn app(issuer: &str, audience: &str) -> Result<Router, Box<dyn Error>> {
+    let verifier = Verifier::builder(issuer).audience(audience).build()?;
+    // Fails at once when the issuer cannot be reached, and from then on keeps its keys fresh.
+    verifier.ready().await?;
+    tokio::spawn(verifier.clone().keep_fresh());
+
+    let files = get(files).layer(Scopes::require("files.read"));
+    let mut app = Router::new()
+        .route("/whoami", get(whoami))
+        .route("/files", files)
+        .route("/projects/{id}", get(project))
+        .layer(verifier.layer());
+    if let Some(metadata) = verifier.resource_metadata() {
+        // Outside the layer: for clients that have no token yet.
+        app = app.route(metadata.path(), get(metadata.clone()));
+    }
+    Ok(app)
 }
 
 async fn whoami(caller: Verified) -> String {

@@ -19,5 +19,6 @@ mod guide;
 mod node;
 mod python;
 mod readme;
+mod resource_servers;
 mod rust_clients;
 mod schemathesis;

@@ -4,7 +4,7 @@
 //! not expect: a refusal is a result.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
 
 use serde_json::Value;
@@ -79,6 +79,16 @@ pub fn shell_with_curl() -> Option<Runtime> {
 
 const REMEDY: &str = "run .ci/run once";
 
+/// A program that serves until this is dropped.
+pub struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 impl Runtime {
     /// Runs a driver and reads the JSON that it prints.
     pub async fn run(&self, driver: &str, inputs: &[(&str, &str)]) -> Value {
@@ -103,6 +113,14 @@ impl Runtime {
         let report = [output.stdout, output.stderr].concat();
         let report = String::from_utf8_lossy(&report).into_owned();
         (output.status.success(), report)
+    }
+
+    /// Starts a program that goes on by itself.
+    pub fn start(&self, arguments: &[&str], inputs: &[(&str, &str)], folder: &Path) -> Running {
+        let mut command = command(&self.program);
+        command.args(arguments).envs(inputs.iter().copied());
+        command.current_dir(folder).stdout(Stdio::null());
+        Running(command.spawn().unwrap())
     }
 
     async fn finish(&self, arguments: &[&str], inputs: &[(&str, &str)]) -> String {

@@ -1,0 +1,32 @@
+// Holds the JavaScript helpers against the shared vectors. Prints what differs.
+
+import { readFileSync } from 'node:fs'
+
+const helpers = await import(`${process.env.HELPERS}/tenmint-scopes.mjs`)
+const scopes = JSON.parse(readFileSync(process.env.SCOPE_VECTORS))
+const networks = JSON.parse(readFileSync(process.env.NETWORK_VECTORS))
+
+const wrong = []
+let count = 0
+for (const vector of scopes.parse) {
+  count += 1
+  if (helpers.canonical(vector.input) !== vector.canonical) wrong.push(vector)
+}
+for (const vector of scopes.covers) {
+  count += 1
+  const { held, asked } = vector
+  const claims = { scope: `x.y ${held}` }
+  const found = [helpers.covers(held, asked), helpers.permits(claims, asked)]
+  if (found.some((verdict) => verdict !== vector.covers)) wrong.push(vector)
+}
+for (const vector of networks.cases) {
+  for (const verdict of ['allowed', 'refused']) {
+    for (const address of vector[verdict]) {
+      count += 1
+      if (helpers.allows(vector.claims, address) !== (verdict === 'allowed')) wrong.push([vector, address])
+    }
+  }
+}
+const known = [...helpers.MANAGEMENT_ACTIONS].sort().join()
+if (known !== scopes.management_actions.sort().join()) wrong.push('management_actions')
+console.log(JSON.stringify({ count, wrong }))

@@ -1,0 +1,278 @@
+//! The programs of `docs/resource-servers`, as they are printed there, against the mint's tokens.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::{Client, RequestBuilder, StatusCode};
+use serde_json::json;
+use tenmint::clock::Clock;
+use tenmint::domain::timestamp::Timestamp;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::runtime::{Runtime, node, python};
+use crate::support::server::{Key, Place, Reply, Server};
+
+#[path = "../../examples/resource_server.rs"]
+#[allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "an example, included"
+)]
+mod example;
+
+const AUDIENCE: &str = "https://api.example";
+const ANOTHER: &str = "https://billing.example";
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs");
+const LONG: u64 = 7_200;
+
+/// A mint, and one token of each kind.
+struct Mint {
+    server: Server,
+    /// For `files.*` and `read:projects/42/**`.
+    key: Key,
+    expired: String,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_for_rust_lets_through_what_it_should() {
+    let mint = Mint::start().await;
+    let app = example::app(&mint.server.base, AUDIENCE).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    holds(&mint, &url).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_for_python_lets_through_what_it_should() {
+    let Some(python) = python() else { return };
+    let mint = Mint::start().await;
+    let folder = Path::new(DOCS).join("resource-servers/python");
+    let port = free_port().await;
+    let arguments = ["-m", "uvicorn", "--no-proxy-headers", "--port", &port];
+    let arguments = [
+        &arguments[..],
+        &["--log-level", "error", "resource_server:app"],
+    ]
+    .concat();
+    let inputs = [("ISSUER", &*mint.server.base), ("AUDIENCE", AUDIENCE)];
+    let _running = python.start(&arguments, &inputs, &folder);
+    holds(&mint, &answering(&port).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_for_node_lets_through_what_it_should() {
+    let Some(node) = node() else { return };
+    let mint = Mint::start().await;
+    // Beside its packages, as `npm install` puts them.
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["resource_server.mjs", "tenmint-scopes.mjs"] {
+        let from = format!("{DOCS}/resource-servers/node/{file}");
+        std::fs::copy(from, folder.path().join(file)).unwrap();
+    }
+    let packages = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/interop/node/node_modules"
+    );
+    std::os::unix::fs::symlink(packages, folder.path().join("node_modules")).unwrap();
+    let port = free_port().await;
+    let inputs = [
+        ("ISSUER", &*mint.server.base),
+        ("AUDIENCE", AUDIENCE),
+        ("PORT", &port),
+    ];
+    let _running = node.start(&["resource_server.mjs"], &inputs, folder.path());
+    holds(&mint, &answering(&port).await).await;
+}
+
+#[tokio::test]
+async fn the_helper_for_python_holds_the_shared_vectors() {
+    if let Some(python) = python() {
+        holds_vectors(&python, "check_vectors.py", "python").await;
+    }
+}
+
+#[tokio::test]
+async fn the_helper_for_javascript_holds_the_shared_vectors() {
+    if let Some(node) = node() {
+        holds_vectors(&node, "check_vectors.mjs", "node").await;
+    }
+}
+
+#[test]
+fn the_documents_print_the_programs_that_are_tested() {
+    for (document, program) in [
+        ("rust.md", "../../examples/resource_server.rs"),
+        ("README.md", "python/resource_server.py"),
+        ("README.md", "node/resource_server.mjs"),
+    ] {
+        let folder = Path::new(DOCS).join("resource-servers");
+        let text = std::fs::read_to_string(folder.join(document)).unwrap();
+        let program_text = std::fs::read_to_string(folder.join(program)).unwrap();
+        let is_there = text.contains(&program_text) || text.contains(&format!("]({program})"));
+        assert!(is_there, "{document}: {program}");
+    }
+}
+
+async fn holds_vectors(runtime: &Runtime, driver: &str, folder: &str) {
+    let inputs = [
+        ("HELPERS", format!("{DOCS}/resource-servers/{folder}")),
+        ("SCOPE_VECTORS", format!("{DOCS}/scope-vectors.json")),
+        ("NETWORK_VECTORS", format!("{DOCS}/network-vectors.json")),
+    ];
+    let inputs = inputs.each_ref().map(|(name, value)| (*name, &**value));
+    let report = runtime.run(driver, &inputs).await;
+    assert_eq!(report["wrong"], json!([]));
+    assert!(report["count"].as_u64() > Some(250));
+}
+
+async fn free_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().port().to_string()
+}
+
+/// The URL of a program, once it listens.
+async fn answering(port: &str) -> String {
+    let address = format!("127.0.0.1:{port}");
+    for _ in 0..600 {
+        if TcpStream::connect(&address).await.is_ok() {
+            return format!("http://{address}");
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("nothing listens on {address} after a minute");
+}
+
+impl Mint {
+    async fn start() -> Self {
+        // A token that has expired comes from a clock that is behind, and then catches up.
+        let now = Clock::system().now().unix();
+        let long_ago = now - i64::try_from(LONG).unwrap();
+        let place = Place::sqlite().with(&["--audience", &format!("{AUDIENCE},{ANOTHER}")]);
+        let server = place
+            .start_at(Timestamp::from_unix(long_ago).unwrap())
+            .await;
+        let acme = server.organization("acme").await;
+        let scopes = ["files.*", "read:projects/42/**"];
+        let key = server.key_with(&acme, &scopes).await;
+        let expired = server.token(&key, &[]).await;
+        server.advance(LONG);
+        Self {
+            server,
+            key,
+            expired,
+        }
+    }
+
+    /// A token of a key that is confined to another address of this machine, and a client there.
+    async fn confined(&self) -> (String, Client) {
+        let acme = self.server.organization("confined").await;
+        let body = json!({
+            "name": "confined", "scopes": ["files.read"], "allowed_ip_cidrs": ["127.0.0.2"],
+        });
+        let key = self.server.key(&acme, body).await;
+        let there: IpAddr = "127.0.0.2".parse().unwrap();
+        let client = Client::builder().local_address(there).build().unwrap();
+        let asked = client.post(format!("{}/oauth/token", self.server.base));
+        let asked = asked.basic_auth(&key.id, Some(&key.secret));
+        let reply = Reply::of(asked.form(&[("grant_type", "client_credentials")])).await;
+        reply.expect(StatusCode::OK);
+        (
+            reply.body["access_token"].as_str().unwrap().to_owned(),
+            client,
+        )
+    }
+}
+
+/// What every resource server must do.
+async fn holds(mint: &Mint, url: &str) {
+    let client = Client::new();
+    let get = |path: &str| client.get(format!("{url}{path}"));
+    let token = mint.server.token(&mint.key, &[]).await;
+
+    for asked in [
+        get("/whoami"),
+        get(&format!("/whoami?access_token={token}")),
+        get("/whoami").basic_auth("key", Some(&token)),
+    ] {
+        let challenge = refused(asked, 401, None).await;
+        assert!(!challenge.contains("error"), "{challenge}");
+    }
+    let twice = get("/whoami").bearer_auth(&token).bearer_auth(&token);
+    refused(twice, 400, Some("invalid_request")).await;
+
+    let whoami = Reply::of(get("/whoami").bearer_auth(&token)).await;
+    assert!(whoami.expect(StatusCode::OK).text.contains(&mint.key.id));
+    for path in ["/files", "/projects/42"] {
+        let reply = Reply::of(get(path).bearer_auth(&token)).await;
+        reply.expect(StatusCode::OK);
+    }
+
+    let elsewhere = mint.server.token(&mint.key, &[("resource", ANOTHER)]).await;
+    let of_acme = mint.server.exchange_at("/orgs/acme", &mint.key, &[]).await;
+    let of_acme = of_acme.body["access_token"].as_str().unwrap();
+    let (signed, _) = token.rsplit_once('.').unwrap();
+    let (_, signature) = elsewhere.rsplit_once('.').unwrap();
+    for bad in [
+        &*mint.expired,
+        &elsewhere,
+        of_acme,
+        &mint.key.secret,
+        &format!("{signed}.{signature}"),
+        &format!("{signed}."),
+        "eyJhbGciOiJub25lIn0.e30.",
+        "a.b.c",
+    ] {
+        let asked = get("/whoami").bearer_auth(bad);
+        let challenge = refused(asked, 401, Some("invalid_token")).await;
+        assert!(!challenge.contains(bad));
+    }
+
+    let challenge = refused(
+        get("/projects/43").bearer_auth(&token),
+        403,
+        Some("insufficient_scope"),
+    );
+    assert!(challenge.await.contains(r#"scope="read:projects/43""#));
+    for path in [
+        "/projects/*",
+        "/projects/%22x",
+        "/projects/%0Ax",
+        "/projects/%C3%A9",
+    ] {
+        let asked = get(path).bearer_auth(&token);
+        refused(asked, 403, Some("insufficient_scope")).await;
+    }
+    let narrow = [("scope", "read:projects/42")];
+    let narrow = mint.server.token(&mint.key, &narrow).await;
+    let asked = get("/files").bearer_auth(narrow);
+    refused(asked, 403, Some("insufficient_scope")).await;
+
+    // A token that leaked is of no use from elsewhere, whatever a header says.
+    let (confined, there) = mint.confined().await;
+    let asked = there.get(format!("{url}/files")).bearer_auth(&confined);
+    Reply::of(asked).await.expect(StatusCode::OK);
+    for header in ["x-forwarded-for", "x-real-ip", "x"] {
+        let asked = get("/files").bearer_auth(&confined);
+        let reply = Reply::of(asked.header(header, "127.0.0.2")).await;
+        reply.expect(StatusCode::FORBIDDEN);
+    }
+}
+
+/// A refusal with this status and error code; gives the challenge.
+async fn refused(asked: RequestBuilder, status: u16, error: Option<&str>) -> String {
+    let reply = Reply::of(asked).await;
+    assert_eq!(reply.status.as_u16(), status, "{}", reply.text);
+    let challenge = reply.header("www-authenticate").unwrap().to_owned();
+    assert!(challenge.starts_with("Bearer realm="), "{challenge}");
+    if let Some(error) = error {
+        assert!(
+            challenge.contains(&format!(r#"error="{error}""#)),
+            "{challenge}"
+        );
+    }
+    challenge
+}
