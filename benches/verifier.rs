@@ -116,6 +116,12 @@ fn measure(algorithm: Algorithm, rounds: usize, turn: Duration) -> Result<(), Fa
             Box::new(|at| check(&mindful, at)),
         ),
     ];
+    // Each token once with everybody: then the one that remembers has seen them all.
+    for (name, act) in &contenders {
+        if !(0..TOKENS).all(act) {
+            return Err(format!("{name}: refused").into());
+        }
+    }
     let mut times = vec![Vec::new(); contenders.len()];
     for _ in 0..rounds {
         for ((name, act), times) in contenders.iter().zip(&mut times) {
