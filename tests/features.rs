@@ -9,7 +9,7 @@
 use std::process::Command;
 
 /// Crates of the mint, by what they bring.
-const OF_THE_MINT: [&str; 20] = [
+const OF_THE_MINT: [&str; 21] = [
     "argon2",
     "blake2",
     "clap",
@@ -19,6 +19,7 @@ const OF_THE_MINT: [&str; 20] = [
     "indicatif",
     "libsqlite3-sys",
     "password-hash",
+    "rsa",
     "serde_path_to_error",
     "sqlx",
     "sqlx-core",

@@ -47,11 +47,12 @@ fn usable(jwk: Value) -> Option<TrustedKey> {
     if !matches!(r#use.as_deref(), None | Some("sig")) {
         return None;
     }
-    let curve = match &public {
+    let is_of_known_form = match &public {
         PublicJwk::Ec { crv, .. } => crv == "P-256",
         PublicJwk::Okp { crv, .. } => crv == "Ed25519",
+        PublicJwk::Rsa { .. } => true,
     };
-    curve
+    is_of_known_form
         .then(|| TrustedKey::new(Kid::new(&kid), alg, &public).ok())
         .flatten()
 }

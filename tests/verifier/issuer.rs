@@ -58,7 +58,7 @@ pub struct SigningKey {
 
 impl SigningKey {
     pub fn new(algorithm: Algorithm) -> Self {
-        let pair = KeyPair::generate(algorithm).pair;
+        let pair = KeyPair::generate(algorithm.into()).pair;
         let kid = thumbprint(&pair.public());
         Self {
             pair,

@@ -42,10 +42,12 @@ async fn each_issuers_tokens_count_with_its_verifier_and_no_other(server: Server
     let server = restarted(server, &[], "").await;
     let acme = server.organization("acme").await;
     let globex = server.organization_signing_with("globex", "EdDSA").await;
+    let initech = server.organization_signing_with("initech", "RS256").await;
     let issuers = [
         ("", &acme),
         ("/orgs/acme", &acme),
         ("/orgs/globex", &globex),
+        ("/orgs/initech", &initech),
     ];
     for (issuer, manager) in issuers {
         let key = server.key_with(manager, &["read:projects/**"]).await;

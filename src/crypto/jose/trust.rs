@@ -226,7 +226,7 @@ fn header(token: &str) -> Result<HeaderView, TokenError> {
     serde_json::from_slice(&json).map_err(|_| TokenError::Malformed)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests {
     use super::*;
     use crate::crypto::jose::key_pair::{KeyPair, thumbprint};
