@@ -25,7 +25,7 @@ pub struct Schedule {
 pub enum ScheduleError {
     /// A validator that does as it is told would meet tokens of a key that it does not know.
     #[error(
-        "SIGNING_KEY_LEAD must be at least JWKS_MAX_AGE ({}): until then a validator may go on \
+        "SIGNING_KEY_LEAD must be longer than JWKS_MAX_AGE ({}): until then a validator may go on \
          with the JWKS that it has, and would not know the key",
         humantime::format_duration(*.0)
     )]
@@ -55,7 +55,8 @@ impl Schedule {
             lead,
             jwks_max_age,
         };
-        if lead < jwks_max_age {
+        // Times are whole seconds: a lead may turn out to be one shorter than it is said to be.
+        if lead <= jwks_max_age {
             return Err(ScheduleError::LeadTooShort(jwks_max_age));
         }
         // Jitter takes a tenth off an interval.

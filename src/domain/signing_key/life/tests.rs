@@ -122,11 +122,13 @@ fn a_revoked_key_is_published_no_more_whatever_it_was() {
 #[test]
 fn times_that_contradict_each_other_are_no_schedule() {
     let minutes = Duration::from_mins;
-    assert!(Schedule::new(None, minutes(5), minutes(5)).is_ok());
-    assert_eq!(
-        Schedule::new(None, minutes(4), minutes(5)),
-        Err(ScheduleError::LeadTooShort(minutes(5)))
-    );
+    assert!(Schedule::new(None, minutes(6), minutes(5)).is_ok());
+    for lead in [minutes(5), minutes(4)] {
+        assert_eq!(
+            Schedule::new(None, lead, minutes(5)),
+            Err(ScheduleError::LeadTooShort(minutes(5)))
+        );
+    }
     // Published for 10 min before and 70 min after: with a tenth of jitter, 88 min 53 s.
     let least = Duration::from_secs(5_334);
     assert_eq!(
