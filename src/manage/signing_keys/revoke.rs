@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::new::{Prepared, Signs};
+use super::new::{Prepared, Signs, give_up_next};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::domain::signing_key::{Kid, SigningKey, State};
@@ -35,7 +35,8 @@ pub struct Revoked {
 }
 
 /// Withdraws a signing key: it leaves the JWKS now, and tenmint refuses its tokens. If it signs, a
-/// key made in its place signs at once. A key that was revoked before stays as it is.
+/// key made in its place signs at once, and a key that was next is given up: whoever got at the
+/// one may have got at the other. A key that was revoked before stays as it is.
 ///
 /// # Errors
 /// [`Refusal::SigningKeyRetired`] when it is published no more, or [`Refusal::NotFound`], among
@@ -69,19 +70,20 @@ pub async fn revoke(
         }
         key.life.revoke(act.now);
         act.write.save_signing_key(&key).await?;
-        let replacement = match prepared {
-            Some(prepared) if was == State::Active => {
-                let inserted = prepared.insert(&mut act, Signs::AtOnce);
-                Some(inserted.await?)
-            }
-            _ => None,
-        };
+        let (mut replacement, mut given_up) = (None, None);
+        if was == State::Active {
+            given_up = give_up_next(&mut act).await?;
+            let prepared = prepared.ok_or(Refusal::Broken)?;
+            let inserted = prepared.insert(&mut act, Signs::AtOnce);
+            replacement = Some(inserted.await?);
+        }
         act.commit(Did {
             action: "signing_key.revoke",
             target: kid.to_string(),
             details: json!({
                 "was": was.as_str(),
                 "replaced_by": replacement.as_ref().map(|key| &key.kid),
+                "given_up": given_up,
             }),
             changes: vec![Change::Organization(organization.clone())],
         })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::MOST_PUBLISHED;
-use super::new::{Prepared, Signs, active};
+use super::new::{Prepared, Signs, active, give_up_next};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::domain::signing_key::{Algorithm, KeySpec, Kid, RsaBits, SigningKey, State};
@@ -96,12 +96,9 @@ async fn rotate_now(
     let in_state = |state| published.iter().find(|key| key.life.state() == state);
     let active = in_state(State::Active).ok_or(Refusal::NotFound(Kind::SigningKey))?;
     let next = in_state(State::Next);
+    let mut given_up = None;
     let key = if rotation.emergency {
-        if let Some(next) = next {
-            let mut given_up = next.clone();
-            given_up.life.retire(act.now);
-            act.write.save_signing_key(&given_up).await?;
-        }
+        given_up = give_up_next(&mut act).await?;
         let mut stopped = active.clone();
         stopped.life.stop_signing(act.now, &management.schedule);
         act.write.save_signing_key(&stopped).await?;
@@ -117,12 +114,12 @@ async fn rotate_now(
         details: json!({
             "alg": key.algorithm, "emergency": rotation.emergency,
             "activates_at": key.life.activates_at, "follows": &active.kid,
-            "given_up": next.filter(|_| rotation.emergency).map(|next| &next.kid),
+            "given_up": &given_up,
         }),
         changes: vec![Change::Organization(organization.clone())],
     })
     .await?;
-    if rotation.emergency && next.is_some() {
+    if given_up.is_some() {
         management.forget_destroyed_keys().await;
     }
     Ok(key)
