@@ -24,6 +24,7 @@ mod roles;
 mod root_key;
 mod scopes;
 mod serve;
+mod signing_keys;
 mod table;
 mod token;
 mod usage;
@@ -78,6 +79,9 @@ enum Command {
     /// Manage the actions that scopes can name
     #[command(subcommand, after_help = exit::HELP)]
     Scopes(scopes::Command),
+    /// Manage signing keys: what an issuer signs with
+    #[command(subcommand, after_help = exit::HELP)]
+    SigningKeys(signing_keys::Command),
     /// Show and edit what an organization may do with its keys
     #[command(subcommand, after_help = exit::HELP)]
     Policy(policy::Command),
@@ -170,6 +174,7 @@ impl Cli {
             Command::Keys(command) => command.run(),
             Command::Roles(command) => command.run(),
             Command::Scopes(command) => command.run(),
+            Command::SigningKeys(command) => command.run(),
             Command::Policy(command) => command.run(),
             Command::Usage(With { verb, remote }) => verb.run(&remote.open()?),
             Command::Refusals(With { verb, remote }) => verb.run(&remote.open()?),
