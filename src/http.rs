@@ -209,6 +209,10 @@ fn management_plane() -> Routes {
             "/v1/organizations/{org}/bootstrap",
             post(bootstrap::bootstrap),
         )
+        .route(
+            "/v1/organizations/{org}/signing-keys/import",
+            post(signing_keys::import),
+        )
 }
 
 fn operations() -> Routes {

@@ -1,6 +1,7 @@
 //! Signing keys, as the world sees them: algorithm, public JWK, `kid`, and what they are for.
 
 mod life;
+mod pem;
 mod spec;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use super::organization::OrganizationId;
 use super::timestamp::Timestamp;
 
 pub use life::{Life, Schedule, ScheduleError, State, Step};
+pub use pem::PrivateKeyPem;
 pub use spec::{KeySpec, KeySpecError, RsaBits, RsaBitsError};
 
 /// How a token is signed (RFC 7518 §3.1, RFC 8037 §3.1).

@@ -15,8 +15,8 @@ use super::reach::{Answer, Reach};
 use super::{idempotency, json};
 use crate::app::App;
 use crate::domain::management::ManagementAction;
-use crate::domain::signing_key::{Algorithm, Kid, RsaBits};
-use crate::manage::signing_keys::{self as manage, Rotation};
+use crate::domain::signing_key::{Algorithm, Kid, PrivateKeyPem, RsaBits};
+use crate::manage::signing_keys::{self as manage, Import, Rotation};
 
 pub use describe::describe;
 pub(super) use view::SigningKeyView;
@@ -38,6 +38,22 @@ struct RotateBody {
     /// Whether the new key signs at once, though no validator can know it yet.
     #[serde(default)]
     emergency: bool,
+}
+
+/// A private key that was made elsewhere.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = SigningKeyImport)]
+struct ImportBody {
+    /// Unencrypted PKCS#8: P-256, Ed25519, or RSA of 2048, 3072 or 4096 bits.
+    private_key_pem: PrivateKeyPem,
+    /// Under which id validators know it; its RFC 7638 thumbprint, if not said.
+    #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
+    kid: Option<Kid>,
+    /// Whether validators have the key already: then it signs at once.
+    #[serde(default)]
+    already_published: bool,
 }
 
 /// `GET` of the collection.
@@ -102,6 +118,28 @@ pub async fn rotate(State(app): State<Arc<App>>, reach: Reach, request: Request)
     };
     let view = RotatedView::of(&rotated.key, &app.management.schedule);
     Ok(json::answer(status, &view))
+}
+
+/// `POST …/import`: the operator brings a key that was made elsewhere. There is no
+/// `Idempotency-Key`: the same key is not taken twice.
+pub async fn import(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
+    reach.require(ManagementAction::OrganizationsWrite)?;
+    let (parts, body) = request.into_parts();
+    let body: ImportBody = json::read(&parts.headers, body)
+        .await
+        .map_err(|why| reach.refuse(why))?;
+    let import = Import {
+        private_key: body.private_key_pem,
+        kid: body.kid,
+        already_published: body.already_published,
+    };
+    let management = Arc::clone(&app.management);
+    let (actor, organization) = (reach.actor.clone(), reach.organization.clone());
+    let key = manage::import(management, actor, organization, import)
+        .await
+        .map_err(|why| reach.refuse_act(why))?;
+    let view = SigningKeyView::of(&key, &app.management.schedule);
+    Ok(json::answer(StatusCode::CREATED, &view))
 }
 
 /// `POST …/{kid}/revoke`: withdraws a key for good.

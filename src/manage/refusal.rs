@@ -117,6 +117,9 @@ pub enum Refusal {
     /// A signing key that is to be imported has an id that another key here has.
     #[error("the kid is taken")]
     KidTaken,
+    /// The organization has no signing key yet.
+    #[error("the organization was not bootstrapped")]
+    NotBootstrapped,
     /// Keys of the organization that is to be deleted are in force.
     #[error("{keys} keys are in force")]
     KeysRemain {

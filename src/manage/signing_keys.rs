@@ -1,6 +1,7 @@
-//! Signing keys: shown, listed, rotated, withdrawn, and led through their lives by time.
+//! Signing keys: shown, listed, rotated, imported, withdrawn, and led through their lives by time.
 
 mod advance;
+mod import;
 mod new;
 mod revoke;
 mod rotate;
@@ -14,6 +15,7 @@ use crate::domain::signing_key::{Kid, SigningKey};
 use crate::store::organizations::Page;
 
 pub use advance::advance;
+pub use import::{Import, import};
 pub(super) use new::{Prepared, Signs, active};
 pub use revoke::{Revoked, revoke};
 pub use rotate::{Rotated, Rotation, rotate};

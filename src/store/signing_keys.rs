@@ -10,7 +10,7 @@ use super::error::StoreError;
 use super::organizations::Page;
 use super::write::Write;
 use crate::domain::organization::OrganizationId;
-use crate::domain::signing_key::{Kid, SigningKey};
+use crate::domain::signing_key::{Kid, PublicJwk, SigningKey};
 use crate::domain::timestamp::Timestamp;
 use row::{SigningKeyRow, columns};
 
@@ -145,6 +145,21 @@ impl Write {
         )?
         .map(|row| SealedSigningKey::try_from(row).map(|stored| stored.key))
         .transpose()
+    }
+
+    /// Whether this is the public half of a signing key of any organization, whatever became of it.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn knows_signing_key(&mut self, public: &PublicJwk) -> Result<bool, StoreError> {
+        let public = serde_json::to_string(public).expect("a JWK is JSON");
+        let found = sql!(
+            optional(String,),
+            self.on(),
+            "SELECT kid FROM signing_keys WHERE public_jwk = $1 LIMIT 1",
+            &public
+        )?;
+        Ok(found.is_some())
     }
 
     /// Stores a new signing key; false if there is one of this `kid`, here or elsewhere.

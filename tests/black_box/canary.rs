@@ -356,7 +356,7 @@ impl Watch {
 
 /// Every byte that lasts: the raw files of SQLite, its write-ahead log too; every row of
 /// PostgreSQL.
-async fn stored(place: &Place) -> Vec<u8> {
+pub async fn stored(place: &Place) -> Vec<u8> {
     let mut bytes = Vec::new();
     if place.is_sqlite() {
         for entry in fs::read_dir(place.folder()).unwrap() {
@@ -376,6 +376,6 @@ async fn stored(place: &Place) -> Vec<u8> {
     bytes
 }
 
-fn contains(all: &[u8], part: &[u8]) -> bool {
+pub fn contains(all: &[u8], part: &[u8]) -> bool {
     all.windows(part.len()).any(|window| window == part)
 }

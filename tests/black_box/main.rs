@@ -87,6 +87,8 @@ mod routes;
 mod scope_catalogue;
 mod self_revocation;
 mod signing_key_edges;
+mod signing_key_import_refusals;
+mod signing_key_imports;
 mod signing_key_revocation;
 mod signing_key_simulation;
 mod signing_key_settings;

@@ -54,6 +54,7 @@ organizations.write  DELETE /v1/organizations/{org}
 organizations.write  POST   /v1/organizations/{org}/suspend
 organizations.write  POST   /v1/organizations/{org}/resume
 organizations.write  POST   /v1/organizations/{org}/bootstrap              {}
+organizations.write  POST   /v1/organizations/{org}/signing-keys/import    {"private_key_pem":""}
 api_keys.read        GET    /v1/organizations/{org}/api-keys
 api_keys.create      POST   /v1/organizations/{org}/api-keys               {"name":"x","scopes":["read"]}
 api_keys.revoke      POST   /v1/organizations/{org}/api-keys/revoke        {"filter":{"external_id":"x"},"dry_run":true}

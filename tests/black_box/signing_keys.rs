@@ -186,11 +186,29 @@ async fn a_rotation_can_change_the_algorithm(server: Server) {
     let metadata = server.get(path).await.body;
     let algorithms = &metadata["id_token_signing_alg_values_supported"];
     assert_eq!(*algorithms, json!(["EdDSA", "ES256"]));
+    let body = json!({ "alg": "RS256", "rsa_bits": 3072, "emergency": true });
+    let rotated = rotate(&server, &acme, body).await;
+    let jwk = &rotated.expect(StatusCode::CREATED).body["public_jwk"];
+    assert_eq!(jwk["n"].as_str().unwrap().len(), 512);
+    // Another of the same kind and size, unless something else is asked for.
+    for (asked, length) in [
+        (json!({ "emergency": true }), 512),
+        (json!({ "emergency": true, "rsa_bits": 2048 }), 342),
+    ] {
+        let rotated = rotate(&server, &acme, asked).await;
+        let jwk = &rotated.expect(StatusCode::CREATED).body["public_jwk"];
+        assert_eq!(jwk["n"].as_str().unwrap().len(), length);
+    }
+    let answer = server.exchange_at("/orgs/acme", &acme, &[]).await;
+    let token = answer.expect(StatusCode::OK).body["access_token"].clone();
+    assert_eq!(header(token.as_str().unwrap())["alg"], "RS256");
     for body in [
         json!({ "alg": "HS256" }),
         json!({ "alg": null }),
         json!({ "emergency": "yes" }),
         json!({ "kid": "mine" }),
+        json!({ "alg": "EdDSA", "rsa_bits": 2048 }),
+        json!({ "alg": "RS256", "rsa_bits": 1024 }),
     ] {
         let refused = rotate(&server, &acme, body.clone()).await;
         assert_eq!(refused.status, 422, "{body}");

@@ -19,6 +19,7 @@ pub mod key_rows;
 pub mod left_out;
 pub mod many_keys;
 pub mod postgres;
+pub mod private_keys;
 pub mod process;
 pub mod raw;
 pub mod root_keys;

@@ -13,8 +13,8 @@ use crate::domain::signing_key::{Algorithm, RsaBits};
 pub enum PemError {
     /// There is no PEM block.
     #[error(
-        "this is not PEM: send the whole file, from -----BEGIN PRIVATE KEY----- to \
-         -----END PRIVATE KEY-----, with its line breaks"
+        "this is not PEM: send the whole file, from the line BEGIN PRIVATE KEY to the line END \
+         PRIVATE KEY, with its line breaks"
     )]
     NotPem,
     /// There are several.

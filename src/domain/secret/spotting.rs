@@ -1,4 +1,5 @@
-//! Spotting API keys in other people's text, so that none is stored, echoed or logged.
+//! Spotting API keys and private keys in other people's text, so that none is stored, echoed or
+//! logged.
 
 use std::borrow::Cow;
 
@@ -6,6 +7,8 @@ const ULID: usize = 26;
 /// How much of a secret must follow an id before a text is taken to hold a key: a truncated
 /// key is no credential, but most of its secret is still not for other people's eyes.
 const TELLING: usize = 16;
+/// How the first line of a private key in PEM ends (RFC 7468 §4), of whatever kind it is.
+const PRIVATE_KEY: &str = "PRIVATE KEY-----";
 
 /// Whether a text holds something that is, or was cut from, an API key.
 #[must_use]
@@ -13,9 +16,13 @@ pub fn contains_api_key(text: &str) -> bool {
     next_api_key(text).is_some()
 }
 
-/// The text with the secret part of every API key in it blacked out.
+/// The text with the secret part of every API key in it blacked out, and without what follows the
+/// first line of a private key in PEM.
 #[must_use]
 pub fn redact(text: &str) -> Cow<'_, str> {
+    if let Some(at) = text.find(PRIVATE_KEY) {
+        return Cow::Owned(format!("{}[private key]", redact(&text[..at])));
+    }
     let Some(mut found) = next_api_key(text) else {
         return Cow::Borrowed(text);
     };
@@ -57,6 +64,15 @@ mod tests {
     use super::super::{ApiKeySecret, KeyId};
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn nothing_of_a_private_key_is_repeated() {
+        for kind in ["", "RSA ", "ENCRYPTED "] {
+            let text = format!("invalid: -----BEGIN {kind}PRIVATE KEY-----\\nMIIEvQ== and more");
+            let clean = redact(&text);
+            assert_eq!(clean, format!("invalid: -----BEGIN {kind}[private key]"));
+        }
+    }
 
     proptest! {
         #[test]

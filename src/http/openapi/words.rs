@@ -23,7 +23,7 @@ use crate::domain::rate_limit::RateLimit;
 use crate::domain::role::{RoleName, RoleNames};
 use crate::domain::scope::{ActionName, DefinedBy, Scope, ScopeSet};
 use crate::domain::secret::KeyId;
-use crate::domain::signing_key::{Algorithm, Kid, RsaBits};
+use crate::domain::signing_key::{Algorithm, Kid, PrivateKeyPem, RsaBits};
 use crate::domain::text::{Metadata, Text};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::usage::{Grain, Outcome};
@@ -124,6 +124,7 @@ words! {
     PolicyEdit, "PolicyEdit" => policy(true);
     Algorithm, "Algorithm" => one_of(&Algorithm::ALL.map(Algorithm::as_str));
     RsaBits, "RsaBits" => rsa_bits();
+    PrivateKeyPem, "PrivateKeyPem" => text("A private key in PEM (RFC 7468)");
     Status, "Status" => one_of(&["active", "disabled", "expired", "revoked"]);
     StatusFilter, "StatusFilter" => one_of(&StatusFilter::ALL.map(StatusFilter::as_str));
     Revocable, "Revocable" => one_of(&["active", "disabled", "expired", "unrevoked"]);

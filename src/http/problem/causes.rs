@@ -142,6 +142,10 @@ impl From<Refusal> for Problem {
                 "another signing key of this deployment has this kid: import this one under \
                  another, or without",
             ),
+            Refusal::NotBootstrapped => Self::conflict(
+                "not_bootstrapped",
+                "this organization has no signing key yet: bootstrap it first",
+            ),
             Refusal::KeysRemain { keys } => Self::conflict(
                 "keys_remain",
                 format!(

@@ -1,6 +1,6 @@
 //! Signing keys in the OpenAPI document.
 
-use super::{RevokedView, RotateBody, RotatedView, SigningKeyView};
+use super::{ImportBody, RevokedView, RotateBody, RotatedView, SigningKeyView};
 use crate::http::openapi::Operation;
 
 /// Every operation.
@@ -28,6 +28,13 @@ pub fn describe() -> Vec<Operation> {
         .may_take::<RotateBody>()
         .answers::<RotatedView>(200, "Sent before; the key as it is now")
         .answers::<RotatedView>(201, "The key that is rotated to"),
+        Operation::post(
+            "/v1/organizations/{org}/signing-keys/import",
+            "importSigningKey",
+            "Takes a private key that was made elsewhere as a signing key",
+        )
+        .takes::<ImportBody>()
+        .answers::<SigningKeyView>(201, "The signing key"),
         Operation::post(
             "/v1/signing-keys/{kid}/revoke",
             "revokeSigningKey",

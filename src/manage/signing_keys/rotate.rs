@@ -91,30 +91,20 @@ async fn rotate_now(
 
     let action = ManagementAction::SigningKeysRotate;
     let mut act = Act::begin(management, actor, organization, action).await?;
-    let published = act.write.published_signing_keys().await?;
-    management.require_room(&published, rotation.emergency)?;
-    let in_state = |state| published.iter().find(|key| key.life.state() == state);
-    let active = in_state(State::Active).ok_or(Refusal::NotFound(Kind::SigningKey))?;
-    let next = in_state(State::Next);
-    let mut given_up = None;
-    let key = if rotation.emergency {
-        given_up = give_up_next(&mut act).await?;
-        let mut stopped = active.clone();
-        stopped.life.stop_signing(act.now, &management.schedule);
-        act.write.save_signing_key(&stopped).await?;
-        prepared.insert(&mut act, Signs::AtOnce).await?
-    } else {
-        let signs = Signs::From(act.now.plus(management.schedule.lead()));
-        prepared.insert(&mut act, signs).await?
-    };
+    let Put {
+        key,
+        follows,
+        given_up,
+    } = management
+        .put(&mut act, prepared, rotation.emergency)
+        .await?;
     attempt.settle(&mut act, key.kid.as_str()).await?;
     act.commit(Did {
         action: "signing_key.rotate",
         target: key.kid.to_string(),
         details: json!({
             "alg": key.algorithm, "emergency": rotation.emergency,
-            "activates_at": key.life.activates_at, "follows": &active.kid,
-            "given_up": &given_up,
+            "activates_at": key.life.activates_at, "follows": follows, "given_up": &given_up,
         }),
         changes: vec![Change::Organization(organization.clone())],
     })
@@ -125,7 +115,45 @@ async fn rotate_now(
     Ok(key)
 }
 
+/// A key that was put among those of an issuer, and what became of those.
+pub(super) struct Put {
+    /// The new key.
+    pub(super) key: SigningKey,
+    /// The key that signed until now, or still does.
+    pub(super) follows: Kid,
+    /// The key that was next, and gave way.
+    pub(super) given_up: Option<Kid>,
+}
+
 impl Management {
+    /// Publishes a key: as the next one, or as the one that signs from now on. Then the one that
+    /// signed stops, and one that was next gives way.
+    pub(super) async fn put(
+        &self,
+        act: &mut Act<'_>,
+        prepared: Prepared,
+        at_once: bool,
+    ) -> Result<Put, Refusal> {
+        let published = act.write.published_signing_keys().await?;
+        self.require_room(&published, at_once)?;
+        let active = active(&published).ok_or(Refusal::NotBootstrapped)?;
+        let mut given_up = None;
+        let signs = if at_once {
+            given_up = give_up_next(act).await?;
+            let mut stopped = active.clone();
+            stopped.life.stop_signing(act.now, &self.schedule);
+            act.write.save_signing_key(&stopped).await?;
+            Signs::AtOnce
+        } else {
+            Signs::From(act.now.plus(self.schedule.lead()))
+        };
+        Ok(Put {
+            key: prepared.insert(act, signs).await?,
+            follows: active.kid.clone(),
+            given_up,
+        })
+    }
+
     /// What kind of key an issuer rotates to: as asked, or as its active key is. A rotation that
     /// cannot be is refused before the work of making a key is done for it.
     async fn spec_for(
@@ -147,11 +175,7 @@ impl Management {
 
     /// Whether another key may be published beside these, and, unless it is to sign at once, none
     /// is next already.
-    pub(super) fn require_room(
-        &self,
-        published: &[SigningKey],
-        at_once: bool,
-    ) -> Result<(), Refusal> {
+    fn require_room(&self, published: &[SigningKey], at_once: bool) -> Result<(), Refusal> {
         if published.len() >= MOST_PUBLISHED {
             return Err(Refusal::TooManySigningKeys);
         }
