@@ -190,8 +190,8 @@ async fn a_rotation_seals_everything_anew_and_is_told_to_each_organization(serve
 
     // Whoever has the old root key and the database opens none of them.
     let id = "acme".parse().unwrap();
-    let stored = server.app.management.store.signing_key(&id).await;
-    let stored = stored.unwrap().unwrap();
+    let store = &server.app.management.store;
+    let stored = store.published_signing_keys(&id).await.unwrap().remove(0);
     let thief = Crypto::new(
         Keyring::of(&before[0]),
         "tmsk".parse().unwrap(),

@@ -192,6 +192,7 @@ impl World {
         let algorithm = [None, Some(Signs::ES256), Some(Signs::EdDSA)][self.index(3)];
         let rotation = Rotation {
             algorithm,
+            rsa_bits: None,
             emergency: false,
         };
         let organization = self.tenants[tenant].id.clone();
@@ -409,6 +410,7 @@ impl Node {
             let id: OrganizationId = id.parse().unwrap();
             let order = Order {
                 algorithm: None,
+                rsa_bits: None,
                 management_key: ManagementKey::First,
             };
             let made = bootstrap(
