@@ -43,8 +43,13 @@ async fn jose_validates_below_a_base_path(server: Server) {
 async fn openid_client_obtains(server: &Server) {
     let Some(node) = node() else { return };
     let acme = server.organization("acme").await;
-    for issuer in ["", "/orgs/acme"] {
-        a_client_obtains_tokens(server, issuer, &acme, async |clients| {
+    let initech = server.organization_signing_with("initech", "RS256").await;
+    for (issuer, manager) in [
+        ("", &acme),
+        ("/orgs/acme", &acme),
+        ("/orgs/initech", &initech),
+    ] {
+        a_client_obtains_tokens(server, issuer, manager, async |clients| {
             run(&node, "obtain_openid_client.mjs", clients).await
         })
         .await;

@@ -1,4 +1,4 @@
-//! Python clients: Authlib and requests-oauthlib obtain, PyJWT validates.
+//! Python clients: Authlib and requests-oauthlib obtain, PyJWT and joserfc (Authlib's JOSE) validate.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -15,6 +15,7 @@ on_both_engines!(
     requests_oauthlib_obtains_tokens_and_is_told_why_not,
     pyjwt_validates_with_nothing_but_issuer_and_audience,
     pyjwt_validates_below_a_base_path,
+    joserfc_validates_from_the_jwks_of_each_issuer,
 );
 
 async fn authlib_obtains_tokens_and_is_told_why_not(server: Server) {
@@ -54,6 +55,23 @@ async fn pyjwt_validates_with_nothing_but_issuer_and_audience(server: Server) {
 
 async fn pyjwt_validates_below_a_base_path(server: Server) {
     pyjwt_validates(server.stop().await.below("/mint")).await;
+}
+
+async fn joserfc_validates_from_the_jwks_of_each_issuer(server: Server) {
+    let Some(python) = python() else { return };
+    let refusals = Refusals {
+        tampered: "BadSignatureError",
+        expired: "ExpiredTokenError",
+        wrong_audience: "InvalidClaimError",
+        unknown_key: "InvalidKeyIdError",
+    };
+    let place = server.stop().await;
+    a_library_validates_offline(place, refusals, async |resource_server, tokens| {
+        resource_server
+            .run(&python, "validate_joserfc.py", tokens)
+            .await
+    })
+    .await;
 }
 
 async fn obtains(server: &Server, driver: &str) {

@@ -49,7 +49,7 @@ impl ResourceServer {
 }
 
 /// Has a library validate tokens of the deployment issuer, and of organizations that sign with
-/// ES256 and with EdDSA, on a server at `place`.
+/// ES256, with EdDSA and with RS256, on a server at `place`.
 ///
 /// `validate` gets an object of tokens and answers with an object of verdicts under the same
 /// names: `{"claims": …}`, or `{"refused": …}` with what the library calls it.
@@ -66,7 +66,8 @@ pub async fn a_library_validates_offline(
         .start_at(Timestamp::from_unix(long_ago).unwrap())
         .await;
     let mut issuers = Vec::new();
-    for (id, algorithm) in [("acme", "ES256"), ("globex", "EdDSA")] {
+    let algorithms = [("acme", "ES256"), ("globex", "EdDSA"), ("initech", "RS256")];
+    for (id, algorithm) in algorithms {
         let manager = server.organization_signing_with(id, algorithm).await;
         let key = server.key_with(&manager, &["read"]).await;
         if id == "acme" {
