@@ -1,5 +1,6 @@
 //! `tenmint signing-keys`: what an issuer signs with, and what it signed with before.
 
+mod import;
 mod revoke;
 mod rotate;
 
@@ -34,6 +35,8 @@ pub(super) enum Command {
     Rotate(With<rotate::Rotate>),
     /// Withdraw one for good, as when it leaked; if it signs, another takes its place at once
     Revoke(With<revoke::Revoke>),
+    /// Bring a private key that another issuer signed with, as operator
+    Import(With<import::Import>),
 }
 
 #[derive(Args, Debug)]
@@ -57,6 +60,7 @@ impl Command {
             }
             Self::Rotate(With { verb, remote }) => verb.run(&remote.open()?),
             Self::Revoke(With { verb, remote }) => verb.run(&remote.open()?),
+            Self::Import(With { verb, remote }) => verb.run(&remote.open()?),
         }
     }
 }

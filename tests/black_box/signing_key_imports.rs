@@ -1,5 +1,7 @@
 //! A private key that another issuer signed with moves in, and its validators notice nothing.
 
+use std::fs;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -7,9 +9,10 @@ use crate::on_both_engines;
 use crate::signing_keys::{LEAD, jwks, kid_in, rotate, signs, states, until};
 use crate::support::database::Database;
 use crate::support::private_keys::{
-    ED25519, P256, PYTHON_ED25519, PYTHON_P256, PYTHON_RSA_2048, RSA_2048, RSA_3072, RSA_4096,
+    ED25519, P256, PYTHON_ED25519, PYTHON_P256, PYTHON_RSA_2048, RSA_2048, RSA_3072, RSA_4096, body,
 };
-use crate::support::server::{Reply, Server, header};
+use crate::support::server::{Key, Reply, Server, header};
+use crate::support::shell::Shell;
 use crate::token_claims::verifies;
 
 on_both_engines!(
@@ -19,6 +22,7 @@ on_both_engines!(
     the_deployment_itself_can_move_in_and_is_managed_by_rs256_tokens,
     what_follows_an_imported_key_is_of_its_kind_and_size,
     an_import_is_audited_without_the_key,
+    a_key_is_imported_from_a_shell,
 );
 
 pub async fn import(server: &Server, organization: &str, body: Value) -> Reply {
@@ -37,7 +41,7 @@ async fn moved_in(server: &Server, organization: &str, pem: &str, kid: Option<&s
 }
 
 /// A token of `acme`'s issuer, and the JWK that its header names.
-async fn token_and_jwk(server: &Server, key: &crate::support::server::Key) -> (String, Value) {
+async fn token_and_jwk(server: &Server, key: &Key) -> (String, Value) {
     let reply = server.exchange_at("/orgs/acme", key, &[]).await;
     let token = reply.expect(StatusCode::OK).body["access_token"].clone();
     let token = token.as_str().unwrap().to_owned();
@@ -204,4 +208,33 @@ async fn an_import_is_audited_without_the_key(server: Server) {
         (&json!("EdDSA"), &json!(true))
     );
     assert!(!event.details.contains("PRIVATE"));
+}
+
+async fn a_key_is_imported_from_a_shell(server: Server) {
+    let acme = server.organization("acme").await;
+    let operator = Shell::operator(&server);
+    let file = server.place().folder().join("old.pem");
+    fs::write(&file, RSA_2048).unwrap();
+    let file = file.to_str().unwrap();
+    let import = ["signing-keys", "import", file, "--kid", "-old"];
+    operator.refuses(&import, 2, "--org");
+    let import = [&import[..], &["--org", "acme", "--already-published"]].concat();
+    assert_eq!(operator.does(&import), "-old signs from now on\n");
+    assert_eq!(signs(&server, &acme).await, "-old");
+    operator.refuses(&import, 5, "signing_key_known");
+
+    fs::write(file, P256).unwrap();
+    let import = ["signing-keys", "import", file, "--org", "acme"];
+    let printed = operator.json(&import);
+    assert_eq!(printed["status"], "next");
+    assert!(!printed.to_string().contains("PRIVATE"));
+
+    fs::write(file, P256.replace("END", "DNE")).unwrap();
+    let said = operator.refuses(&import, 1, "/private_key_pem");
+    assert!(!said.contains(&body(P256)[..20]), "{said}");
+    operator.refuses(
+        &["signing-keys", "import", "none.pem", "--org", "acme"],
+        2,
+        "none.pem",
+    );
 }
