@@ -54,6 +54,7 @@ fn the_mint_brings_them_all() {
         "argon2",
         "clap",
         "hyper",
+        "rsa",
         "sqlx",
         "utoipa",
         "tracing-subscriber",
