@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode, header};
 use tokio::sync::oneshot;
 use ureq::Agent;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// How documents are fetched. [`Https`] does; another can bring a client that the program has
 /// already, with its proxies and its certificates.
@@ -55,7 +56,31 @@ impl Https {
     /// Ready to fetch.
     #[must_use]
     pub fn new() -> Self {
+        Self::trusting(RootCerts::WebPki)
+    }
+
+    /// Ready to fetch from an issuer whose certificate a private authority signed: trusts the
+    /// certificates in this PEM text, and none besides.
+    ///
+    /// # Errors
+    /// [`FetchError::Wrong`] when it holds no certificate, or something that is none.
+    pub fn trusting_only(pem: &[u8]) -> Result<Self, FetchError> {
+        let read = |item| match item {
+            Ok(PemItem::Certificate(certificate)) => Ok(certificate),
+            _ => Err(FetchError::Wrong(
+                "the PEM text holds something else than certificates",
+            )),
+        };
+        let certificates = parse_pem(pem).map(read).collect::<Result<Vec<_>, _>>()?;
+        if certificates.is_empty() {
+            return Err(FetchError::Wrong("the PEM text holds no certificate"));
+        }
+        Ok(Self::trusting(RootCerts::new_with_certs(&certificates)))
+    }
+
+    fn trusting(roots: RootCerts) -> Self {
         let config = Agent::config_builder()
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
             .timeout_global(Some(TIMEOUT))
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -128,6 +153,16 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_private_authority_is_certificates_and_nothing_else() {
+        let pem = |kind: &str| format!("-----BEGIN {kind}-----\nMAA=\n-----END {kind}-----\n");
+        let (certificate, key) = (pem("CERTIFICATE"), pem("PRIVATE KEY"));
+        assert!(Https::trusting_only(certificate.as_bytes()).is_ok());
+        for text in ["", "nonsense", &key, &format!("{certificate}{key}")] {
+            assert!(Https::trusting_only(text.as_bytes()).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn max_age_is_found_among_other_directives() {
