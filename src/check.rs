@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::credentials::issuers::Issuers;
-use crate::credentials::{Credentials, Denied, Verified};
+use crate::credentials::{Credential, Credentials, Denied, Verified};
 use crate::crypto::jose::trust::TokenError;
 use crate::domain::audience::{Audiences, Resource};
 use crate::domain::issuer::{BaseUrl, Issuer};
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::ApiKeySecret;
-use crate::usage::{Explanation, Usage};
+use crate::domain::usage::Outcome;
+use crate::usage::{Explanation, Usage, Use};
 
 pub use holder::Holder;
 pub use refusal::{Refusal, Refused, Trouble};
@@ -166,16 +167,36 @@ impl Checker {
 
     /// Counts a refusal of a key, or of a stranger, and keeps why. Of tokens nothing is counted:
     /// they are no use of their key.
-    pub fn count(&self, refused: &Refused, request_id: &str, address: Option<IpAddr>) {
-        let Some(outcome) = refused.refusal.outcome() else {
-            return;
-        };
-        let key = refused.key.as_ref().map(|credential| &credential.key);
+    pub fn count_refusal(
+        &self,
+        outcome: Option<Outcome>,
+        key: Option<&Credential>,
+        why: impl FnOnce() -> Explanation,
+    ) {
+        let key = key.map(|credential| &credential.key);
         let whose = key.map(|key| (key.id, &key.organization));
-        self.usage.refused(outcome, whose, || Explanation {
-            request_id: request_id.to_owned(),
-            detail: refused.refusal.advice(),
+        if let Some(outcome) = outcome {
+            self.usage.refused(outcome, whose, why);
+        }
+    }
+
+    /// Counts that a key was presented itself, and good for what it was presented for.
+    pub fn count_use(
+        &self,
+        outcome: Outcome,
+        holder: &Holder,
+        address: Option<IpAddr>,
+        user_agent: Option<&[u8]>,
+    ) {
+        let credential = holder.credential();
+        let of_key = Use {
+            key: credential.key.id,
+            organization: &credential.key.organization,
+            fingerprint: credential.fingerprint(holder.verified.which),
             address,
-        });
+            user_agent,
+            scope: None,
+        };
+        self.usage.used(outcome, of_key);
     }
 }

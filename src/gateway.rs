@@ -16,7 +16,7 @@ use crate::domain::policy::Effective;
 use crate::domain::scope::ScopeSet;
 use crate::domain::usage::Outcome;
 use crate::issue::{Mint, Refusal as NotIssued};
-use crate::usage::{Explanation, Use};
+use crate::usage::Explanation;
 
 use held::{Held, Purpose};
 
@@ -115,7 +115,8 @@ impl Gateway {
                 None
             };
             if self.checker.credentials.still_stands(&holder.verified) {
-                self.count_use(&holder, address, user_agent);
+                self.checker
+                    .count_use(Outcome::Direct, &holder, address, user_agent);
                 return Ok(Passed { holder, token });
             }
             let now = self.checker.clock.now();
@@ -127,31 +128,14 @@ impl Gateway {
 
     /// Counts a refusal of a key, or of a stranger, and keeps why.
     pub fn count(&self, refused: &Refused, request_id: &str, address: Option<IpAddr>) {
-        let key = refused.key.as_ref().map(|credential| &credential.key);
-        let whose = key.map(|key| (key.id, &key.organization));
-        let Some(outcome) = refused.refusal.outcome() else {
-            return;
-        };
-        self.checker.usage.refused(outcome, whose, || Explanation {
+        let Refused { refusal, key } = refused;
+        let why = || Explanation {
             request_id: request_id.to_owned(),
-            detail: refused.refusal.advice(),
+            detail: refusal.advice(),
             address,
-        });
-    }
-
-    fn count_use(&self, holder: &Holder, address: Option<IpAddr>, user_agent: Option<&[u8]>) {
-        let credential = holder.credential();
-        self.checker.usage.used(
-            Outcome::Direct,
-            Use {
-                key: credential.key.id,
-                organization: &credential.key.organization,
-                fingerprint: credential.fingerprint(holder.verified.which),
-                address,
-                user_agent,
-                scope: None,
-            },
-        );
+        };
+        self.checker
+            .count_refusal(refusal.outcome(), key.as_deref(), why);
     }
 
     /// Which resource a key is used for. One that it could get no token for it is not let through

@@ -6,7 +6,7 @@ use super::{Checker, Expected, Holder, Presented, Refusal, Refused};
 use crate::domain::network::NetworkSet;
 use crate::domain::scope::ScopeSet;
 use crate::domain::usage::Outcome;
-use crate::usage::Use;
+use crate::usage::Explanation;
 
 /// A service's question.
 #[derive(Debug)]
@@ -45,20 +45,16 @@ impl Checker {
         let address = asked.address;
         let active = self.decide(asked).await;
         match &active {
-            Err(refused) => self.count(refused, request_id, address),
+            Err(Refused { refusal, key }) => {
+                let why = || Explanation {
+                    request_id: request_id.to_owned(),
+                    detail: refusal.advice(),
+                    address,
+                };
+                self.count_refusal(refusal.outcome(), key.as_deref(), why);
+            }
             Ok(Active { holder, .. }) if holder.token.is_none() => {
-                let credential = holder.credential();
-                self.usage.used(
-                    Outcome::Checked,
-                    Use {
-                        key: credential.key.id,
-                        organization: &credential.key.organization,
-                        fingerprint: credential.fingerprint(holder.verified.which),
-                        address,
-                        user_agent: None,
-                        scope: None,
-                    },
-                );
+                self.count_use(Outcome::Checked, holder, address, None);
             }
             Ok(_) => {}
         }

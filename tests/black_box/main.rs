@@ -32,6 +32,7 @@ mod bulk_revoke;
 mod canary;
 mod cli;
 mod contention;
+mod credential_agreement;
 mod deletion;
 mod docs;
 mod dry_runs;

@@ -4,7 +4,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 
 use crate::domain::audience::{Audiences, Resource};
-use crate::domain::scope::{Scope, ScopeError, ScopeSet};
+use crate::domain::scope::{ScopeError, ScopeSet};
 
 /// Further scopes to demand; every line counts. It may be a client's own and so only ever adds.
 const REQUIRE_SCOPE: HeaderName = HeaderName::from_static("x-tenmint-require-scope");
@@ -52,7 +52,7 @@ impl Demand {
         written: Written,
         audiences: &Audiences,
     ) -> Result<Self, BadDemand> {
-        let mut scopes: Vec<Scope> = Vec::new();
+        let mut scopes = ScopeSet::default();
         let (mut audience, mut exchange) = (None, None);
         match written {
             Written::InQuery => {
@@ -81,7 +81,7 @@ impl Demand {
             return Err(BadDemand::Audience);
         }
         Ok(Self {
-            scopes: ScopeSet::new(scopes)?,
+            scopes,
             audience,
             exchange: match exchange.as_deref() {
                 None | Some("false") => false,
@@ -93,9 +93,14 @@ impl Demand {
 }
 
 /// One empty line, or parameter, demands nothing: gateways write such where a route wants none.
-fn add(scopes: &mut Vec<Scope>, text: &str) -> Result<(), ScopeError> {
+fn add(scopes: &mut ScopeSet, text: &str) -> Result<(), ScopeError> {
     if !text.is_empty() {
-        scopes.extend(ScopeSet::parse_parameter(text)?.iter().cloned());
+        let more = ScopeSet::parse_parameter(text)?;
+        *scopes = if scopes.is_empty() {
+            more
+        } else {
+            scopes.union(&more)?
+        };
     }
     Ok(())
 }
