@@ -226,7 +226,8 @@ fn header(token: &str) -> Result<HeaderView, TokenError> {
     serde_json::from_slice(&json).map_err(|_| TokenError::Malformed)
 }
 
-#[cfg(all(test, feature = "server"))]
+#[cfg(test)]
+#[cfg(feature = "server")]
 mod tests {
     use super::*;
     use crate::crypto::jose::key_pair::{KeyPair, thumbprint};
