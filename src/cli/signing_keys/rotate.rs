@@ -11,9 +11,13 @@ use crate::cli::output::{self, cell};
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Rotate {
-    /// What the new key signs with, such as ES256 or EdDSA [default: as the one that signs now]
+    /// What the new key signs with: ES256, EdDSA or RS256 [default: as the one that signs now]
     #[arg(long)]
     alg: Option<String>,
+
+    /// The size of an RS256 key: 2048, 3072 or 4096 [default: as of the one that signs now, or 2048]
+    #[arg(long, value_name = "BITS")]
+    rsa_bits: Option<u32>,
 
     /// Sign with the new key at once, though no validator knows it yet, and give up the key that
     /// was next
@@ -42,6 +46,7 @@ impl Rotate {
         }
         let mut body = Map::new();
         body.extend(self.alg.as_ref().map(|alg| ("alg".to_owned(), json!(alg))));
+        body.extend(self.rsa_bits.map(|bits| ("rsa_bits".to_owned(), json!(bits))));
         if self.emergency {
             body.insert("emergency".to_owned(), json!(true));
         }
