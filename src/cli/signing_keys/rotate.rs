@@ -46,7 +46,10 @@ impl Rotate {
         }
         let mut body = Map::new();
         body.extend(self.alg.as_ref().map(|alg| ("alg".to_owned(), json!(alg))));
-        body.extend(self.rsa_bits.map(|bits| ("rsa_bits".to_owned(), json!(bits))));
+        body.extend(
+            self.rsa_bits
+                .map(|bits| ("rsa_bits".to_owned(), json!(bits))),
+        );
         if self.emergency {
             body.insert("emergency".to_owned(), json!(true));
         }
