@@ -33,8 +33,6 @@ pub(super) enum Command {
     Show(With<One>),
     /// Publish the next one, which signs after the lead; or sign with it at once
     Rotate(With<rotate::Rotate>),
-    /// Bring a private key that another issuer signed with, as operator
-    Import(With<import::Import>),
     /// Withdraw one for good, as when it leaked; if it signs, another takes its place at once
     Revoke(With<revoke::Revoke>),
     /// Bring a private key that another issuer signed with, as operator
@@ -61,7 +59,6 @@ impl Command {
                 output::show(&client, &client.get(&verb.path())?)
             }
             Self::Rotate(With { verb, remote }) => verb.run(&remote.open()?),
-            Self::Import(With { verb, remote }) => verb.run(&remote.open()?),
             Self::Revoke(With { verb, remote }) => verb.run(&remote.open()?),
             Self::Import(With { verb, remote }) => verb.run(&remote.open()?),
         }
