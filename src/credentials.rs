@@ -188,16 +188,16 @@ impl Credentials {
         };
         // Only while a root key is being replaced: a copy, for after the proof.
         let root_key = &verified.credential.hash(which).root_key;
-        let again = match self.crypto.is_current(root_key) {
-            true => None,
+        let again = if self.crypto.is_current(root_key) {
+            None
+        } else if self.crypto.is_dropped(root_key) {
             // Also where the secret was proven before.
-            false if self.crypto.is_dropped(root_key) => {
-                return Err(Rejected {
-                    why: Denied::WrongSecret,
-                    credential: Some(verified.credential),
-                });
-            }
-            false => ApiKeySecret::parse(secret.expose()).ok(),
+            return Err(Rejected {
+                why: Denied::WrongSecret,
+                credential: Some(verified.credential),
+            });
+        } else {
+            ApiKeySecret::parse(secret.expose()).ok()
         };
         let proven = self.proofs.prove(secret, &verified.credential, which);
         let why = match proven.await {

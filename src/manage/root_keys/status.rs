@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::crypto::keyring::Keyring;
+use crate::crypto::root_key::RootKeyId;
 use crate::domain::timestamp::Timestamp;
 use crate::store::Store;
 use crate::store::error::StoreError;
@@ -143,7 +144,7 @@ fn describe(stored: &RootKeys, needs: &[Need], keyring: &Keyring) -> Vec<Describ
         }
     };
     let was = |id: &str| stored.former.iter().any(|former| former.id == id);
-    let added = keyring.ids().map(|id| id.as_str());
+    let added = keyring.ids().map(RootKeyId::as_str);
     let added = added.filter(|id| *id != stored.current && !was(id));
     let former = stored.former.iter().map(|former| {
         let state = match former {
