@@ -21,11 +21,8 @@ use support::child::{self, Child, Place};
 use support::contest::{Contender, Effort, contest, millis};
 use support::load::{Load, Until};
 use support::process::resident;
-use support::requests::{Key, Operator, ask, exchange, forged, former};
+use support::requests::{Key, Operator, TOKEN, exchange, forged, former, samples};
 use support::{instructions, postgres};
-
-/// The deployment issuer's token endpoint, and the bare handler's path alike.
-const TOKEN: &str = "/oauth/token";
 
 /// How many keys take turns in the warm exchange.
 const WARM_KEYS: usize = 256;
@@ -230,14 +227,6 @@ fn bare(place: &Place<'_>, samples: &str) -> Result<Child, Failure> {
     let mut bare = Child::start("bare", place, &[])?;
     bare.tell(samples)?;
     Ok(bare)
-}
-
-/// A token answer and a refusal of tenmint's, on one line.
-async fn samples(server: &Child, key: &Key) -> Result<String, Failure> {
-    let (_, issued) = ask(server.address, &exchange(TOKEN, key)).await?;
-    let (_, refused) = ask(server.address, &exchange(TOKEN, &forged(key)?)).await?;
-    let (issued, refused) = (String::from_utf8(issued)?, String::from_utf8(refused)?);
-    Ok(format!(r#"{{"issued":{issued},"refused":{refused}}}"#))
 }
 
 /// Requests to the bare handler, no different from those to tenmint.

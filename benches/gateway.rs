@@ -20,9 +20,7 @@ use support::Failure;
 use support::child::{self, Child, Place};
 use support::contest::{Contender, Effort, contest};
 use support::load::{Load, Until};
-use support::requests::{Key, Operator, ask, exchange, forged, verify};
-
-const TOKEN: &str = "/oauth/token";
+use support::requests::{Operator, TOKEN, ask, exchange, forged, samples, verify};
 
 /// What a gateway asks.
 const VERIFY: &str = "/gateway/verify?scope=read:projects/42/x";
@@ -119,12 +117,4 @@ async fn measure(effort: Effort) -> Result<(), Failure> {
     let title = "gateway verify of warm credentials, against the bare handler";
     print!("{}", contest(title, &contenders, effort).await?);
     Ok(())
-}
-
-/// A token answer and a refusal of tenmint's, on one line.
-async fn samples(server: &Child, key: &Key) -> Result<String, Failure> {
-    let (_, issued) = ask(server.address, &exchange(TOKEN, key)).await?;
-    let (_, refused) = ask(server.address, &exchange(TOKEN, &forged(key)?)).await?;
-    let (issued, refused) = (String::from_utf8(issued)?, String::from_utf8(refused)?);
-    Ok(format!(r#"{{"issued":{issued},"refused":{refused}}}"#))
 }

@@ -14,6 +14,9 @@ use super::load::{Connection, unexpected};
 /// The organization whose keys are used.
 const ORGANIZATION: &str = "bench";
 
+/// The deployment issuer's token endpoint, and the bare handler's path alike.
+pub const TOKEN: &str = "/oauth/token";
+
 /// What every request says of its client.
 const CLIENT: &str = "host: localhost\r\nuser-agent: bench\r\naccept: */*\r\n";
 
@@ -176,6 +179,14 @@ pub fn former(server: &mut Child, key: &Key) -> Result<Key, Failure> {
         id: key.id.clone(),
         secret: server.tell(&key.id)?,
     })
+}
+
+/// A token answer and a refusal of tenmint's, on one line: what the bare handler answers likes of.
+pub async fn samples(server: &Child, key: &Key) -> Result<String, Failure> {
+    let (_, issued) = ask(server.address, &exchange(TOKEN, key)).await?;
+    let (_, refused) = ask(server.address, &exchange(TOKEN, &forged(key)?)).await?;
+    let (issued, refused) = (String::from_utf8(issued)?, String::from_utf8(refused)?);
+    Ok(format!(r#"{{"issued":{issued},"refused":{refused}}}"#))
 }
 
 /// One answer's status and body.
