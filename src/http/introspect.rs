@@ -40,14 +40,14 @@ struct IntrospectionRequest<'a> {
 
 /// `POST /oauth/introspect`: tokens of the deployment issuer, and API keys.
 pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Response {
-    introspect(&app, Issuer::Deployment, request).await
+    introspect(&app, &Issuer::Deployment, request).await
 }
 
 /// `POST /orgs/{org}/oauth/introspect`: knows that organization's tokens and keys alone.
 pub async fn organization(State(app): State<Arc<App>>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let issuer = path::organization_issuer(&mut parts).await;
-    introspect(&app, issuer, Request::from_parts(parts, body)).await
+    introspect(&app, &issuer, Request::from_parts(parts, body)).await
 }
 
 /// Any other method at an introspection endpoint.
@@ -55,7 +55,7 @@ pub async fn post_only(State(app): State<Arc<App>>) -> Response {
     OAuthError::post_only("use POST at the introspection endpoint", &app.request_id())
 }
 
-async fn introspect(app: &App, issuer: Issuer, request: Request) -> Response {
+async fn introspect(app: &App, issuer: &Issuer, request: Request) -> Response {
     let request_id = app.request_id();
     let (parts, body) = request.into_parts();
     let body = match body::read(body, MAX_BODY).await {
@@ -67,7 +67,7 @@ async fn introspect(app: &App, issuer: Issuer, request: Request) -> Response {
         Err(error) => return malformed(error.into(), &request_id),
     };
     let IntrospectionRequest { about, ip, scope } = asked;
-    let caller = match caller(app, &issuer, about.secret, &parts, &request_id).await {
+    let caller = match caller(app, issuer, about.secret, &parts, &request_id).await {
         Ok(caller) => caller,
         Err(why) => return refused(&why, about.scheme, &request_id),
     };
@@ -80,11 +80,11 @@ async fn introspect(app: &App, issuer: Issuer, request: Request) -> Response {
     let question = Question {
         presented: Presented::read(&about.token),
         expected: Expected {
-            organization: match &issuer {
+            organization: match issuer {
                 Issuer::Deployment => own,
                 Issuer::Organization(organization) => Some(organization),
             },
-            issuer: Some(&issuer),
+            issuer: Some(issuer),
             audience: None,
         },
         address,
