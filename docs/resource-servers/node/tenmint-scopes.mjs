@@ -4,7 +4,7 @@
 /** Actions of tenmint's own. The action * does not cover them. */
 export const MANAGEMENT_ACTIONS = new Set(
   `api_keys.read api_keys.create api_keys.update api_keys.revoke api_keys.any_network
-   roles.read roles.write signing_keys.read signing_keys.rotate usage.read audit.read
+   roles.read roles.write signing_keys.read signing_keys.rotate usage.read audit.read tokens.introspect
    organization.read organization.write organizations.read organizations.write`.split(/\s+/),
 )
 

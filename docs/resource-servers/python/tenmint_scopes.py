@@ -10,7 +10,7 @@ import re
 MANAGEMENT_ACTIONS = frozenset(
     """
     api_keys.read api_keys.create api_keys.update api_keys.revoke api_keys.any_network
-    roles.read roles.write signing_keys.read signing_keys.rotate usage.read audit.read
+    roles.read roles.write signing_keys.read signing_keys.rotate usage.read audit.read tokens.introspect
     organization.read organization.write organizations.read organizations.write
     """.split()
 )
