@@ -20,5 +20,6 @@ mod node;
 mod python;
 mod readme;
 mod resource_servers;
+mod rotations;
 mod rust_clients;
 mod schemathesis;

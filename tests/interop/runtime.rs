@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::support::left_out::or_left_out;
 
 /// A program that runs drivers, and text in its language.
+#[derive(Clone)]
 pub struct Runtime {
     program: PathBuf,
     /// Where its drivers and its clients are.
