@@ -37,6 +37,11 @@ pub struct Entry {
     pub details: Box<RawValue>,
     /// What chains it to the entry before.
     pub mac: Vec<u8>,
+    /// With what is personal in the entry, what its digest is over. Not there where personal parts
+    /// are not shown, or were erased.
+    pub salt: Option<Vec<u8>>,
+    /// What of the personal parts the MAC is over. Not there where they are not shown.
+    pub digest: Option<Vec<u8>>,
 }
 
 /// Which entries are asked for. Each part that is there must hold.
@@ -90,6 +95,9 @@ impl Entry {
             "operator".clone_into(&mut self.actor);
             self.address = None;
             self.acting_for = None;
+            // With these two, what is hidden could be found by trying.
+            self.salt = None;
+            self.digest = None;
         }
         self
     }

@@ -66,6 +66,12 @@ struct EntryView<'a> {
     /// In exports alone: with it, a line is a checkpoint of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     mac: Option<String>,
+    /// In exports alone, like the digest: with both, whoever has the root key can tell that a line
+    /// is as it was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    salt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
 }
 
 /// `GET` of the collection: a page, newest first, or an export, oldest first.
@@ -156,6 +162,8 @@ async fn lines(export: &mut Export) -> Result<String, crate::manage::refusal::Re
     for entry in &entries {
         let view = EntryView {
             mac: Some(hex(&entry.mac)),
+            salt: entry.salt.as_deref().map(hex),
+            digest: entry.digest.as_deref().map(hex),
             ..EntryView::of(export.organization(), entry)
         };
         text.push_str(&serde_json::to_string(&view).expect("entries are JSON"));
@@ -178,6 +186,8 @@ impl<'a> EntryView<'a> {
             target: &entry.target,
             details: &entry.details,
             mac: None,
+            salt: None,
+            digest: None,
         }
     }
 }

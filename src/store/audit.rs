@@ -322,6 +322,8 @@ impl TryFrom<AuditRow> for Entry {
             target: row.target,
             details: RawValue::from_string(row.details).map_err(|_| wrong("details"))?,
             mac: row.mac,
+            salt: row.salt,
+            digest: row.digest,
         })
     }
 }
