@@ -161,6 +161,7 @@ impl App {
         let held = root_keys::held(settings, &store, &clock).await?;
         if role == Role::Server {
             root_keys::require_needed(&held, &store, &clock).await?;
+            notice_old_copy(&store).await?;
         }
         let prefix = settings.key_prefix.clone();
         let crypto = Arc::new(Crypto::new(held.keyring, prefix, cost));
@@ -291,4 +292,18 @@ pub async fn prepare_schema(store: &Store, role: Role) -> Result<Option<ServerLo
         outcome => outcome?,
     }
     Ok(None)
+}
+
+/// Refuses a database that is certainly older than what was served here, and says so of one that
+/// may be: it must not come unnoticed that what was revoked is in force again.
+async fn notice_old_copy(store: &Store) -> Result<(), StoreError> {
+    store.refuse_older().await?;
+    if store.is_untreated_copy(true).await? {
+        tracing::error!(
+            "this database is a copy of the one that was served before, as after pg_restore or a \
+             move: keys that were revoked since the copy was made are in force again. Stop every \
+             server and run `tenmint restore --in-place`"
+        );
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, reason = "this room talks to a person")]
 
 mod audit;
+mod backup;
 mod client;
 mod confirm;
 mod editing;
@@ -20,6 +21,7 @@ mod problem;
 mod progress;
 mod quickstart;
 mod remote;
+mod restore;
 mod roles;
 mod root_key;
 mod scopes;
@@ -62,6 +64,10 @@ enum Command {
     Quickstart(quickstart::Arguments),
     /// Bring the database to what this version needs
     Migrate(Settings),
+    /// Copy an SQLite database to a file, also while a server runs
+    Backup(backup::Arguments),
+    /// Put a backup in place of an SQLite database, or bring a restored one up to date
+    Restore(Box<restore::Arguments>),
     /// Make an API key of the operator and print it; works beside a running server
     OperatorKey(operator_key::Arguments),
     /// Replace the root key, and look after those that were replaced; works beside a running server
@@ -161,6 +167,14 @@ impl Cli {
             Command::Migrate(settings) => {
                 let _log = start_log(&settings, None)?;
                 block_on(migrate::run(&settings))
+            }
+            Command::Backup(arguments) => {
+                let _log = start_log(&arguments.settings, Some("warn"))?;
+                block_on(backup::run(&arguments))
+            }
+            Command::Restore(arguments) => {
+                let _log = start_log(&arguments.settings, Some("warn"))?;
+                block_on(restore::run(&arguments))
             }
             Command::OperatorKey(arguments) => {
                 let _log = start_log(&arguments.settings, Some("warn"))?;

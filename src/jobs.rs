@@ -3,6 +3,7 @@
 mod changes;
 mod cleanup;
 mod flush;
+mod mark;
 mod notices;
 mod root_keys;
 pub mod signing_keys;
@@ -50,6 +51,7 @@ impl Jobs {
         let generations = Arc::clone(&management.generations);
         let follow = changes::follow(store.clone(), generations, stopped.clone());
         let flush = flush::flush(Arc::clone(&usage), every, stopped.clone());
+        let mark = mark::mark(store.clone(), stopped.clone());
         let turns = Turns::new(management.clock.clone(), every, stopped.clone());
         let clean_up = cleanup::clean_up(store, usage, turns);
         let tell = notices::tell(Arc::clone(&management), stopped.clone());
@@ -64,6 +66,7 @@ impl Jobs {
             tokio::spawn(lead),
             tokio::spawn(hold),
             tokio::spawn(flush),
+            tokio::spawn(mark),
         ];
         Self { stop, running }
     }

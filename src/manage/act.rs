@@ -177,6 +177,11 @@ impl<'a> Act<'a> {
         Ok(committed?)
     }
 
+    /// What chains the audit entries of the organization of this act.
+    pub(super) fn chain(&self) -> Result<ring::hmac::Key, Refusal> {
+        Ok(self.management.crypto.chain(self.write.root_key())?)
+    }
+
     fn event(&self, action: &'static str, target: String, details: Value) -> Event {
         let (actor, acting_for, address, request_id) = match self.actor {
             Actor::Key(caller) => (

@@ -368,7 +368,7 @@ impl Walk<'_> {
 }
 
 /// Up to which entry the act of this one erased what is personal; 0 if it erased nothing.
-fn erased_through(row: &AuditRow) -> i64 {
+pub(super) fn erased_through(row: &AuditRow) -> i64 {
     let details: Option<serde_json::Value> = serde_json::from_str(&row.details).ok();
     let through = details.and_then(|details| details.get(ERASED_THROUGH)?.as_i64());
     through.unwrap_or(0)

@@ -22,13 +22,16 @@ const BATCH: usize = 1_000;
 pub struct AuditRow {
     /// Its place in the organization's log.
     pub sequence: i64,
-    pub(super) at: i64,
+    /// When it was done, in Unix seconds.
+    pub at: i64,
     pub(super) actor: String,
     pub(super) acting_for: Option<String>,
     pub(super) address: Option<String>,
     pub(super) request_id: Option<String>,
-    pub(super) action: String,
-    pub(super) target: String,
+    /// What was done, such as `api_key.revoke`.
+    pub action: String,
+    /// The id of what it was done to.
+    pub target: String,
     /// What changed: a JSON object, unless somebody else wrote it.
     pub details: String,
     pub(super) salt: Option<Vec<u8>>,
@@ -190,6 +193,12 @@ impl Store {
 }
 
 impl AuditRow {
+    /// Whether it was done on the machine itself.
+    #[must_use]
+    pub fn is_by_command_line(&self) -> bool {
+        self.actor == "command line"
+    }
+
     /// As [`Write::append`] reads it, column by column.
     fn to_json(&self) -> Value {
         let bytes = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(hex);

@@ -12,6 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, SqlitePool};
 
 use super::error::StoreError;
+use super::files;
 
 /// How long a caller waits for a connection or a lock before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -242,16 +243,7 @@ fn make_private_file(path: &Path) -> Result<(), StoreError> {
         path: path.to_owned(),
         why,
     };
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(folder).map_err(file_error)?;
-    }
+    files::create_private_folder(files::folder_of(path)).map_err(file_error)?;
     let mut options = std::fs::OpenOptions::new();
     options.append(true).create(true);
     #[cfg(unix)]

@@ -45,6 +45,24 @@ pub enum StoreError {
         .0.display()
     )]
     InUse(PathBuf),
+    /// An older database lies where a newer one was served.
+    #[error(
+        "this database is older than the one that was served here before: it knows {acts} acts, \
+         and {served} had been done. A backup was put in its place, and what was revoked since \
+         would be in force again: run `tenmint restore --in-place`, which says how to go on. \
+         ({} tells how far it had come)", mark.display()
+    )]
+    Older {
+        /// How many acts the database knows.
+        acts: i64,
+        /// How many there were at least.
+        served: i64,
+        /// The file that says so.
+        mark: PathBuf,
+    },
+    /// Only for a database in a file.
+    #[error("the database is on PostgreSQL, which has tools of its own for this")]
+    NotSqlite,
     /// The SQLite file or one beside it cannot be made or opened.
     #[error("the database file {} cannot be used: {why}", path.display())]
     File {

@@ -1,11 +1,12 @@
 //! The side file by which a server has an SQLite database to itself.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::Store;
 use super::engine::Engine;
 use super::error::StoreError;
+use super::files;
 
 /// Held while this process may migrate and serve the database. Released when dropped, also
 /// by the death of the process.
@@ -27,12 +28,20 @@ impl Store {
     /// # Errors
     /// [`StoreError::InUse`] when another server has it.
     pub fn lock(&self) -> Result<ServerLock, StoreError> {
-        let Engine::Sqlite(sqlite) = &self.engine else {
-            return Ok(ServerLock { file: None });
-        };
-        let mut path = sqlite.path.clone().into_os_string();
-        path.push(".lock");
-        let path = PathBuf::from(path);
+        match &self.engine {
+            Engine::Sqlite(sqlite) => ServerLock::of_file(&sqlite.path),
+            Engine::Postgres(_) => Ok(ServerLock { file: None }),
+        }
+    }
+}
+
+impl ServerLock {
+    /// Takes the SQLite database in this file for this process, whether there is one or not.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when a server has it.
+    pub fn of_file(database: &Path) -> Result<Self, StoreError> {
+        let path = files::beside(database, ".lock");
         let file_error = |why| StoreError::File {
             path: path.clone(),
             why,
@@ -44,8 +53,8 @@ impl Store {
             .open(&path)
             .map_err(file_error)?;
         match file.try_lock() {
-            Ok(()) => Ok(ServerLock { file: Some(file) }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::InUse(sqlite.path.clone())),
+            Ok(()) => Ok(Self { file: Some(file) }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse(database.to_owned())),
             Err(TryLockError::Error(why)) => Err(file_error(why)),
         }
     }

@@ -27,9 +27,11 @@ pub struct Write {
     transaction: OpenTransaction,
     organization: Organization,
     root_key: String,
-    sequence: i64,
-    previous_mac: Vec<u8>,
-    erased: bool,
+    /// The place of the next entry.
+    pub(super) sequence: i64,
+    pub(super) previous_mac: Vec<u8>,
+    /// Whether the next entry has to say that those before it were erased.
+    pub(super) erased: bool,
 }
 
 /// The member of an entry's details that says up to which entry its act erased what is personal.

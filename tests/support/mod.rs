@@ -18,6 +18,7 @@ pub mod forged;
 pub mod key_rows;
 pub mod left_out;
 pub mod many_keys;
+pub mod operations;
 pub mod postgres;
 pub mod private_keys;
 pub mod process;

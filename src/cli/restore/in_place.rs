@@ -1,0 +1,72 @@
+//! A database that was put in place by other means, brought up to date where it is.
+
+use super::plan::Plan;
+use super::report::Report;
+use super::{Arguments, source};
+use crate::app::existing::existing;
+use crate::app::{App, Role};
+use crate::cli::Failure;
+use crate::cli::exit::{Exit, Failed};
+use crate::clock::Clock;
+use crate::manage::restore::Logs;
+use crate::store::Store;
+use crate::store::engine::DatabaseUrl;
+use crate::store::files;
+use crate::store::history::{History, mark_of, read_mark};
+
+pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let settings = &arguments.settings;
+    let url = settings.database()?;
+    let alone = match &url {
+        DatabaseUrl::Sqlite(path) if path.exists() => {
+            let store = Store::open(&url).await?;
+            let lock = store.lock()?;
+            if !store.is_empty().await? {
+                store.migrate(&lock).await?;
+            }
+            store.close().await;
+            Some(lock)
+        }
+        _ => None,
+    };
+    // It must be a deployment, and this its root key.
+    existing(settings).await?.0.close().await;
+    let base = settings.base(settings.listen)?;
+    let app = App::open(settings, base, Clock::system(), Role::Beside).await?;
+    let store = &app.management.store;
+    let others = store.others_connected().await?;
+    if others > 0 {
+        let text = format!(
+            "tenmint is connected to this database ({others} connections): stop every server first"
+        );
+        return Err(Failed::new(Exit::Conflict, text).into());
+    }
+    let mut logs = Logs::after(store).await?;
+    for path in &arguments.audit_export {
+        source::export(&mut logs, path)?;
+    }
+    for path in &arguments.audit_database {
+        let scratch = store.file().map_or_else(
+            || files::beside(path, ".reading"),
+            |file| files::beside(file, ".reading"),
+        );
+        source::database(&mut logs, path, &scratch).await?;
+    }
+    let served = store.file().and_then(|file| read_mark(&mark_of(file)));
+    let mut plan = Plan::make(&app, arguments, logs, served.as_ref()).await?;
+    let outcomes = plan.carry_out(&app).await?;
+    let before = served.map_or(0, |served: History| served.restores);
+    if let Some(history) = store.finish_restore(before).await? {
+        store.mark(&history)?;
+    }
+    app.close().await;
+    drop(alone);
+    Report {
+        database: url.to_string(),
+        replaced: None,
+        missing_acts: plan.missing,
+        lost_organizations: plan.lost,
+        organizations: outcomes,
+    }
+    .show(arguments.json)
+}

@@ -1,0 +1,79 @@
+//! Where it is known what was done after a backup: exports, and other copies of the database.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
+use crate::cli::Failure;
+use crate::manage::restore::Logs;
+use crate::store::Store;
+use crate::store::audit_readoption::ExportedEntry;
+use crate::store::engine::DatabaseUrl;
+use crate::store::files;
+
+/// The longest line of an export, far above what an entry can be.
+const LONGEST: u64 = 16 << 20;
+
+/// Reads an export.
+pub(super) fn export(logs: &mut Logs, path: &Path) -> Result<(), Failure> {
+    let about = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    let mut reader = BufReader::new(File::open(path).map_err(|why| about(&why))?);
+    let mut line = String::new();
+    for number in 1.. {
+        line.clear();
+        let read = io::Read::take(&mut reader, LONGEST).read_line(&mut line);
+        if read.map_err(|why| about(&why))? == 0 {
+            break;
+        }
+        if line.trim().is_empty() {
+            continue;
+        }
+        let entry: ExportedEntry = serde_json::from_str(&line).map_err(|why| {
+            about(&format!(
+                "line {number} is no entry of an audit export: {why}"
+            ))
+        })?;
+        let organization = entry.organization.clone();
+        let row = entry
+            .into_row()
+            .ok_or_else(|| about(&format!("line {number} is no entry of an audit export")))?;
+        logs.add(&organization, row);
+    }
+    Ok(())
+}
+
+/// Reads the audit log of another SQLite database, of which a copy is made: it stays as it is.
+pub(super) async fn database(logs: &mut Logs, path: &Path, scratch: &Path) -> Result<(), Failure> {
+    let about = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    copy(path, scratch).map_err(|why| about(&why))?;
+    let outcome = read(logs, scratch).await.map_err(|why| about(&why));
+    remove(scratch);
+    Ok(outcome?)
+}
+
+async fn read(logs: &mut Logs, path: &Path) -> Result<(), Failure> {
+    let store = Store::open(&DatabaseUrl::Sqlite(path.to_owned())).await?;
+    let added = logs.add_all_of(&store).await;
+    store.close().await;
+    Ok(added?)
+}
+
+/// Copies an SQLite database that nobody writes to, with what its write-ahead log holds.
+pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    remove(to);
+    for ending in ["", "-wal"] {
+        let from = files::beside(from, ending);
+        if ending.is_empty() || from.exists() {
+            let to = files::beside(to, ending);
+            io::copy(&mut File::open(&from)?, &mut files::create_private(&to)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a database that this process made, and what lies beside it.
+pub(super) fn remove(path: &Path) {
+    for ending in ["", "-wal", "-shm", "-journal", ".lock"] {
+        let _ = fs::remove_file(files::beside(path, ending));
+    }
+}

@@ -1,0 +1,156 @@
+//! A backup brought up to the present: what was done after it was taken is done again where an
+//! audit log tells of it, and where none does, keys are switched off rather than trusted.
+
+mod edits;
+mod log;
+mod quarantine;
+mod replay;
+mod signing_keys;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::Management;
+use super::act::{Act, Did};
+use super::caller::Actor;
+use super::refusal::{Kind, Refusal};
+use crate::domain::management::ManagementAction;
+use crate::domain::organization::OrganizationId;
+use crate::domain::text::Name;
+use crate::store::changes::Change;
+
+pub use log::{Chapter, Logs};
+
+/// What becomes of keys of which no log tells what happened to them after the backup.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unknown {
+    /// They are switched off.
+    Quarantine,
+    /// They are as they were in the backup, revoked ones in force again.
+    Accept,
+}
+
+/// What was done to one organization.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Outcome {
+    /// Which.
+    pub organization: String,
+    /// The last entry that the backup has of it.
+    pub backup_entry: i64,
+    /// The last entry that is known of it.
+    pub log_entry: i64,
+    /// How many acts were done again.
+    pub reapplied: u64,
+    /// Keys that were switched off, and why each was.
+    pub quarantined: Vec<Quarantined>,
+    /// Keys that were made after the backup, and are gone.
+    pub lost_keys: Vec<LostKey>,
+    /// What else a person has to know.
+    pub notes: Vec<String>,
+}
+
+/// A key that was switched off.
+#[derive(Clone, Debug, Serialize)]
+pub struct Quarantined {
+    /// Its id.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// Why.
+    pub why: String,
+}
+
+/// A key that is gone.
+#[derive(Clone, Debug, Serialize)]
+pub struct LostKey {
+    /// Its id.
+    pub id: String,
+    /// What people called it.
+    pub name: String,
+}
+
+/// Brings one organization up to the present, all of it or nothing. `unknown` is what to do with
+/// its keys if the chapter does not tell everything; `None`: it does.
+///
+/// # Errors
+/// See [`Refusal`].
+pub async fn bring_up_to_date(
+    management: &Management,
+    chapter: Chapter,
+    unknown: Option<Unknown>,
+) -> Result<Option<Outcome>, Refusal> {
+    let organization: OrganizationId = chapter
+        .head
+        .organization
+        .parse()
+        .map_err(|_| Refusal::NotFound(Kind::Organization))?;
+    let action = ManagementAction::OrganizationsWrite;
+    let actor = Actor::CommandLine;
+    let act = match Act::begin(management, &actor, &organization, action).await {
+        Ok(act) => act,
+        // It was deleted before the backup.
+        Err(Refusal::NotFound(_)) => return Ok(None),
+        Err(other) => return Err(other),
+    };
+    let mut outcome = Outcome {
+        organization: organization.to_string(),
+        backup_entry: chapter.head.sequence,
+        log_entry: chapter.last(),
+        ..Outcome::default()
+    };
+    let nothing = chapter.rows.is_empty() && unknown.is_none();
+    let mut act = replay::replay(management, act, chapter.rows, &mut outcome).await?;
+    match unknown {
+        Some(Unknown::Quarantine) => {
+            quarantine::all(&mut act, &mut outcome).await?;
+            outcome.notes.push(
+                "its signing keys are as they were in the backup: if one was revoked since, \
+                 revoke it again before you start a server for others"
+                    .to_owned(),
+            );
+        }
+        Some(Unknown::Accept) => outcome.notes.push(
+            "accepted as it was in the backup: API keys and signing keys that were revoked since \
+             are in force again"
+                .to_owned(),
+        ),
+        None => {}
+    }
+    // That there was a restore at all, the operator's log tells.
+    if nothing && !organization.is_operator() {
+        return Ok(Some(outcome));
+    }
+    act.commit(Did {
+        action: "deployment.restore",
+        target: organization.to_string(),
+        details: json!({
+            "backup_entry": outcome.backup_entry, "log_entry": outcome.log_entry,
+            "reapplied": outcome.reapplied, "unknown": unknown,
+            "quarantined": outcome.quarantined.len(), "lost_keys": &outcome.lost_keys,
+        }),
+        changes: vec![Change::Organization(organization)],
+    })
+    .await?;
+    management.forget_destroyed_keys().await;
+    Ok(Some(outcome))
+}
+
+/// What each organization that is not deleted is called. Those alone have keys.
+///
+/// # Errors
+/// When the database is unavailable.
+pub async fn living(management: &Management) -> Result<BTreeMap<String, Name>, Refusal> {
+    let mut all = BTreeMap::new();
+    let mut after = None;
+    loop {
+        let page = management.store.organizations(after.as_ref(), 100).await?;
+        after = page.rows.last().map(|last| last.id.clone());
+        all.extend(page.rows.into_iter().map(|o| (o.id.to_string(), o.name)));
+        if !page.more {
+            return Ok(all);
+        }
+    }
+}

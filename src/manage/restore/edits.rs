@@ -1,0 +1,243 @@
+//! Edits done again: to what the audit entry says that they led.
+
+use std::str::FromStr;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::replay::revoke;
+use crate::domain::api_key::{ApiKey, RevokeReason, next_notice};
+use crate::domain::organization::Organization;
+use crate::domain::policy::PolicyEdit;
+use crate::domain::role::{Role, RoleName};
+use crate::domain::scope::{ActionName, CatalogueEntry, DefinedBy, ScopeSet};
+use crate::domain::secret::KeyId;
+use crate::domain::timestamp::Timestamp;
+use crate::manage::act::Act;
+use crate::manage::refusal::Refusal;
+use crate::store::audit::AuditRow;
+
+/// Why an act was not done again.
+pub(super) enum NotDone {
+    /// This key cannot be made what it was.
+    Key(KeyId, String),
+    /// A person has to look after it.
+    Note(String),
+}
+
+/// A key as an edit left it; or why that cannot be said.
+pub(super) async fn on_key(
+    act: &mut Act<'_>,
+    before: &ApiKey,
+    details: &Value,
+) -> Result<Result<ApiKey, String>, Refusal> {
+    let edited = match edited(before, details) {
+        Ok(edited) => edited,
+        Err(field) => {
+            return Ok(Err(format!(
+                "its {field} was edited after the backup, and to what cannot be told"
+            )));
+        }
+    };
+    // What a key holds must fit together, or nobody could read it any more.
+    let mut all: Vec<_> = edited.scopes.iter().cloned().collect();
+    for role in &edited.roles {
+        match act.write.role_scopes(role).await? {
+            Some(scopes) => all.extend(scopes.iter().cloned()),
+            None => {
+                return Ok(Err(format!(
+                    "it was given the role {role} after the backup, which is not there"
+                )));
+            }
+        }
+    }
+    Ok(match ScopeSet::new(all) {
+        Ok(effective) => Ok(ApiKey {
+            next_notice_at: edited
+                .expires_at
+                .filter(|_| edited.expires_at != before.expires_at)
+                .map_or(before.next_notice_at, |end| next_notice(end, act.now)),
+            effective,
+            ..edited
+        }),
+        Err(why) => Err(format!("what it was edited to does not fit: {why}")),
+    })
+}
+
+/// Names the field that cannot be told.
+fn edited(before: &ApiKey, details: &Value) -> Result<ApiKey, String> {
+    let mut key = before.clone();
+    let fields = details.as_object().ok_or("content")?;
+    if fields.is_empty() {
+        return Err("content".to_owned());
+    }
+    for (field, change) in fields {
+        let to = change.get("to").cloned();
+        let known = to.and_then(|to| {
+            match field.as_str() {
+                "name" => key.name = read(to)?,
+                "description" => key.description = read(to)?,
+                "scopes" => key.scopes = read(to)?,
+                "roles" => key.roles = read(to)?,
+                "allowed_ip_cidrs" => key.networks = read(to)?,
+                "rate_limit" => key.rate_limit = read(to)?,
+                "external_id" => key.external_id = read(to)?,
+                "metadata" => key.metadata = read(to)?,
+                "expires_at" => key.expires_at = read(to)?,
+                _ => return None,
+            }
+            Some(())
+        });
+        known.ok_or_else(|| field.clone())?;
+    }
+    Ok(key)
+}
+
+/// Does again what was done to the organization, its roles and its catalogue.
+pub(super) async fn on_organization(
+    act: &mut Act<'_>,
+    organization: &mut Organization,
+    row: &AuditRow,
+    details: &Value,
+    at: Timestamp,
+) -> Result<Result<bool, NotDone>, Refusal> {
+    let note = |why: &str| Ok(Err(NotDone::Note(why.to_owned())));
+    match row.action.as_str() {
+        "organization.suspend" => act.write.set_suspension(Some(at)).await?,
+        "organization.resume" => act.write.set_suspension(None).await?,
+        "organization.update" => {
+            let Some(after) = edited_organization(organization, details) else {
+                return note("what it was edited to cannot be told; look at its policies");
+            };
+            act.write.save_organization(&after).await?;
+            *organization = after;
+        }
+        "organization.reissue" => return reissue(act, details, at).await,
+        "organization.bootstrap" => {
+            return note("its signing key and its management key are lost: bootstrap it again");
+        }
+        "role.create" | "role.update" => {
+            let Some(role) = role(act, row, details, at).await? else {
+                return note("what it held cannot be told; look at it and at who holds it");
+            };
+            act.write.save_role(&role).await?;
+        }
+        "role.delete" => match row.target.parse::<RoleName>() {
+            Ok(name) => act.write.delete_role(&name).await?,
+            Err(_) => return note("there can be no role of this name"),
+        },
+        "scope.define" | "scope.remove" => {
+            let Ok(action) = ActionName::from_str(&row.target) else {
+                return note("there can be no action of this name");
+            };
+            if row.action == "scope.remove" {
+                act.write.remove_action(&action).await?;
+            } else {
+                let description = read(details["description"]["to"].clone()).flatten();
+                let entry = CatalogueEntry {
+                    action,
+                    description,
+                    defined_by: DefinedBy::Organization,
+                    created_at: at,
+                };
+                act.write.save_action(&entry).await?;
+            }
+        }
+        "organization.create" | "api_key.bulk_revoke" | "deployment.restore" => {
+            return Ok(Ok(false));
+        }
+        _ => return note("it was done after the backup, and must be done again by hand"),
+    }
+    Ok(Ok(true))
+}
+
+/// The management key before ends; the one that was made is lost.
+async fn reissue(
+    act: &mut Act<'_>,
+    details: &Value,
+    at: Timestamp,
+) -> Result<Result<bool, NotDone>, Refusal> {
+    let revoked = details["revoked"].as_str().map(str::parse::<KeyId>);
+    if let Some(Ok(id)) = revoked
+        && let Some(mut key) = act.write.api_key(id).await?
+        && key.revoked.is_none()
+    {
+        revoke(&mut key, at, RevokeReason::Superseded);
+        key.revision += 1;
+        act.write.save_api_key(&key).await?;
+    }
+    let why = "its management key was replaced after the backup, and the new one is lost: \
+               bootstrap it with \"reissue\" again";
+    Ok(Err(NotDone::Note(why.to_owned())))
+}
+
+fn edited_organization(before: &Organization, details: &Value) -> Option<Organization> {
+    let mut after = before.clone();
+    for (field, change) in details.as_object()? {
+        match field.as_str() {
+            "name" => after.name = read(change.get("to")?.clone())?,
+            "policy" => after.policy = policy(change)?.apply(&after.policy),
+            "operator_policy" => {
+                after.operator_policy = policy(change)?.apply(&after.operator_policy);
+            }
+            _ => return None,
+        }
+    }
+    after.revision += 1;
+    Some(after)
+}
+
+/// The edit that leads to what each rule became.
+fn policy(rules: &Value) -> Option<PolicyEdit> {
+    let rules = rules.as_object()?.iter();
+    let edit: Option<serde_json::Map<_, _>> = rules
+        .map(|(rule, change)| Some((rule.clone(), change.get("to")?.clone())))
+        .collect();
+    read(Value::Object(edit?))
+}
+
+async fn role(
+    act: &mut Act<'_>,
+    row: &AuditRow,
+    details: &Value,
+    at: Timestamp,
+) -> Result<Option<Role>, Refusal> {
+    let Ok(name) = row.target.parse::<RoleName>() else {
+        return Ok(None);
+    };
+    if row.action == "role.update" {
+        let Some(held) = act.write.role(&name).await? else {
+            return Ok(None);
+        };
+        return Ok(edited_role(held.role, details));
+    }
+    let (description, scopes) = (&details["description"], &details["scopes"]);
+    let Some((description, scopes)) = read(description.clone()).zip(read(scopes.clone())) else {
+        return Ok(None);
+    };
+    Ok(Some(Role {
+        name,
+        organization: act.write.organization().id.clone(),
+        description,
+        scopes,
+        created_at: at,
+        revision: 1,
+    }))
+}
+
+fn edited_role(mut role: Role, details: &Value) -> Option<Role> {
+    for (field, change) in details.as_object()? {
+        let to = change.get("to")?.clone();
+        match field.as_str() {
+            "description" => role.description = read(to)?,
+            "scopes" => role.scopes = read(to)?,
+            _ => return None,
+        }
+    }
+    role.revision += 1;
+    Some(role)
+}
+
+fn read<T: DeserializeOwned>(value: Value) -> Option<T> {
+    serde_json::from_value(value).ok()
+}

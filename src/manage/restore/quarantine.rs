@@ -1,0 +1,59 @@
+//! Keys switched off because nobody can say what they should be.
+
+use serde_json::json;
+
+use super::{Outcome, Quarantined};
+use crate::domain::secret::KeyId;
+use crate::manage::act::Act;
+use crate::manage::refusal::Refusal;
+
+const UNKNOWN: &str = "what happened to it after the backup is not known";
+
+/// Switches off one key, unless it is of no use anyway.
+pub(super) async fn one(
+    act: &mut Act<'_>,
+    id: KeyId,
+    why: &str,
+    outcome: &mut Outcome,
+) -> Result<(), Refusal> {
+    let Some(mut key) = act.write.api_key(id).await? else {
+        return Ok(());
+    };
+    if key.revoked.is_some() || key.disabled_at.is_some() {
+        return Ok(());
+    }
+    key.disabled_at = Some(act.now);
+    key.revision += 1;
+    act.write.save_api_key(&key).await?;
+    let details = json!({ "name": &key.name, "fingerprint": &key.fingerprint, "quarantine": why });
+    act.record(
+        "api_key.disable",
+        std::iter::once((id.to_string(), details)),
+    )
+    .await?;
+    outcome.quarantined.push(Quarantined {
+        id: id.to_string(),
+        name: key.name.to_string(),
+        why: why.to_owned(),
+    });
+    Ok(())
+}
+
+/// Switches off every key that could be used.
+pub(super) async fn all(act: &mut Act<'_>, outcome: &mut Outcome) -> Result<(), Refusal> {
+    let keys = act.write.switch_off_all(act.now).await?;
+    let each = keys.iter().map(|key| {
+        let details = json!({
+            "name": &key.name, "fingerprint": &key.fingerprint, "quarantine": UNKNOWN,
+        });
+        (key.id.clone(), details)
+    });
+    act.record("api_key.disable", each).await?;
+    let keys = keys.into_iter().map(|key| Quarantined {
+        id: key.id,
+        name: key.name,
+        why: UNKNOWN.to_owned(),
+    });
+    outcome.quarantined.extend(keys);
+    Ok(())
+}

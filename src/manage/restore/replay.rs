@@ -1,0 +1,222 @@
+//! Acts done again, in their order, as their audit entries tell of them.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::edits::{self, NotDone};
+use super::{LostKey, Outcome, quarantine, signing_keys};
+use crate::domain::api_key::{ApiKey, Revocation, RevokeReason};
+use crate::domain::organization::Organization;
+use crate::domain::secret::KeyId;
+use crate::domain::signing_key::SigningKey;
+use crate::domain::timestamp::Timestamp;
+use crate::manage::Management;
+use crate::manage::act::Act;
+use crate::manage::refusal::Refusal;
+use crate::store::audit::AuditRow;
+use crate::store::denied_tokens::DeniedToken;
+
+/// Does again what entries tell of, and takes the entries back into the log. What cannot be done
+/// again exactly ends in a key that is switched off, or in a note.
+pub(super) async fn replay<'a>(
+    management: &'a Management,
+    mut act: Act<'a>,
+    rows: Vec<AuditRow>,
+    outcome: &mut Outcome,
+) -> Result<Act<'a>, Refusal> {
+    let signing_keys = act.write.published_signing_keys().await?;
+    let mut replay = Replay {
+        management,
+        signing_keys,
+        organization: act.write.organization().clone(),
+        act,
+        outcome,
+        doubtful: BTreeMap::new(),
+        lost: BTreeMap::new(),
+        done: Vec::new(),
+    };
+    for row in rows {
+        replay.entry(row).await?;
+    }
+    replay.finish().await
+}
+
+struct Replay<'a, 'o> {
+    management: &'a Management,
+    /// Those that the backup published; none once the organization is deleted.
+    signing_keys: Vec<SigningKey>,
+    act: Act<'a>,
+    outcome: &'o mut Outcome,
+    /// The organization as it has become.
+    organization: Organization,
+    /// Keys that are to be switched off, and why.
+    doubtful: BTreeMap<String, String>,
+    /// Keys made after the backup that no later act ended.
+    lost: BTreeMap<String, String>,
+    /// Entries done again that are not in the log yet.
+    done: Vec<AuditRow>,
+}
+
+impl<'a> Replay<'a, '_> {
+    async fn entry(&mut self, row: AuditRow) -> Result<(), Refusal> {
+        let details: Value = serde_json::from_str(&row.details).unwrap_or_default();
+        let at = Timestamp::from_unix(row.at).unwrap_or(self.act.now);
+        if row.action == "organization.delete" {
+            // It empties what is in the log until then, and not its own entry.
+            self.take_back().await?;
+            self.act.write.erase_organization(at).await?;
+            self.doubtful.clear();
+            self.lost.clear();
+            self.signing_keys.clear();
+            self.outcome.reapplied += 1;
+        } else {
+            let done = match row.target.parse::<KeyId>() {
+                Ok(id) if row.action.starts_with("api_key.") => {
+                    self.on_key(id, &row.action, &details, at).await?
+                }
+                Ok(key) if row.action == "token.revoke" => self.on_token(key, &details, at).await?,
+                _ if row.action.starts_with("signing_key.") => {
+                    signing_keys::again(self.management, &mut self.act, &row, &details, at).await?
+                }
+                _ => {
+                    edits::on_organization(
+                        &mut self.act,
+                        &mut self.organization,
+                        &row,
+                        &details,
+                        at,
+                    )
+                    .await?
+                }
+            };
+            self.note(done, &row);
+        }
+        self.done.push(row);
+        Ok(())
+    }
+
+    /// Keeps what became of an entry.
+    fn note(&mut self, done: Result<bool, NotDone>, row: &AuditRow) {
+        match done {
+            Ok(done) => self.outcome.reapplied += u64::from(done),
+            Err(NotDone::Key(id, why)) => {
+                self.doubtful.insert(id.to_string(), why);
+            }
+            Err(NotDone::Note(why)) => {
+                let (sequence, action) = (row.sequence, &row.action);
+                let note = format!("entry {sequence}, {action} of {}: {why}", row.target);
+                self.outcome.notes.push(note);
+            }
+        }
+    }
+
+    async fn on_key(
+        &mut self,
+        id: KeyId,
+        action: &str,
+        details: &Value,
+        at: Timestamp,
+    ) -> Result<Result<bool, NotDone>, Refusal> {
+        let Some(mut key) = self.act.write.api_key(id).await? else {
+            match action {
+                "api_key.create" => {
+                    let name = details["name"].as_str().unwrap_or_default();
+                    self.lost.insert(id.to_string(), name.to_owned());
+                }
+                "api_key.revoke" => {
+                    self.lost.remove(&id.to_string());
+                }
+                _ => {}
+            }
+            return Ok(Ok(false));
+        };
+        match action {
+            "api_key.revoke" => {
+                let reason = details["reason"].as_str().and_then(RevokeReason::from_name);
+                revoke(&mut key, at, reason.unwrap_or_default());
+            }
+            "api_key.disable" => key.disabled_at = Some(at),
+            "api_key.enable" => key.disabled_at = None,
+            "api_key.update" => {
+                let edited = edits::on_key(&mut self.act, &key, details).await?;
+                match edited {
+                    Ok(edited) => key = edited,
+                    Err(why) => return Ok(Err(NotDone::Key(id, why))),
+                }
+            }
+            "api_key.rotate" => {
+                let why = "it was rotated after the backup: its new secret is lost, and the one \
+                           before is not to come back; rotate it again";
+                return Ok(Err(NotDone::Key(id, why.to_owned())));
+            }
+            "api_key.rotate_finish" => {
+                let ended = details["ended_fingerprint"].as_str();
+                match &key.overlap {
+                    Some(overlap) if Some(&*overlap.fingerprint) == ended => {
+                        key.overlap = None;
+                        self.act.write.end_secret_before(id).await?;
+                    }
+                    // Of a rotation after the backup.
+                    _ => return Ok(Ok(false)),
+                }
+            }
+            // Owners were told; nothing of the key changed.
+            "api_key.expiring" | "api_key.expired" | "api_key.unused" => return Ok(Ok(false)),
+            other => {
+                let why = format!("{other} was done to it after the backup");
+                return Ok(Err(NotDone::Key(id, why)));
+            }
+        }
+        key.revision += 1;
+        self.act.write.save_api_key(&key).await?;
+        Ok(Ok(true))
+    }
+
+    async fn on_token(
+        &mut self,
+        key: KeyId,
+        details: &Value,
+        at: Timestamp,
+    ) -> Result<Result<bool, NotDone>, Refusal> {
+        let end = details["expires_at"].as_str().map(str::parse::<Timestamp>);
+        let (Some(jti), Some(Ok(expires_at))) = (details["jti"].as_str(), end) else {
+            let why = "a token of it was revoked after the backup, and which is not known";
+            return Ok(Err(NotDone::Key(key, why.to_owned())));
+        };
+        let denied = DeniedToken {
+            jti,
+            key,
+            expires_at,
+        };
+        Ok(Ok(self.act.write.deny(denied, at).await?))
+    }
+
+    /// Takes the entries done again so far back into the log.
+    async fn take_back(&mut self) -> Result<(), Refusal> {
+        let rows = std::mem::take(&mut self.done);
+        let chain = self.act.chain()?;
+        Ok(self.act.write.readopt(rows, &chain).await?)
+    }
+
+    async fn finish(mut self) -> Result<Act<'a>, Refusal> {
+        self.take_back().await?;
+        for (id, why) in std::mem::take(&mut self.doubtful) {
+            let id = id.parse().map_err(|_| Refusal::Broken)?;
+            quarantine::one(&mut self.act, id, &why, self.outcome).await?;
+        }
+        let (management, before) = (self.management, &self.signing_keys);
+        signing_keys::require_one(management, &mut self.act, before, self.outcome).await?;
+        let lost = self.lost.into_iter();
+        self.outcome
+            .lost_keys
+            .extend(lost.map(|(id, name)| LostKey { id, name }));
+        Ok(self.act)
+    }
+}
+
+/// Ends a key as it was ended.
+pub(super) fn revoke(key: &mut ApiKey, at: Timestamp, reason: RevokeReason) {
+    key.revoked = Some(Revocation { at, reason });
+    key.next_notice_at = None;
+}

@@ -1,0 +1,118 @@
+//! Signing keys as they became after a backup: one that was withdrawn or destroyed is not to sign
+//! or to be published again.
+
+use serde_json::{Value, json};
+
+use super::Outcome;
+use super::edits::NotDone;
+use crate::domain::signing_key::{KeySpec, Kid, SigningKey, State};
+use crate::domain::timestamp::Timestamp;
+use crate::manage::Management;
+use crate::manage::act::Act;
+use crate::manage::refusal::Refusal;
+use crate::manage::signing_keys::{Prepared, Signs, active};
+use crate::store::audit::AuditRow;
+
+/// Does again what was done to a signing key.
+pub(super) async fn again(
+    management: &Management,
+    act: &mut Act<'_>,
+    row: &AuditRow,
+    details: &Value,
+    at: Timestamp,
+) -> Result<Result<bool, NotDone>, Refusal> {
+    let lost = "it was made after the backup and is lost: tokens that it signed are refused where \
+                validators fetch the keys anew";
+    let keys = act.write.published_signing_keys().await?;
+    let named = |kid: Option<&str>| {
+        let key = kid.and_then(|kid| keys.iter().find(|key| key.kid.as_str() == kid));
+        key.cloned()
+    };
+    let target = named(Some(&row.target));
+    // Whoever withdraws one, or rotates in an emergency, does not trust the next one either.
+    if let Some(mut next) = named(details["given_up"].as_str()) {
+        next.life.retire(at);
+        act.write.save_signing_key(&next).await?;
+    }
+    match (row.action.as_str(), target) {
+        ("signing_key.revoke", Some(mut key)) => {
+            key.life.revoke(at);
+            act.write.save_signing_key(&key).await?;
+        }
+        ("signing_key.retire", Some(mut key)) => {
+            key.life.retire(at);
+            act.write.save_signing_key(&key).await?;
+        }
+        ("signing_key.activate", Some(mut key)) => {
+            if let Some(before) = active(&keys) {
+                stop(management, act, before.clone(), at).await?;
+            }
+            key.life.activate(at);
+            act.write.save_signing_key(&key).await?;
+        }
+        ("signing_key.rotate", _) if details["emergency"] == true => {
+            if let Some(before) = named(details["follows"].as_str()) {
+                stop(management, act, before, at).await?;
+            }
+            return Ok(Err(NotDone::Note(lost.to_owned())));
+        }
+        ("signing_key.revoke" | "signing_key.retire", None) => return Ok(Ok(false)),
+        _ => return Ok(Err(NotDone::Note(lost.to_owned()))),
+    }
+    Ok(Ok(true))
+}
+
+async fn stop(
+    management: &Management,
+    act: &mut Act<'_>,
+    mut key: SigningKey,
+    at: Timestamp,
+) -> Result<(), Refusal> {
+    if key.life.state() == State::Active {
+        key.life.stop_signing(at, &management.schedule);
+        act.write.save_signing_key(&key).await?;
+    }
+    Ok(())
+}
+
+/// Makes a key that signs at once where there were some, and none is left that may sign.
+pub(super) async fn require_one(
+    management: &Management,
+    act: &mut Act<'_>,
+    before: &[SigningKey],
+    outcome: &mut Outcome,
+) -> Result<(), Refusal> {
+    let Some(last) = active(before).or(before.last()) else {
+        return Ok(());
+    };
+    let keys = act.write.published_signing_keys().await?;
+    if active(&keys).is_some() {
+        return Ok(());
+    }
+    let key = insert(management, act, last.public.spec()).await?;
+    let follows: Option<&Kid> = active(before).map(|key| &key.kid);
+    let details = json!({
+        "alg": key.algorithm, "emergency": true, "activates_at": key.life.activates_at,
+        "follows": follows, "given_up": null,
+    });
+    act.record(
+        "signing_key.rotate",
+        std::iter::once((key.kid.to_string(), details)),
+    )
+    .await?;
+    outcome.notes.push(format!(
+        "the signing key of the backup is not to sign any more: {} was made, and signs at once. \
+         Validators refuse its tokens until they fetch the keys anew",
+        key.kid
+    ));
+    Ok(())
+}
+
+async fn insert(
+    management: &Management,
+    act: &mut Act<'_>,
+    spec: KeySpec,
+) -> Result<SigningKey, Refusal> {
+    let prepared = Prepared::of(management, spec).await?;
+    prepared.insert(act, Signs::AtOnce).await
+}
