@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod client;
 mod confirm;
+mod doctor;
 mod editing;
 mod exit;
 mod fetch;
@@ -68,6 +69,8 @@ enum Command {
     Backup(backup::Arguments),
     /// Put a backup in place of an SQLite database, or bring a restored one up to date
     Restore(Box<restore::Arguments>),
+    /// Look at a deployment, also while a server runs, and say what to mend
+    Doctor(doctor::Arguments),
     /// Make an API key of the operator and print it; works beside a running server
     OperatorKey(operator_key::Arguments),
     /// Replace the root key, and look after those that were replaced; works beside a running server
@@ -175,6 +178,10 @@ impl Cli {
             Command::Restore(arguments) => {
                 let _log = start_log(&arguments.settings, Some("warn"))?;
                 block_on(restore::run(&arguments))
+            }
+            Command::Doctor(arguments) => {
+                let _log = start_log(&arguments.settings, Some("error"))?;
+                block_on(doctor::run(&arguments))
             }
             Command::OperatorKey(arguments) => {
                 let _log = start_log(&arguments.settings, Some("warn"))?;

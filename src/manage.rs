@@ -13,6 +13,7 @@ pub mod notices;
 pub mod organizations;
 pub mod policy;
 pub mod refusal;
+pub mod restore;
 pub mod roles;
 pub mod root_keys;
 pub mod scopes;

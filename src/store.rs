@@ -11,6 +11,8 @@ pub mod deployment;
 pub mod engine;
 pub mod error;
 pub mod files;
+pub mod forwarding;
+pub mod health;
 pub mod history;
 pub mod idempotency;
 pub mod leases;

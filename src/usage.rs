@@ -2,6 +2,7 @@
 //! nothing, and flushed to the database in batches.
 
 mod flush;
+mod forwarding;
 mod tally;
 
 use std::hash::{BuildHasher, RandomState};
@@ -41,6 +42,7 @@ pub struct Usage {
     clock: Clock,
     store: Store,
     record_exchanges: bool,
+    forwarding: forwarding::Forwarding,
     node: flush::Node,
 }
 
@@ -88,6 +90,7 @@ impl Usage {
             totals: std::array::from_fn(|_| AtomicU64::new(0)),
             hasher: RandomState::new(),
             filling: Notify::new(),
+            forwarding: forwarding::Forwarding::default(),
             node: flush::Node::new(node, clock.now()),
             clock,
             store,

@@ -31,9 +31,12 @@ pub(super) struct Answer {
 
 impl Client {
     pub(super) fn new(base: &BaseUrl) -> Self {
-        let agent = agent(base, |config| {
-            config.timeout_global(Some(Duration::from_secs(30)))
-        });
+        Self::within(base, Duration::from_secs(30))
+    }
+
+    /// One that waits so long for an answer.
+    pub(super) fn within(base: &BaseUrl, patience: Duration) -> Self {
+        let agent = agent(base, |config| config.timeout_global(Some(patience)));
         Self { agent }
     }
 

@@ -80,10 +80,22 @@ impl TrustedProxies {
         Ok(client)
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether this peer's word is taken.
+    #[must_use]
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.networks
             .iter()
             .any(|network| network.contains(address))
+    }
+}
+
+/// Whether an address is of the networks that proxies are in, as a rule, and strangers are not.
+#[must_use]
+pub fn is_near(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }
 

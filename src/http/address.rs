@@ -6,12 +6,24 @@ use axum::http::HeaderValue;
 use axum::http::request::Parts;
 
 use super::Peer;
-use crate::domain::client_address::TrustedProxies;
+use crate::app::App;
+
+/// The headers by which proxies tell clients' addresses.
+const FORWARDING: [&str; 2] = ["x-forwarded-for", "forwarded"];
 
 /// The address a request comes from; `None`, which every caller treats as denied, when a
 /// trusted proxy's header cannot be understood.
-pub fn of(parts: &Parts, proxies: &TrustedProxies) -> Option<IpAddr> {
+pub fn of(parts: &Parts, app: &App) -> Option<IpAddr> {
     let Peer(peer) = parts.extensions.get::<Peer>()?;
+    let proxies = &app.proxies;
+    if !proxies.trusts(peer.ip())
+        && let Some(header) = FORWARDING
+            .iter()
+            .find(|name| parts.headers.contains_key(**name))
+    {
+        app.usage
+            .untrusted_forwarding(peer.ip().to_canonical(), header);
+    }
     let lines = parts
         .headers
         .get_all(proxies.header().name())
@@ -27,9 +39,9 @@ pub fn of(parts: &Parts, proxies: &TrustedProxies) -> Option<IpAddr> {
 }
 
 /// The same where nothing depends on it: when the header cannot be understood, the proxy's own.
-pub fn for_the_record(parts: &Parts, proxies: &TrustedProxies) -> IpAddr {
+pub fn for_the_record(parts: &Parts, app: &App) -> IpAddr {
     let peer = || parts.extensions.get::<Peer>().map(|Peer(peer)| peer.ip());
-    of(parts, proxies)
+    of(parts, app)
         .or_else(peer)
         .unwrap_or(Ipv4Addr::UNSPECIFIED.into())
 }

@@ -115,7 +115,7 @@ async fn caller(
         .management
         .caller(
             credential,
-            address::of(parts, &app.proxies),
+            address::of(parts, app),
             user_agent.map(HeaderValue::as_bytes),
             request_id.to_owned(),
         )

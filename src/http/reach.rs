@@ -168,7 +168,7 @@ async fn caller(parts: &Parts, app: &App, request_id: &str) -> Result<Caller, Re
         Ok(secret) => Presented::Key(secret),
         Err(_) => Presented::Token(text),
     };
-    let address = address::of(parts, &app.proxies);
+    let address = address::of(parts, app);
     let user_agent = parts.headers.get(header::USER_AGENT);
     let user_agent = user_agent.map(HeaderValue::as_bytes);
     app.management

@@ -82,7 +82,7 @@ async fn end(
 ) -> Result<(), NotEnded> {
     let management = Arc::clone(&app.management);
     let origin = Origin {
-        address: address::for_the_record(parts, &app.proxies),
+        address: address::for_the_record(parts, app),
         request_id: request_id.to_owned(),
     };
     match (ApiKeySecret::parse(&asked.token), asked.secret) {

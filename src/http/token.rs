@@ -62,7 +62,7 @@ pub async fn no_authorization_endpoint(State(app): State<Arc<App>>) -> Response 
 
 async fn exchange(app: &App, issuer: &Issuer, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let address = address::of(&parts, &app.proxies);
+    let address = address::of(&parts, app);
     let body = match body::read(body, MAX_BODY).await {
         Ok(body) => zeroize::Zeroizing::new(body.to_vec()),
         Err(error) => return malformed(app, error.into(), address),

@@ -26,6 +26,9 @@ pub(super) async fn flush(usage: Arc<Usage>, every: Duration, mut stopped: watch
             }
             Ok(()) | Err(_) => {}
         }
+        if let Err(error) = usage.write_forwarding().await {
+            tracing::debug!(%error, "who sent a forwarding header is written down later");
+        }
         tokio::select! {
             _ = stopped.changed() => break,
             () = usage.is_filling(), if !failing => {}

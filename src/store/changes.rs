@@ -167,7 +167,7 @@ impl PgEar {
 }
 
 /// Tells this listener from every other, in this process and elsewhere.
-fn unique() -> u128 {
+pub(super) fn unique() -> u128 {
     let mut bytes = [0; 16];
     let filled = SystemRandom::new().fill(&mut bytes);
     filled.expect("the operating system gives random bytes");

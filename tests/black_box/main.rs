@@ -36,6 +36,8 @@ mod contention;
 mod credential_agreement;
 mod deletion;
 mod docs;
+mod doctor;
+mod doctor_outside;
 mod dry_runs;
 mod edit_property;
 mod edit_property_coalition;

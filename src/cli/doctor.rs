@@ -1,0 +1,116 @@
+//! `tenmint doctor`: looks at a deployment, changes nothing, and says what to mend.
+
+mod clock;
+mod database;
+mod files;
+mod finding;
+mod keys;
+mod postgres;
+mod server;
+
+use std::io::{self, Write};
+
+use clap::Args;
+
+use super::Failure;
+use super::exit::{Exit, Failed};
+use crate::app::StartError;
+use crate::app::existing::existing;
+use crate::clock::Clock;
+use crate::crypto::Crypto;
+use crate::crypto::jose::provider;
+use crate::settings::Settings;
+use crate::store::Store;
+
+use finding::{Finding, Verdict};
+
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// Verify every audit chain whole, and all of an SQLite file; otherwise a quick look
+    #[arg(long)]
+    full: bool,
+
+    /// Print the findings as JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    pub(super) settings: Settings,
+}
+
+/// Says what was found, and fails if anything must be mended.
+pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
+    provider::install();
+    let findings = look(&arguments.settings, arguments.full).await;
+    show(&findings, arguments.json)?;
+    let problems = findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Problem);
+    match problems.count() {
+        0 => Ok(()),
+        1 => Err(Failed::new(Exit::Refused, "1 problem was found").into()),
+        n => Err(Failed::new(Exit::Refused, format!("{n} problems were found")).into()),
+    }
+}
+
+async fn look(settings: &Settings, full: bool) -> Vec<Finding> {
+    let mut findings = files::look(settings);
+    match existing(settings).await {
+        Ok((store, crypto)) => {
+            findings.push(Finding::ok("root key", "it is the one of this database"));
+            findings.extend(look_inside(settings, &store, crypto, full).await);
+            store.close().await;
+        }
+        Err(why) => findings.push(broken(&why)),
+    }
+    findings.extend(server::proxies(settings));
+    findings
+}
+
+async fn look_inside(
+    settings: &Settings,
+    store: &Store,
+    crypto: Crypto,
+    full: bool,
+) -> Vec<Finding> {
+    let now = Clock::system().now();
+    let mut findings = database::look(store, &crypto, full).await;
+    findings.extend(clock::look(store, now).await);
+    findings.extend(postgres::look(store).await);
+    let (of_keys, published) = keys::look(settings, store.clone(), crypto, now).await;
+    findings.extend(of_keys);
+    findings.extend(server::look(settings, published).await);
+    findings.extend(server::forwarding(settings, store, now).await);
+    findings
+}
+
+/// Why there is nothing to look into.
+fn broken(why: &StartError) -> Finding {
+    let check = match why {
+        StartError::Store(_) | StartError::NoDeployment(_) => "database",
+        StartError::Settings(_) => "settings",
+        _ => "root key",
+    };
+    Finding::problem(check, why.to_string())
+}
+
+fn show(findings: &[Finding], json: bool) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    if json {
+        let all = serde_json::json!({ "findings": findings });
+        writeln!(out, "{all}")?;
+        return Ok(out.flush()?);
+    }
+    let width = findings.iter().map(|finding| finding.check.len()).max();
+    let width = width.unwrap_or_default();
+    for Finding {
+        check,
+        verdict,
+        text,
+    } in findings
+    {
+        let verdict = verdict.as_str();
+        writeln!(out, "{verdict:7}  {check:width$}  {text}")?;
+    }
+    Ok(out.flush()?)
+}
