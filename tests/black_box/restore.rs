@@ -390,7 +390,7 @@ async fn a_backup_that_cannot_be_trusted_is_not_put_in_place() {
     assert!(!place.root_key_file().exists(), "none was made");
     let other = Place::sqlite().start().await.stop().await;
     fs::copy(other.root_key_file(), place.root_key_file()).unwrap();
-    refuses(&place, &all, 1, "the root key given is");
+    refuses(&place, &all, 1, "put the right root key in place");
     untouched();
     fs::write(place.root_key_file(), root).unwrap();
     refuses(

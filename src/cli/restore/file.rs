@@ -145,7 +145,13 @@ async fn write_back(database: &Path) -> Result<(), Failure> {
 /// Keeps a database under another name beside its own, with what could not be written back.
 fn keep(database: &Path) -> Result<PathBuf, Failure> {
     let now = Clock::system().now().to_string().replace(['-', ':'], "");
-    let kept = files::beside(database, &format!(".replaced-{now}"));
+    let named = |n: u32| match n {
+        0 => files::beside(database, &format!(".replaced-{now}")),
+        n => files::beside(database, &format!(".replaced-{now}-{n}")),
+    };
+    // Several may be replaced within a second.
+    let free = (0..1_000).map(named).find(|path| !path.exists());
+    let kept = free.ok_or("there are too many replaced databases: move some away")?;
     for ending in ["", "-wal"] {
         let from = files::beside(database, ending);
         let to = files::beside(&kept, ending);
