@@ -45,15 +45,19 @@ pub(super) enum Networks {
 impl Verified {
     /// From the claims of a signed token; `None` when they are not those of an access token.
     pub(super) fn read(
-        all: Map<String, Value>,
+        mut all: Map<String, Value>,
         kid: Kid,
         challenge: &Arc<Challenge>,
     ) -> Option<Self> {
+        // Apart from the others: a list that cannot be made out is one that allows nobody, which
+        // is for whoever checks networks to say.
+        let confined = all.remove_entry("allowed_ip_cidrs");
         let claims = Value::Object(all);
         let presented = PresentedClaims::deserialize(&claims).ok()?;
-        let Value::Object(all) = claims else {
+        let Value::Object(mut all) = claims else {
             return None;
         };
+        all.extend(confined);
         let not_before = match all.get("nbf") {
             None => None,
             Some(nbf) => Some(nbf.as_i64()?),
