@@ -1,3 +1,5 @@
+//! What a life of a signing key is held to.
+
 use super::*;
 use crate::domain::signing_key::{Algorithm, PublicJwk};
 
