@@ -94,6 +94,7 @@ mod rotation_load;
 mod routes;
 mod scope_catalogue;
 mod self_revocation;
+mod signing_key_crashes;
 mod signing_key_edges;
 mod signing_key_import_refusals;
 mod signing_key_imports;

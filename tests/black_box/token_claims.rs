@@ -20,10 +20,14 @@ on_both_engines!(
     networks_are_claimed_in_canonical_form,
 );
 
-/// Whether the one key of a JWKS document made this token's signature. By ring alone, so
-/// that what verifies shares nothing with what signed but the arithmetic.
+/// Whether the one key of a JWKS document made this token's signature.
 pub fn verifies(jwks: &Value, token: &str) -> bool {
-    let jwk = &jwks["keys"][0];
+    signed_by(&jwks["keys"][0], token)
+}
+
+/// Whether this key made a token's signature. By ring alone, so that what verifies shares nothing
+/// with what signed but the arithmetic.
+pub fn signed_by(jwk: &Value, token: &str) -> bool {
     let member = |name: &str| from_base64url(jwk[name].as_str().unwrap());
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let (signed, signature) = (signed.as_bytes(), from_base64url(signature));
