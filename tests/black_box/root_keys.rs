@@ -80,7 +80,7 @@ async fn an_api_key_works_through_a_rotation_and_after_its_root_key_is_gone(serv
             server.place(),
             &["drop", &old, "--yes"],
             "still need root key",
-        )
+        );
     });
     use_up(&server, &[&cold, &acme, &server.operator_key()]).await;
     assert_eq!(block(|| described(server.place(), &old))["droppable"], true);
@@ -146,7 +146,7 @@ async fn an_api_key_that_nobody_uses_is_named_and_ends_by_force_alone(server: Se
             server.place(),
             &["drop", &old, "--yes"],
             "1 API keys still need",
-        )
+        );
     });
     assert_eq!(in_file(server.place()).len(), 2);
     let forced = block(|| done(server.place(), &["drop", &old, "--yes", "--force"]));

@@ -317,10 +317,6 @@ impl World {
             "{} validations",
             self.validations
         );
-        println!(
-            "keys per issuer: {per_issuer}, {} crashes, {} validations",
-            self.crashes, self.validations
-        );
         for node in self.nodes.drain(..) {
             node.runtime.shutdown_background();
         }

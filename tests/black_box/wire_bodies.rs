@@ -104,6 +104,7 @@ async fn organizations_over_the_wire(server: Server) {
     "#);
 }
 
+#[allow(clippy::too_many_lines, reason = "the answer is shown whole")]
 async fn bootstraps_over_the_wire(server: Server) {
     let root = "/v1/organizations";
     server

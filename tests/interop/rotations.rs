@@ -39,7 +39,7 @@ async fn an_emergency_is_refused_for_no_longer_than_the_answer_says() {
         return;
     };
     let place = Place::sqlite();
-    let mint = Mint::serve(&place, "6s", "5s").await;
+    let mint = Mint::serve(&place, "6s", "5s");
     let issuers = [mint.issuer("acme").await];
     let followers = mint.follow(&place, &issuers, [&python, &node], 5).await;
     let rotated = mint.rotate(&issuers[0], json!({ "emergency": true })).await;
@@ -66,7 +66,7 @@ async fn rotations_refuse_nobody(place: &Place, rotations: usize) {
     let (Some(python), Some(node)) = (python(), node()) else {
         return;
     };
-    let mint = Mint::serve(place, "3s", "1s").await;
+    let mint = Mint::serve(place, "3s", "1s");
     let acme = mint.issuer("acme").await;
     let globex = mint.issuer("globex").await;
     let deployment = Issuer {
@@ -141,7 +141,7 @@ struct Issuer {
 }
 
 impl Mint {
-    async fn serve(place: &Place, lead: &str, max_age: &str) -> Self {
+    fn serve(place: &Place, lead: &str, max_age: &str) -> Self {
         let flags = ["--signing-key-lead", lead, "--jwks-max-age", max_age];
         let process = Process::serve(place, &[&["serve"], &flags[..]].concat(), &[]);
         let (url, root) = (place.database_url(), place.root_key_file());

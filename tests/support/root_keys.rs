@@ -67,7 +67,7 @@ pub fn current(place: &Place) -> String {
 }
 
 /// How long anything that a test waits for may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Waits until something is so.
 pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {

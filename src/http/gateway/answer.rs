@@ -11,8 +11,9 @@ const CREDENTIAL: HeaderName = HeaderName::from_static("x-tenmint-credential");
 const SCOPE: HeaderName = HeaderName::from_static("x-tenmint-scope");
 const EXTERNAL_ID: HeaderName = HeaderName::from_static("x-tenmint-external-id");
 
-/// 200. Every header is there, be it empty: a gateway that copies what it is told then overwrites
-/// what a client sent under the same name. `token` is the one that the service is to see.
+/// The way is free (200). Every header is there, be it empty: a gateway that copies what it is told
+/// then overwrites what a client sent under the same name. `token` is the one that the service is
+/// to see.
 pub(super) fn let_through(passed: &Passed, token: Option<&str>) -> Response {
     let key = passed.holder.key();
     let kind = match passed.holder.token {

@@ -39,7 +39,6 @@ pub(super) fn shown<'a>(headers: &'a HeaderMap, address: &str) -> Shown<'a> {
     // What is no text is no key: it is answered like any other that is none.
     let key = key.map(|line| std::str::from_utf8(line.as_bytes()).unwrap_or("").trim());
     match (read(headers), key) {
-        (Authorization::Absent, None) => Shown::Nothing,
         (Authorization::Absent, Some(key)) => match ApiKeySecret::parse(key) {
             Ok(secret) => Shown::One {
                 presented: Presented::Key(secret),
@@ -53,7 +52,9 @@ pub(super) fn shown<'a>(headers: &'a HeaderMap, address: &str) -> Shown<'a> {
         },
         (Authorization::Bearer(text), None) => one(text),
         (Authorization::Bearer(text), Some(key)) if text == key => one(text),
-        (Authorization::Basic(_) | Authorization::Other, None) => Shown::Nothing,
+        (Authorization::Absent | Authorization::Basic(_) | Authorization::Other, None) => {
+            Shown::Nothing
+        }
         (Authorization::Several, _) | (_, Some(_)) => Shown::Confused,
     }
 }

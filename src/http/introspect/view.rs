@@ -9,7 +9,8 @@ use crate::domain::issuer::BaseUrl;
 use crate::domain::network::NetworkSet;
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::KeyId;
-use crate::domain::text::Metadata;
+use crate::domain::text::{Metadata, Text};
+use crate::domain::timestamp::Timestamp;
 
 /// A credential in force. Times are Unix seconds (RFC 7519 §2).
 #[derive(Serialize, ToSchema)]
@@ -82,12 +83,12 @@ impl<'a> ActiveView<'a> {
             org: &key.organization,
             iss: token.map(|token| token.issuer.name(base)),
             aud: token.map(|token| &token.claims.aud),
-            exp: active.holder.ends_at().map(|end| end.unix()),
+            exp: active.holder.ends_at().map(Timestamp::unix),
             iat: active.holder.issued_at().unix(),
             nbf: token.and_then(|token| token.claims.nbf),
             jti: token.map(|token| &*token.claims.jti),
             allowed_ip_cidrs: active.networks.as_ref(),
-            external_id: key.external_id.as_ref().map(|id| id.as_str()),
+            external_id: key.external_id.as_ref().map(Text::as_str),
             metadata: &key.metadata,
         }
     }

@@ -1,5 +1,6 @@
 //! What is known of the time after a backup: entries of audit logs, each proven to be the next.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ring::hmac;
@@ -91,28 +92,27 @@ impl Logs {
             return;
         };
         let other = |at| format!("entry {at} is not the one that the backup, or another log, has");
-        if row.sequence == head.sequence {
-            if row.mac == head.mac {
+        match row.sequence.cmp(&head.sequence) {
+            Ordering::Equal if row.mac == head.mac => {
                 self.met.insert(organization.to_owned());
-            } else {
-                self.fault(organization, other(row.sequence));
             }
-        } else if row.sequence < head.sequence {
-            let last = self.earlier.entry(organization.to_owned());
-            let last = last.or_insert((row.sequence, row.mac.clone()));
-            if row.sequence > last.0 {
-                *last = (row.sequence, row.mac);
+            Ordering::Equal => self.fault(organization, other(row.sequence)),
+            Ordering::Less => {
+                let last = self.earlier.entry(organization.to_owned());
+                let last = last.or_insert((row.sequence, row.mac.clone()));
+                if row.sequence > last.0 {
+                    *last = (row.sequence, row.mac);
+                }
             }
-        } else {
-            let later = self.later.entry(organization.to_owned()).or_default();
-            let sequence = row.sequence;
-            if later
-                .get(&sequence)
-                .is_some_and(|known| known.mac != row.mac)
-            {
-                self.fault(organization, other(sequence));
-            } else {
-                later.insert(sequence, row);
+            Ordering::Greater => {
+                let later = self.later.entry(organization.to_owned()).or_default();
+                let sequence = row.sequence;
+                let known = later.get(&sequence);
+                if known.is_some_and(|known| known.mac != row.mac) {
+                    self.fault(organization, other(sequence));
+                } else {
+                    later.insert(sequence, row);
+                }
             }
         }
     }
