@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::signing_keys::{LEAD, RETENTION, jwks, kid_in, rotate, signs, states, until};
 use crate::on_both_engines;
 use crate::support::database::Database;
+use crate::support::postgres::dump;
 use crate::support::server::{Key, Reply, Server};
 
 on_both_engines!(
@@ -19,6 +20,62 @@ on_both_engines!(
     the_private_half_of_a_key_that_is_gone_is_nowhere_in_the_database,
     a_key_of_another_organization_is_unknown,
 );
+
+/// The SQLite half of this is below.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_of_postgres_holds_no_private_half_of_a_key_that_is_gone() {
+    let Some(server) = Server::on_postgres().await else {
+        return;
+    };
+    let acme = server.organization("acme").await;
+    let sealed = "SELECT encode(sealed, 'hex') FROM signing_keys
+         WHERE organization_id = 'acme' AND retired_at IS NULL ORDER BY kid";
+    let dumped = async || {
+        let url = server.place().database_url();
+        let dumped = tokio::task::spawn_blocking(move || dump(&url));
+        dumped.await.unwrap()
+    };
+    // One is retired in its time, one is given up before it signed, one is withdrawn.
+    let mut gone = server.place().query(sealed).await;
+    let ordinary = kid_in(&server, &acme, "active").await.unwrap();
+    rotate(&server, &acme, json!({}))
+        .await
+        .expect(StatusCode::CREATED);
+    gone.extend(server.place().query(sealed).await);
+    rotate(&server, &acme, json!({ "emergency": true }))
+        .await
+        .expect(StatusCode::CREATED);
+    gone.extend(server.place().query(sealed).await);
+    gone.sort();
+    gone.dedup();
+    assert_eq!(gone.len(), 3);
+    let Some(before) = dumped().await else { return };
+    let found = gone.iter().filter(|half| before.contains(&***half));
+    assert_eq!(found.count(), 2, "the test knows what to look for");
+
+    let leaked = kid_in(&server, &acme, "active").await.unwrap();
+    revoke(&server, &acme, &leaked).await.expect(StatusCode::OK);
+    server.advance(RETENTION);
+    for _ in 0..1_000 {
+        let over = ("retired".to_owned(), ordinary.clone());
+        if states(&server, &acme).await.contains(&over) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let after = dumped().await.unwrap();
+    let left = server.place().query(sealed).await;
+    assert_eq!(left.len(), 1);
+    assert!(after.contains(&left[0]));
+    for half in &gone {
+        // Nor any part of it, however a dump may break its lines.
+        let parts = half.as_bytes().chunks(40);
+        for part in parts.filter(|part| part.len() == 40) {
+            let part = std::str::from_utf8(part).unwrap();
+            assert!(!after.contains(part), "{part} is in the dump");
+        }
+    }
+}
 
 async fn revoke(server: &Server, manager: &Key, kid: &str) -> Reply {
     let path = format!("/v1/signing-keys/{kid}/revoke");

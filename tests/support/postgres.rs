@@ -58,6 +58,30 @@ pub fn fresh_database() -> Option<FreshDatabase> {
     }
 }
 
+/// All that `pg_dump` writes of a database; `None` and panics as above.
+#[track_caller]
+pub fn dump(url: &str) -> Option<String> {
+    // A client may be installed apart from the server.
+    let beside = programs().map(|directory| directory.join("pg_dump"));
+    let program = beside.filter(|program| program.is_file());
+    let program = program.unwrap_or_else(|| "pg_dump".into());
+    if command("pg_dump").arg("--version").output().is_err() && !program.is_file() {
+        left_out("pg_dump", "install postgresql");
+        return None;
+    }
+    let mut url = Url::parse(url).expect("the URL of a test's database");
+    let password = url.password().unwrap_or_default().to_owned();
+    url.set_password(None).expect("it has a host");
+    let dumped = command(program.to_str().expect("a path in UTF-8"))
+        .arg(url.as_str())
+        .env("PGPASSWORD", password)
+        .output()
+        .expect("pg_dump is a program");
+    let complaint = String::from_utf8_lossy(&dumped.stderr);
+    assert!(dumped.status.success(), "pg_dump: {complaint}");
+    Some(String::from_utf8(dumped.stdout).expect("a dump is text"))
+}
+
 /// A throw-away server for one test alone, which may stop or crash it; `None` and panics as above.
 #[track_caller]
 pub fn server_of_its_own() -> Option<Server> {
