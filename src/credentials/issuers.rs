@@ -156,6 +156,14 @@ impl Issuers {
         }
     }
 
+    /// Whether a stored key can sign.
+    ///
+    /// # Errors
+    /// See [`IssuerError`].
+    pub fn opens(&self, stored: &SealedSigningKey) -> Result<(), IssuerError> {
+        self.open(stored).map(drop)
+    }
+
     /// What the published keys of an issuer are good for; `None` if none of them signs.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ on_both_engines!(
     a_rotation_can_change_the_algorithm,
     a_rotation_that_is_sent_again_is_done_once,
     two_nodes_rotate_once,
+    a_next_key_that_cannot_sign_is_given_up_and_the_active_one_goes_on,
     at_most_fifty_keys_are_published,
 );
 
@@ -258,6 +259,28 @@ async fn two_nodes_rotate_once(server: Server) {
         }
         assert_eq!(signs(&server, &acme).await, signs(&other, &acme).await);
     }
+}
+
+async fn a_next_key_that_cannot_sign_is_given_up_and_the_active_one_goes_on(server: Server) {
+    let acme = server.organization("acme").await;
+    let first = kid_in(&server, &acme, "active").await.unwrap();
+    rotate(&server, &acme, json!({}))
+        .await
+        .expect(StatusCode::CREATED);
+    let next = kid_in(&server, &acme, "next").await.unwrap();
+    let damage = "UPDATE signing_keys SET sealed = public_jwk WHERE activated_at IS NULL";
+    let damage = if server.place().is_sqlite() {
+        damage.replace("public_jwk", "CAST(public_jwk AS BLOB)")
+    } else {
+        damage.replace("public_jwk", "convert_to(public_jwk, 'UTF8')")
+    };
+    server.place().execute(&damage).await;
+    server.advance(LEAD);
+    assert_eq!(until(&server, &acme, "retired").await, next);
+    assert_eq!(signs(&server, &acme).await, first);
+    rotate(&server, &acme, json!({}))
+        .await
+        .expect(StatusCode::CREATED);
 }
 
 async fn at_most_fifty_keys_are_published(server: Server) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::new::{Prepared, Signs, active};
+use super::new::{Prepared, Signs, active, give_up_next};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::domain::signing_key::{Kid, SigningKey, State, Step};
@@ -14,6 +14,7 @@ use crate::manage::caller::Actor;
 use crate::manage::refusal::{Kind, Refusal};
 use crate::manage::{Management, to_its_end};
 use crate::store::changes::Change;
+use crate::store::signing_keys::SealedSigningKey;
 
 /// Does the step that is due for an organization's signing keys, and says which it was; `None`
 /// when none is. To be repeated until then. Several nodes may do so at once: each step is done
@@ -30,7 +31,7 @@ pub async fn advance(
             .store
             .published_signing_keys(&organization)
             .await?;
-        let keys: Vec<_> = stored.into_iter().map(|stored| stored.key).collect();
+        let keys: Vec<_> = stored.iter().map(|stored| stored.key.clone()).collect();
         let Some(step) = management.due(&keys) else {
             return Ok(None);
         };
@@ -52,7 +53,10 @@ pub async fn advance(
                 let prepared = prepared.ok_or(Refusal::Broken)?;
                 publish(&management, &mut act, &keys, prepared).await?
             }
-            Step::Activate(kid) => activate(&management, &mut act, &keys, kid).await?,
+            Step::Activate(kid) if management.can_sign(&stored, kid)? => {
+                activate(&management, &mut act, &keys, kid).await?
+            }
+            Step::Activate(_) => give_up(&mut act).await?,
             Step::Retire(kid) => retire(&mut act, &keys, kid).await?,
         };
         act.commit(did).await?;
@@ -107,6 +111,19 @@ async fn activate(
     })
 }
 
+/// A key that cannot sign was never published either: the one before goes on, and is followed by
+/// another.
+async fn give_up(act: &mut Act<'_>) -> Result<Did, Refusal> {
+    let given_up = give_up_next(act).await?.ok_or(Refusal::Broken)?;
+    tracing::error!(kid = %given_up, "a signing key does not open: it is given up, and another made");
+    Ok(Did {
+        action: "signing_key.retire",
+        target: given_up.to_string(),
+        details: json!({ "does_not_open": true }),
+        changes: vec![Change::Organization(act.write.organization().id.clone())],
+    })
+}
+
 async fn retire(act: &mut Act<'_>, keys: &[SigningKey], kid: &Kid) -> Result<Did, Refusal> {
     let mut key = of(keys, kid)?;
     debug_assert_eq!(
@@ -130,6 +147,18 @@ fn of(keys: &[SigningKey], kid: &Kid) -> Result<SigningKey, Refusal> {
 }
 
 impl Management {
+    /// Whether a key can sign. One whose root key is not held here, another node may be able to
+    /// open: that is an error, and no reason to give it up.
+    fn can_sign(&self, stored: &[SealedSigningKey], kid: &Kid) -> Result<bool, Refusal> {
+        let stored = stored.iter().find(|stored| stored.key.kid == *kid);
+        let stored = stored.ok_or(Refusal::NotFound(Kind::SigningKey))?;
+        match self.issuers.opens(stored) {
+            Ok(()) => Ok(true),
+            Err(why) if !self.crypto.keyring().holds(&stored.root_key) => Err(why.into()),
+            Err(_) => Ok(false),
+        }
+    }
+
     fn due(&self, keys: &[SigningKey]) -> Option<Step> {
         Step::due(keys, &self.schedule, self.clock.now())
     }
