@@ -147,7 +147,7 @@ async fn what_went_wrong_with_a_signing_key_is_in_the_exit_code(server: Server) 
         "at       /alg",
     );
     acme.refuses(&["signing-keys", "show", "nobody"], 4, "not_found (404)");
-    acme.refuses(&["signing-keys", "show", "no kid"], 2, "letters");
+    acme.refuses(&["signing-keys", "show", "no kid"], 2, "write a kid");
     acme.refuses(&["signing-keys", "revoke", "--yes"], 2, "<KID>");
     acme.refuses(
         &["signing-keys", "list", "--org", "other"],

@@ -1,6 +1,5 @@
 //! What a restore is going to do, known before it does anything.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -51,16 +50,9 @@ impl Plan {
         let history = management.store.history().await?;
         let missing = served
             .zip(history)
-            .filter(|(served, there)| served.is_of(there))
-            .map_or(0, |(served, there)| {
-                match served.restores.cmp(&there.restores) {
-                    Ordering::Equal => (served.acts - known).max(0),
-                    // Other databases were in its place since: what was done on those, logs from
-                    // before them do not tell, whatever they count.
-                    Ordering::Greater => (served.acts - known).max(1),
-                    Ordering::Less => 0,
-                }
-            });
+            // Other databases may have been in its place since: what was done on those counts too.
+            .filter(|(served, there)| served.is_of(there) && served.restores >= there.restores)
+            .map_or(0, |(served, _)| (served.acts - known).max(0));
         let untold = chapters
             .iter()
             .filter(|chapter| !chapter.is_whole())
