@@ -14,6 +14,20 @@ use crate::domain::signing_key::{Kid, PublicJwk, SigningKey};
 use crate::domain::timestamp::Timestamp;
 use row::{SigningKeyRow, columns};
 
+/// Those of an organization that are published, the oldest first.
+const PUBLISHED: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM signing_keys WHERE organization_id = $1 AND retired_at IS NULL ORDER BY created_at, kid"
+);
+
+/// One of an organization's, whatever became of it.
+const ONE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM signing_keys WHERE organization_id = $1 AND kid = $2"
+);
+
 /// A signing key, and its private half as it is stored.
 #[derive(Clone, Debug)]
 pub struct SealedSigningKey {
@@ -37,10 +51,7 @@ impl Store {
     ) -> Result<Vec<SealedSigningKey>, StoreError> {
         sql!(
             all SigningKeyRow, self.reader(),
-            concat!(
-                "SELECT ", columns!(), " FROM signing_keys
-                 WHERE organization_id = $1 AND retired_at IS NULL ORDER BY created_at, kid"
-            ),
+            PUBLISHED,
             organization.as_str()
         )?
         .into_iter()
@@ -59,12 +70,10 @@ impl Store {
     ) -> Result<Option<SigningKey>, StoreError> {
         sql!(
             optional SigningKeyRow, self.reader(),
-            concat!(
-                "SELECT ", columns!(), " FROM signing_keys WHERE organization_id = $1 AND kid = $2"
-            ),
+            ONE,
             organization.as_str(), kid.as_str()
         )?
-        .map(|row| SealedSigningKey::try_from(row).map(|stored| stored.key))
+        .map(SigningKey::try_from)
         .transpose()
     }
 
@@ -104,7 +113,7 @@ impl Store {
         }?;
         let keys = rows
             .into_iter()
-            .map(|row| SealedSigningKey::try_from(row).map(|stored| stored.key))
+            .map(SigningKey::try_from)
             .collect::<Result<_, _>>()?;
         Ok(Page::from_overfull(keys, usize::from(limit)))
     }
@@ -119,14 +128,11 @@ impl Write {
         let organization = self.organization().id.clone();
         sql!(
             all SigningKeyRow, self.on(),
-            concat!(
-                "SELECT ", columns!(), " FROM signing_keys
-                 WHERE organization_id = $1 AND retired_at IS NULL ORDER BY created_at, kid"
-            ),
+            PUBLISHED,
             organization.as_str()
         )?
         .into_iter()
-        .map(|row| SealedSigningKey::try_from(row).map(|stored| stored.key))
+        .map(SigningKey::try_from)
         .collect()
     }
 
@@ -138,12 +144,10 @@ impl Write {
         let organization = self.organization().id.clone();
         sql!(
             optional SigningKeyRow, self.on(),
-            concat!(
-                "SELECT ", columns!(), " FROM signing_keys WHERE organization_id = $1 AND kid = $2"
-            ),
+            ONE,
             organization.as_str(), kid.as_str()
         )?
-        .map(|row| SealedSigningKey::try_from(row).map(|stored| stored.key))
+        .map(SigningKey::try_from)
         .transpose()
     }
 

@@ -56,7 +56,7 @@ pub async fn advance(
             Step::Activate(kid) if management.can_sign(&stored, kid)? => {
                 activate(&management, &mut act, &keys, kid).await?
             }
-            Step::Activate(_) => give_up(&mut act).await?,
+            Step::Activate(_) => give_up(&mut act, &keys).await?,
             Step::Retire(kid) => retire(&mut act, &keys, kid).await?,
         };
         act.commit(did).await?;
@@ -113,8 +113,8 @@ async fn activate(
 
 /// A key that cannot sign was never published either: the one before goes on, and is followed by
 /// another.
-async fn give_up(act: &mut Act<'_>) -> Result<Did, Refusal> {
-    let given_up = give_up_next(act).await?.ok_or(Refusal::Broken)?;
+async fn give_up(act: &mut Act<'_>, keys: &[SigningKey]) -> Result<Did, Refusal> {
+    let given_up = give_up_next(act, keys).await?.ok_or(Refusal::Broken)?;
     tracing::error!(kid = %given_up, "a signing key does not open: it is given up, and another made");
     Ok(Did {
         action: "signing_key.retire",

@@ -105,11 +105,14 @@ pub(in crate::manage) fn active(keys: &[SigningKey]) -> Option<&SigningKey> {
     keys.iter().find(|key| key.life.state() == State::Active)
 }
 
-/// Gives up the key that is next, if there is one: it is published no more, and never signs.
-pub(super) async fn give_up_next(act: &mut Act<'_>) -> Result<Option<Kid>, Refusal> {
-    let published = act.write.published_signing_keys().await?;
-    let is_next = |key: &SigningKey| key.life.state() == State::Next;
-    let Some(mut next) = published.into_iter().find(is_next) else {
+/// Gives up the key that is next among these, if there is one: it is published no more, and never
+/// signs.
+pub(super) async fn give_up_next(
+    act: &mut Act<'_>,
+    published: &[SigningKey],
+) -> Result<Option<Kid>, Refusal> {
+    let is_next = |key: &&SigningKey| key.life.state() == State::Next;
+    let Some(mut next) = published.iter().find(is_next).cloned() else {
         return Ok(None);
     };
     next.life.retire(act.now);

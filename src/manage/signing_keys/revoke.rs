@@ -72,7 +72,8 @@ pub async fn revoke(
         act.write.save_signing_key(&key).await?;
         let (mut replacement, mut given_up) = (None, None);
         if was == State::Active {
-            given_up = give_up_next(&mut act).await?;
+            let published = act.write.published_signing_keys().await?;
+            given_up = give_up_next(&mut act, &published).await?;
             let prepared = prepared.ok_or(Refusal::Broken)?;
             let inserted = prepared.insert(&mut act, Signs::AtOnce);
             replacement = Some(inserted.await?);

@@ -139,7 +139,7 @@ impl Management {
         let active = active(&published).ok_or(Refusal::NotBootstrapped)?;
         let mut given_up = None;
         let signs = if at_once {
-            given_up = give_up_next(act).await?;
+            given_up = give_up_next(act, &published).await?;
             let mut stopped = active.clone();
             stopped.life.stop_signing(act.now, &self.schedule);
             act.write.save_signing_key(&stopped).await?;

@@ -35,6 +35,14 @@ pub(super) struct SigningKeyRow {
     imported: i64,
 }
 
+impl TryFrom<SigningKeyRow> for SigningKey {
+    type Error = StoreError;
+
+    fn try_from(row: SigningKeyRow) -> Result<Self, StoreError> {
+        SealedSigningKey::try_from(row).map(|stored| stored.key)
+    }
+}
+
 impl TryFrom<SigningKeyRow> for SealedSigningKey {
     type Error = StoreError;
 
