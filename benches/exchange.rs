@@ -19,10 +19,11 @@ use std::time::Duration;
 use support::Failure;
 use support::child::{self, Child, Place};
 use support::contest::{Contender, Effort, contest, millis};
+use support::instructions::{self, Count};
 use support::load::{Load, Until};
+use support::postgres;
 use support::process::resident;
 use support::requests::{Key, Operator, TOKEN, exchange, forged, former, samples};
-use support::{instructions, postgres};
 
 /// How many keys take turns in the warm exchange.
 const WARM_KEYS: usize = 256;
@@ -189,20 +190,20 @@ async fn count_instructions(arguments: &[String]) -> Result<(), Failure> {
     let samples = samples(&server, &key[0]).await?;
     server.stop()?;
 
-    println!("\ninstructions per request");
-    let say = |name: &str, count: u64| println!("{name:34} {count:>9}");
+    instructions::header();
+    let say = |name: &str, count: Count| println!("{name:34} {count}");
     for (name, path, status) in [("bare-signing", TOKEN, 200), ("bare", "/refusal", 401)] {
         if !wanted(name) {
             continue;
         }
-        let count = instructions::each(name, "bare", async |server| {
+        let count = instructions::each(name, ("bare", &[]), async |server| {
             server.tell(&samples)?;
             Ok(likes(server, path, status))
         });
         say(name, count.await?);
     }
     if wanted("tenmint") {
-        let count = instructions::each("tenmint", "tenmint", async |server| {
+        let count = instructions::each("tenmint", ("tenmint", &[]), async |server| {
             let keys = Operator::of(server).await?.keys(8).await?;
             Ok(exchanges(server, &keys))
         });
@@ -213,7 +214,7 @@ async fn count_instructions(arguments: &[String]) -> Result<(), Failure> {
         if !wanted(name) {
             continue;
         }
-        let count = instructions::each(name, "tenmint", async |server| {
+        let count = instructions::each(name, ("tenmint", &[]), async |server| {
             let keys = Operator::of(server).await?.keys(1).await?;
             Ok(Arc::clone(&strangers(server, &keys[0])?[at]))
         });

@@ -1,8 +1,9 @@
 //! The management plane where an organization holds very many keys, and the exchange with all that
 //! management adds to it, each against the least of its kind.
 //!
-//! `cargo bench --bench management`; with `-- --quick` a try of some seconds. `docs/performance.md`
-//! explains the numbers.
+//! `cargo bench --bench management`; with `-- --quick` a try of some seconds, with
+//! `-- --counted` only the exchange, with `-- --instructions` a count of it under valgrind.
+//! `docs/performance.md` explains the numbers.
 
 #![allow(
     clippy::print_stdout,
@@ -16,12 +17,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use support::child::{self, Child, Place};
 use support::contest::{Contender, Effort, contest};
+use support::instructions;
 use support::load::{Load, Until};
-use support::requests::{Key, Operator, exchange};
+use support::requests::{Key, Operator, TOKEN, exchange};
 use support::{Failure, key_rows, postgres};
 
 /// Keys of the organization that the other is held against.
@@ -38,6 +40,15 @@ const MANY_TARGET: f64 = 1.5;
 
 /// At most so many times as long with usage, exchange record and rate limit.
 const COUNTED_TARGET: f64 = 1.05;
+
+/// The warm exchange without what can be switched off, and with it: the setting.
+const COUNTED: [(&str, &str); 2] = [
+    ("usage alone", "off"),
+    ("exchange record and rate limit", "on"),
+];
+
+/// Whether exchanges are recorded.
+const RECORD: &str = "TENMINT_EXCHANGE_RECORD";
 
 /// How much of everything is done.
 struct Plan {
@@ -90,9 +101,11 @@ fn main() -> ExitCode {
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let done = match &*arguments {
         [serve, which] if serve == child::SERVE => child::serve(which),
+        _ if has("--instructions") => run(count_instructions()),
+        _ if has("--counted") => run(measure_counted(&WHOLE)),
         // Cargo says --bench in `cargo bench` alone: in `cargo test --all-targets` a try will do.
-        _ if has("--quick") || !has("--bench") => run(&QUICK),
-        _ => run(&WHOLE),
+        _ if has("--quick") || !has("--bench") => run(measure(&QUICK)),
+        _ => run(measure(&WHOLE)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -103,36 +116,47 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(plan: &Plan) -> Result<(), Failure> {
+fn run(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(measure(plan))
+        .block_on(work)
 }
 
 async fn measure(plan: &Plan) -> Result<(), Failure> {
     let mut ratios = many_keys("SQLite", None, plan).await?;
-    ratios.push(counted("SQLite", [None, None], plan).await?);
     if let Some(database) = postgres::fresh_database() {
-        let url = Some(database.url());
-        ratios.extend(many_keys("PostgreSQL", url, plan).await?);
-        if let (Some(bare), Some(counting)) =
-            (postgres::fresh_database(), postgres::fresh_database())
-        {
-            let urls = [Some(bare.url()), Some(counting.url())];
-            ratios.push(counted("PostgreSQL", urls, plan).await?);
-        }
+        ratios.extend(many_keys("PostgreSQL", Some(database.url()), plan).await?);
     }
+    ratios.extend(counted_on_both(plan).await?);
+    summarize(&ratios);
+    Ok(())
+}
+
+async fn measure_counted(plan: &Plan) -> Result<(), Failure> {
+    summarize(&counted_on_both(plan).await?);
+    Ok(())
+}
+
+async fn counted_on_both(plan: &Plan) -> Result<Vec<Ratio>, Failure> {
+    let mut ratios = vec![counted("SQLite", [None, None], plan).await?];
+    if let (Some(bare), Some(counting)) = (postgres::fresh_database(), postgres::fresh_database()) {
+        let urls = [Some(bare.url()), Some(counting.url())];
+        ratios.push(counted("PostgreSQL", urls, plan).await?);
+    }
+    Ok(ratios)
+}
+
+fn summarize(ratios: &[Ratio]) {
     println!("\ntimes as long as the least of its kind, medians");
     println!("{:46} {:>8} {:>8} {:>8}", "", "clock", "CPU", "at most");
-    for ratio in &ratios {
+    for ratio in ratios {
         let by_processor = ratio
             .by_processor
             .map_or_else(|| "?".to_owned(), |ratio| format!("{ratio:.2}"));
         let (name, by_clock, target) = (&ratio.name, ratio.by_clock, ratio.target);
         println!("{name:46} {by_clock:>8.2} {by_processor:>8} {target:>8.2}");
     }
-    Ok(())
 }
 
 /// What is asked of an organization of very many keys, against the same of one that has few, both
@@ -197,34 +221,56 @@ async fn many_keys(engine: &str, url: Option<&str>, plan: &Plan) -> Result<Vec<R
 async fn counted(engine: &str, urls: [Option<&str>; 2], plan: &Plan) -> Result<Ratio, Failure> {
     let folders = [tempfile::tempdir()?, tempfile::tempdir()?];
     let mut servers = Vec::new();
-    let described = [
-        ("off", json!(null)),
-        // So much that none is refused.
-        ("on", json!({ "limit": 1_000_000, "window_seconds": 1 })),
-    ];
-    for ((folder, url), (record, limit)) in folders.iter().zip(urls).zip(described) {
+    let described = COUNTED.into_iter().zip(limits());
+    for ((folder, url), ((_, record), limit)) in folders.iter().zip(urls).zip(described) {
         let place = Place {
             folder: folder.path(),
             database_url: url,
-            settings: &[("TENMINT_EXCHANGE_RECORD", record)],
+            settings: &[(RECORD, record)],
         };
         let mut server = Child::start("tenmint", &place, &[])?;
         let mut operator = Operator::of(&mut server).await?;
         let keys = operator.keys_with(TURNS as usize, limit).await?;
         servers.push((server, keys));
     }
-    let requests = |keys: &[Key]| {
-        let each = keys.iter().map(|key| exchange("/oauth/token", key));
-        each.collect::<Vec<_>>()
-    };
-    let names = ["usage alone", "exchange record and rate limit"];
     let contenders: Vec<_> = servers
         .iter()
-        .zip(names)
-        .map(|((server, keys), name)| contender(name, server, requests(keys), 200))
+        .zip(COUNTED)
+        .map(|((server, keys), (name, _))| contender(name, server, exchanges(keys), 200))
         .collect();
     let title = format!("warm exchange, {engine}");
     compare(title, &contenders, plan.reading, COUNTED_TARGET).await
+}
+
+/// The same two servers, counted under valgrind: what noise hides in their times.
+async fn count_instructions() -> Result<(), Failure> {
+    instructions::header();
+    for ((name, record), limit) in COUNTED.into_iter().zip(limits()) {
+        let settings = [(RECORD, record)];
+        let count = instructions::each("counted", ("tenmint", &settings), async |server| {
+            let mut operator = Operator::of(server).await?;
+            let keys = operator.keys_with(8, limit.clone()).await?;
+            Ok(Arc::new(Load {
+                address: server.address,
+                requests: exchanges(&keys),
+                status: 200,
+            }))
+        });
+        println!("{name:34} {}", count.await?);
+    }
+    Ok(())
+}
+
+fn exchanges(keys: &[Key]) -> Vec<Vec<u8>> {
+    keys.iter().map(|key| exchange(TOKEN, key)).collect()
+}
+
+/// Of the first of the two, and of the second: so much that none is refused.
+fn limits() -> [Value; 2] {
+    [
+        json!(null),
+        json!({ "limit": 1_000_000, "window_seconds": 1 }),
+    ]
 }
 
 /// Prints the whole table of two contenders, and keeps what the last table needs.

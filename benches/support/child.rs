@@ -101,11 +101,16 @@ impl Child {
         self.process.wait().map(drop)
     }
 
+    /// What it has written on standard error.
+    pub fn log(&self) -> io::Result<String> {
+        fs::read_to_string(&self.log)
+    }
+
     fn line(&mut self) -> Result<String, Failure> {
         let mut line = String::new();
         self.output.read_line(&mut line)?;
         if line.is_empty() {
-            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            let log = self.log().unwrap_or_default();
             return Err(format!("a server ended early:\n{log}").into());
         }
         Ok(line.trim_end().to_owned())
