@@ -8,7 +8,6 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::client_request::MAX_BODY;
@@ -22,13 +21,30 @@ use crate::issue::{Exchange, Issued, Refusal, Refused};
 pub use describe::{client_form, describe};
 
 /// RFC 6749 §5.1.
-#[derive(Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = TokenAnswer)]
 struct Answer<'a> {
     access_token: &'a str,
     token_type: &'static str,
     expires_in: u64,
     scope: &'a str,
+}
+
+impl Answer<'_> {
+    /// In JSON. Of base64url and dots JSON escapes none, and a search through the whole token would
+    /// be most of what this answer costs.
+    fn render(&self) -> String {
+        let Self {
+            access_token,
+            token_type,
+            expires_in,
+            scope,
+        } = self;
+        let scope = serde_json::to_string(scope).expect("a string is JSON");
+        format!(
+            r#"{{"access_token":"{access_token}","token_type":"{token_type}","expires_in":{expires_in},"scope":{scope}}}"#
+        )
+    }
 }
 
 /// `POST /oauth/token`: the deployment issuer.
@@ -64,7 +80,7 @@ async fn exchange(app: &App, issuer: &Issuer, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let address = address::of(&parts, app);
     let body = match body::read(body, MAX_BODY).await {
-        Ok(body) => zeroize::Zeroizing::new(body.to_vec()),
+        Ok(body) => body,
         Err(error) => return malformed(app, error.into(), address),
     };
     let parsed = match TokenRequest::parse(&parts.uri, &parts.headers, &body) {
@@ -101,13 +117,13 @@ async fn exchange(app: &App, issuer: &Issuer, request: Request) -> Response {
 /// What a client asked for it got, whole: it is told so in its own spelling. Some clients take
 /// any other for a smaller grant (RFC 6749 §3.3), and fail.
 fn answer(issued: &Issued, asked_scope: Option<&str>) -> Response {
-    let body = serde_json::to_vec(&Answer {
+    let body = Answer {
         access_token: &issued.token,
         token_type: "Bearer",
         expires_in: issued.expires_in,
         scope: asked_scope.unwrap_or(&issued.scope),
-    })
-    .expect("strings are JSON");
+    }
+    .render();
     tracing::debug!(key = %issued.key, "issued a token");
     let headers = [
         (
