@@ -1,6 +1,7 @@
 //! The application: everything built once from settings, then shared.
 
 pub mod existing;
+pub mod metrics;
 pub mod root_keys;
 
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::lock::ServerLock;
 use crate::usage::Usage;
+use metrics::Metrics;
 
 /// The environment variable that can hold the root keys themselves, separated by commas. A file
 /// is better: variables are shown by many tools and inherited by children.
@@ -51,6 +53,8 @@ pub struct App {
     pub management: Arc<Management>,
     /// Counts what keys are used for.
     pub usage: Arc<Usage>,
+    /// Times what is asked most.
+    pub metrics: Metrics,
     /// Whose word about client addresses is taken.
     pub proxies: TrustedProxies,
     /// Which peers are gateways.
@@ -225,6 +229,7 @@ impl App {
             checker,
             management,
             usage,
+            metrics: Metrics::default(),
             proxies: settings.proxies(),
             gateways: settings.gateways(),
             default_scopes: settings.default_scopes(),

@@ -10,6 +10,7 @@ pub mod proofs;
 mod renewals;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
@@ -49,6 +50,17 @@ pub struct Credentials {
     proofs: Arc<Proofs>,
     renewals: Renewals,
     generations: Arc<Generations>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+/// How often a key was looked for since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lookups {
+    /// Found in memory.
+    pub hits: u64,
+    /// Asked of the database.
+    pub misses: u64,
 }
 
 /// A key and all that decides about it, as one load found it.
@@ -142,6 +154,8 @@ impl Credentials {
             crypto,
             cache: Cache::new(CAPACITY),
             generations,
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
         }
     }
 
@@ -269,6 +283,27 @@ impl Credentials {
         self.proofs.hash(Arc::clone(secret)).await
     }
 
+    /// How often keys were looked for since the start.
+    #[must_use]
+    pub fn lookups(&self) -> Lookups {
+        Lookups {
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How many keys are held in memory.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// How many first uses wait for their turn at Argon2.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.proofs.waiting()
+    }
+
     /// From the cache if what it holds is still true, else from the database. Concurrent
     /// askers of one key share one query.
     async fn look_up(&self, id: KeyId) -> Result<Cached, StoreError> {
@@ -282,12 +317,16 @@ impl Credentials {
     async fn look_up_patiently(&self, id: KeyId) -> Result<Cached, StoreError> {
         loop {
             match self.cache.get_value_or_guard_async(&id).await {
-                Ok(cached) if self.is_current(id, &cached) => return Ok(cached),
+                Ok(cached) if self.is_current(id, &cached) => {
+                    self.hits.fetch_add(1, Ordering::Relaxed);
+                    return Ok(cached);
+                }
                 Ok(stale) => {
                     self.cache
                         .remove_if(&id, |held| held.loaded == stale.loaded);
                 }
                 Err(guard) => {
+                    self.misses.fetch_add(1, Ordering::Relaxed);
                     // Taken before the query: a change during it makes the result stale.
                     let loaded = self.generations.begin();
                     let found = self.store.credential(id).await?;

@@ -15,6 +15,7 @@ mod introspect;
 mod json;
 mod jwks;
 mod metadata;
+pub mod metrics;
 mod oauth_error;
 mod openapi;
 mod organizations;

@@ -4,7 +4,7 @@ mod flags;
 
 use std::net::SocketAddr;
 
-pub use flags::{EmptyScopes, Interval, LogFormat, Settings, Switch, TokenTypeSetting};
+pub use flags::{EmptyScopes, Interval, Listen, LogFormat, Settings, Switch, TokenTypeSetting};
 
 use crate::crypto::jose::signer::TokenType;
 use crate::crypto::secret_hash::HashCost;

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod audit_chain;
 pub mod audit_readoption;
 pub mod backup;
+pub mod census;
 pub mod changes;
 pub mod denied_tokens;
 pub mod deployment;

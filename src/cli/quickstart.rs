@@ -20,7 +20,7 @@ use crate::manage::caller::Actor;
 use crate::manage::idempotency::Once;
 use crate::manage::refusal::Refusal;
 use crate::manage::{api_keys, organizations};
-use crate::settings::Settings;
+use crate::settings::{Listen, Settings};
 
 /// The organization and the key that are made.
 const ORGANIZATION: &str = "acme";
@@ -46,7 +46,7 @@ struct Ready {
 
 pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = &arguments.settings;
-    let opened = serve::open(settings).await?;
+    let opened = serve::open(settings, Listen::Off).await?;
     let app = &opened.app;
     let ready = prepare(app, arguments.new_key).await?;
     let mut out = io::stdout().lock();

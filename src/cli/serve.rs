@@ -1,5 +1,6 @@
 //! `tenmint serve`.
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,12 +10,18 @@ use tokio::net::TcpListener;
 use super::Failure;
 use crate::app::{App, Role};
 use crate::clock::Clock;
-use crate::settings::Settings;
+use crate::settings::{Listen, Settings};
 use crate::{http, serve};
+
+/// Most connections to the listener for metrics.
+const METRICS_CONNECTIONS: usize = 64;
 
 /// Serves until the process is asked to stop.
 pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
-    let opened = open(settings).await?;
+    let opened = open(settings, settings.metrics_listen).await?;
+    if let Some(metrics) = &opened.metrics {
+        tracing::info!(address = %metrics.local_addr()?, "metrics are told");
+    }
     tracing::info!(
         listen = %opened.listener.local_addr()?,
         issuer = opened.app.mint.base.as_str(),
@@ -27,14 +34,22 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
 /// A server that is ready to serve.
 pub(super) struct Opened {
     listener: TcpListener,
+    metrics: Option<TcpListener>,
     pub(super) app: Arc<App>,
     stop: Pin<Box<dyn Future<Output = ()>>>,
 }
 
-/// Takes the port, then opens the deployment: a port that is taken leaves nothing half made. From
+/// Takes the ports, then opens the deployment: a port that is taken leaves nothing half made. From
 /// here on signals are heard: whoever is told that it serves may stop it at once.
-pub(super) async fn open(settings: &Settings) -> Result<Opened, Failure> {
-    let listener = bind(settings.listen).await?;
+pub(super) async fn open(settings: &Settings, metrics: Listen) -> Result<Opened, Failure> {
+    let listener = bind(settings.listen, "another address with --listen").await?;
+    let metrics = match metrics {
+        Listen::At(address) => {
+            let other = "another address with --metrics-listen, or off";
+            Some(bind(address, other).await?)
+        }
+        Listen::Off => None,
+    };
     let base = settings.base(listener.local_addr()?)?;
     let app = App::open(settings, base, Clock::system(), Role::Server).await?;
     let mut stop: Pin<Box<dyn Future<Output = ()>>> = Box::pin(serve::shutdown_signal());
@@ -45,6 +60,7 @@ pub(super) async fn open(settings: &Settings) -> Result<Opened, Failure> {
     }
     Ok(Opened {
         listener,
+        metrics,
         app,
         stop,
     })
@@ -55,6 +71,7 @@ pub(super) async fn until_stopped(
     settings: &Settings,
     Opened {
         listener,
+        metrics,
         app,
         stop: asked,
     }: Opened,
@@ -72,6 +89,15 @@ pub(super) async fn until_stopped(
         let _ = left.await;
         serve::shutdown_signal().await;
     };
+    // Told to the end, so that what a shutdown waits for can be seen.
+    let watched = metrics.map(|listener| {
+        let router = http::metrics::router(Arc::clone(&app));
+        let limits = serve::Limits {
+            max_connections: METRICS_CONNECTIONS,
+            ..settings.into()
+        };
+        tokio::spawn(serve::run(listener, router, limits, pending()))
+    });
     let router = http::router(Arc::clone(&app));
     let busy = tokio::select! {
         drained = serve::run(listener, router, settings.into(), stop) => drained.left,
@@ -81,6 +107,9 @@ pub(super) async fn until_stopped(
         }
     };
     jobs.stop().await;
+    if let Some(watched) = watched {
+        watched.abort();
+    }
     app.close().await;
     if busy > 0 {
         tracing::warn!(connections = busy, "cut connections that were still busy");
@@ -89,8 +118,7 @@ pub(super) async fn until_stopped(
     Ok(())
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
-        format!("cannot listen on {address}: {error}. Choose another address with --listen").into()
-    })
+async fn bind(address: SocketAddr, other: &str) -> Result<TcpListener, Failure> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| format!("cannot listen on {address}: {error}. Choose {other}").into())
 }

@@ -46,6 +46,12 @@ impl Gate {
         }
     }
 
+    /// How many wait for their turn.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// Runs `work` on a blocking thread when its turn comes.
     ///
     /// # Errors

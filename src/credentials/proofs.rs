@@ -50,6 +50,11 @@ impl Proofs {
         }
     }
 
+    /// How many runs wait for their turn.
+    pub(super) fn waiting(&self) -> usize {
+        self.gate.waiting()
+    }
+
     /// Whether `secret` matches this one of the credential's hashes.
     ///
     /// # Errors

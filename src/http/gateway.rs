@@ -20,6 +20,7 @@ use axum::response::Response;
 use super::oauth_error::OAuthError;
 use super::{Peer, body, rate_limit};
 use crate::app::App;
+use crate::app::metrics::timed;
 use crate::credentials::limits::Standing;
 use crate::gateway::{Asked, Refused};
 
@@ -32,13 +33,15 @@ use shown::{Shown, shown};
 /// `/gateway/verify`, by any method: gateways forward that of the request they hold. What is
 /// demanded is in the query string, which the gateway's configuration writes.
 pub async fn verify(State(app): State<Arc<App>>, request: Request) -> Response {
-    respond(&app, request, Written::InQuery).await
+    let work = respond(&app, request, Written::InQuery);
+    timed(&app.metrics.gateway, &app.mint.clock, work).await
 }
 
 /// `/gateway/verify/…`, for gateways that append the path of the request they hold, and its query
 /// string with it. What is demanded is in headers.
 pub async fn verify_below(State(app): State<Arc<App>>, request: Request) -> Response {
-    respond(&app, request, Written::InHeaders).await
+    let work = respond(&app, request, Written::InHeaders);
+    timed(&app.metrics.gateway, &app.mint.clock, work).await
 }
 
 async fn respond(app: &App, request: Request, written: Written) -> Response {

@@ -18,6 +18,7 @@ use super::client_request::{AboutToken, MAX_BODY, Malformed, Parameter, Scheme, 
 use super::oauth_error::OAuthError;
 use super::{address, body, json, path, request_id};
 use crate::app::App;
+use crate::app::metrics::timed;
 use crate::check::introspection::{Active, Question};
 use crate::check::{Expected, Presented, Refused};
 use crate::credentials::Denied;
@@ -40,14 +41,16 @@ struct IntrospectionRequest<'a> {
 
 /// `POST /oauth/introspect`: tokens of the deployment issuer, and API keys.
 pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Response {
-    introspect(&app, &Issuer::Deployment, request).await
+    let work = introspect(&app, &Issuer::Deployment, request);
+    timed(&app.metrics.introspection, &app.mint.clock, work).await
 }
 
 /// `POST /orgs/{org}/oauth/introspect`: knows that organization's tokens and keys alone.
 pub async fn organization(State(app): State<Arc<App>>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let issuer = path::organization_issuer(&mut parts).await;
-    introspect(&app, &issuer, Request::from_parts(parts, body)).await
+    let work = introspect(&app, &issuer, Request::from_parts(parts, body));
+    timed(&app.metrics.introspection, &app.mint.clock, work).await
 }
 
 /// Any other method at an introspection endpoint.

@@ -14,6 +14,7 @@ use super::client_request::MAX_BODY;
 use super::token_request::{Scheme, TokenRequest};
 use super::{address, body, oauth_error::OAuthError, path, rate_limit};
 use crate::app::App;
+use crate::app::metrics::timed;
 use crate::credentials::Denied;
 use crate::domain::issuer::Issuer;
 use crate::issue::{Exchange, Issued, Refusal, Refused};
@@ -49,14 +50,16 @@ impl Answer<'_> {
 
 /// `POST /oauth/token`: the deployment issuer.
 pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Response {
-    exchange(&app, &Issuer::Deployment, request).await
+    let work = exchange(&app, &Issuer::Deployment, request);
+    timed(&app.metrics.token, &app.mint.clock, work).await
 }
 
 /// `POST /orgs/{org}/oauth/token`: an organization's issuer, which knows its own keys alone.
 pub async fn organization(State(app): State<Arc<App>>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let issuer = path::organization_issuer(&mut parts).await;
-    exchange(&app, &issuer, Request::from_parts(parts, body)).await
+    let work = exchange(&app, &issuer, Request::from_parts(parts, body));
+    timed(&app.metrics.token, &app.mint.clock, work).await
 }
 
 /// Any other method at a token endpoint.

@@ -27,6 +27,10 @@ pub struct Settings {
     )]
     pub listen: SocketAddr,
 
+    /// Address and port on which /metrics is served, or `off`: never where strangers reach it
+    #[arg(long, env = "TENMINT_METRICS_LISTEN", hide_env_values = true, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8081", value_parser = listen)]
+    pub metrics_listen: Listen,
+
     /// Public base URL: the deployment issuer's `iss`, and the audience of the management plane.
     /// Must be https, except on loopback [default: http:// and LISTEN, when that is loopback]
     #[arg(
@@ -282,6 +286,15 @@ pub enum Interval {
     Off,
 }
 
+/// Where something is served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Listen {
+    /// There.
+    At(SocketAddr),
+    /// Nowhere.
+    Off,
+}
+
 /// The form of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum LogFormat {
@@ -318,6 +331,14 @@ fn interval(text: &str) -> Result<Interval, String> {
         "write a time between 1h and 10 years, or off",
     )
     .map(Interval::Every)
+}
+
+fn listen(text: &str) -> Result<Listen, String> {
+    if text == "off" {
+        return Ok(Listen::Off);
+    }
+    let address = text.parse().map(Listen::At);
+    address.map_err(|_| "write an address and a port such as 127.0.0.1:8081, or off".to_owned())
 }
 
 fn lead(text: &str) -> Result<Duration, String> {

@@ -64,6 +64,7 @@ mod manage_cli_rules;
 mod manage_cli_signing_keys;
 mod management_tokens;
 mod metadata;
+mod metrics;
 mod networks;
 mod openapi;
 mod organizations;

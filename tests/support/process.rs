@@ -35,6 +35,7 @@ pub fn program(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     command
         .args(arguments)
         .env_clear()
+        .env("TENMINT_METRICS_LISTEN", "off")
         .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
