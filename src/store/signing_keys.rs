@@ -59,6 +59,29 @@ impl Store {
         .collect()
     }
 
+    /// The signing keys of an organization that are published, or have a private half for any
+    /// other reason, the oldest first.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row corrupt.
+    pub async fn sealed_signing_keys(
+        &self,
+        organization: &OrganizationId,
+    ) -> Result<Vec<SealedSigningKey>, StoreError> {
+        sql!(
+            all SigningKeyRow, self.reader(),
+            concat!(
+                "SELECT ", columns!(), " FROM signing_keys
+                 WHERE organization_id = $1 AND (retired_at IS NULL OR LENGTH(sealed) > 0)
+                 ORDER BY created_at, kid"
+            ),
+            organization.as_str()
+        )?
+        .into_iter()
+        .map(TryInto::try_into)
+        .collect()
+    }
+
     /// One signing key of an organization, whatever became of it.
     ///
     /// # Errors
@@ -166,7 +189,8 @@ impl Write {
         Ok(found.is_some())
     }
 
-    /// Stores a new signing key; false if there is one of this `kid`, here or elsewhere.
+    /// Stores a new signing key; false if there is one of this `kid` or with this public half, here
+    /// or elsewhere.
     ///
     /// # Errors
     /// When the database is unavailable.
@@ -179,7 +203,7 @@ impl Write {
              (kid, organization_id, algorithm, public_jwk, sealed, root_key, created_at,
               published_at, activates_at, activated_at, due_at, jitter, imported)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-             ON CONFLICT (kid) DO NOTHING",
+             ON CONFLICT DO NOTHING",
             new.key.kid.as_str(), new.key.organization.as_str(), new.key.algorithm.as_str(),
             &public, &new.sealed, &new.root_key, new.key.created_at.unix(),
             life.published_at.unix(), life.activates_at.unix(), seconds(life.activated_at),

@@ -92,7 +92,13 @@ impl Prepared {
         if act.write.insert_signing_key(&stored).await? {
             Ok(stored.key)
         } else if self.imported {
-            Err(Refusal::KidTaken)
+            // Another organization may have brought it at the same moment.
+            let known = act.write.knows_signing_key(&stored.key.public).await?;
+            Err(if known {
+                Refusal::SigningKeyKnown
+            } else {
+                Refusal::KidTaken
+            })
         } else {
             // Two key pairs that were made never have one thumbprint.
             Err(Refusal::Broken)
