@@ -86,6 +86,36 @@ pub struct Checkpoint {
     pub at: Timestamp,
 }
 
+/// What an export that leaves nothing out ends with: a checkpoint that whoever has the root key can
+/// tell from one that somebody else wrote. An export without it was cut off.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct End {
+    /// The last entry when the export began.
+    #[serde(flatten)]
+    pub checkpoint: Checkpoint,
+    /// What vouches for that, in hex.
+    pub proof: String,
+}
+
+impl Filter {
+    /// Whether every entry that comes later than some time is asked for.
+    #[must_use]
+    pub const fn reaches_the_end(&self) -> bool {
+        matches!(
+            self,
+            Self {
+                action: None,
+                actor: None,
+                target: None,
+                acting_for: None,
+                request_id: None,
+                since: _,
+                until: None,
+            }
+        )
+    }
+}
+
 impl Entry {
     /// The entry as the organization itself may see it: the operator acted, and which of its
     /// keys, from where and for whom is the operator's own affair.

@@ -169,6 +169,12 @@ async fn lines(export: &mut Export) -> Result<String, crate::manage::refusal::Re
         text.push_str(&serde_json::to_string(&view).expect("entries are JSON"));
         text.push('\n');
     }
+    if entries.is_empty()
+        && let Some(end) = export.end()
+    {
+        text.push_str(&serde_json::to_string(&end).expect("it is JSON"));
+        text.push('\n');
+    }
     Ok(text)
 }
 

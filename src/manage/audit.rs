@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::Management;
 use super::caller::Actor;
 use super::refusal::{Kind, Refusal};
-use crate::domain::audit::{Checkpoint, Entry, Filter, OPERATOR};
+use crate::domain::audit::{Checkpoint, End, Entry, Filter, OPERATOR};
 use crate::domain::hex::hex;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::store::audit::{Head, Reader};
+use crate::store::audit_chain::end_proof;
 use crate::store::organizations::Page;
 
 /// Entries that an export holds in memory at a time.
@@ -70,6 +71,7 @@ pub struct Export {
     reader: Reader,
     after: i64,
     through: i64,
+    end: Option<End>,
 }
 
 /// Begins an export.
@@ -83,8 +85,25 @@ pub async fn export(
     filter: Filter,
 ) -> Result<Export, Refusal> {
     actor.require(ManagementAction::AuditRead)?;
+    // Before the head is read: what was done until then is in it.
+    let at = management.clock.now();
     let head = require_head(&management, &organization).await?;
     let reader = reader(actor);
+    let end = if filter.reaches_the_end() {
+        let anchor = management.crypto.anchor(&head.root_key)?;
+        let last = (head.sequence, &*head.mac);
+        Some(End {
+            proof: hex(&end_proof(&anchor, organization.as_str(), last, at)),
+            checkpoint: Checkpoint {
+                organization: organization.clone(),
+                sequence: head.sequence,
+                mac: hex(&head.mac),
+                at,
+            },
+        })
+    } else {
+        None
+    };
     let through = if asks_beyond(&filter, reader) {
         0
     } else {
@@ -97,6 +116,7 @@ pub async fn export(
         reader,
         after: 0,
         through,
+        end,
     })
 }
 
@@ -121,6 +141,11 @@ impl Export {
             .await?;
         self.after = entries.last().map_or(self.through, |last| last.sequence);
         Ok(shown(entries, self.reader))
+    }
+
+    /// What it ends with, once; `None` if it was to leave something out.
+    pub fn end(&mut self) -> Option<End> {
+        self.end.take()
     }
 
     /// Whose log it is.

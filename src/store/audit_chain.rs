@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::audit::AuditRow;
 use crate::domain::hex::hex;
+use crate::domain::timestamp::Timestamp;
 
 /// What can be said of a stored entry by itself and the MAC before it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,6 +96,37 @@ pub fn anchor_proof(
 ) -> Vec<u8> {
     let stood = json!([organization, sequence, hex(mac)]).to_string();
     hmac::sign(anchor, stood.as_bytes()).as_ref().to_vec()
+}
+
+/// What vouches, under a root key's anchor key, that an entry was the last of an organization's
+/// chain at some time.
+#[must_use]
+pub fn end_proof(
+    anchor: &hmac::Key,
+    organization: &str,
+    last: (i64, &[u8]),
+    at: Timestamp,
+) -> Vec<u8> {
+    let ended = end_text(organization, last, at);
+    hmac::sign(anchor, ended.as_bytes()).as_ref().to_vec()
+}
+
+/// Whether a proof is what [`end_proof`] gives for the same.
+#[must_use]
+pub fn proves_end(
+    anchor: &hmac::Key,
+    organization: &str,
+    last: (i64, &[u8]),
+    at: Timestamp,
+    proof: &[u8],
+) -> bool {
+    let ended = end_text(organization, last, at);
+    hmac::verify(anchor, ended.as_bytes(), proof).is_ok()
+}
+
+/// A longer array than an anchor's: what is shown in an export never vouches for a chain.
+fn end_text(organization: &str, (sequence, mac): (i64, &[u8]), at: Timestamp) -> String {
+    json!(["end", organization, sequence, hex(mac), at.unix()]).to_string()
 }
 
 /// What is left of the details of an erased entry.

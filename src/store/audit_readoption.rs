@@ -32,6 +32,27 @@ pub struct ExportedEntry {
     digest: Option<String>,
 }
 
+/// The last line of an export that leaves nothing out.
+#[derive(Debug, Deserialize)]
+pub struct ExportedEnd {
+    /// Whose log it is of.
+    pub organization: String,
+    /// The place of the last entry.
+    pub sequence: i64,
+    /// When that was the last.
+    pub at: Timestamp,
+    mac: String,
+    proof: String,
+}
+
+impl ExportedEnd {
+    /// The MAC of the last entry, and what vouches for its being that; `None` if they are none.
+    #[must_use]
+    pub fn proof(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+        unhex(&self.mac).zip(unhex(&self.proof))
+    }
+}
+
 impl ExportedEntry {
     /// The entry as it was stored; `None` if something in it cannot have been stored.
     #[must_use]
