@@ -64,8 +64,8 @@ pub(super) async fn require_needed(
     }
     let needs = store.root_key_needs(clock.now()).await?;
     for former in missing {
-        let mut of_api_keys = needs.iter().filter(|need| need.api_keys > 0);
-        if former.trace.is_some() && !of_api_keys.any(|need| need.root_key == former.id) {
+        let mut needs = needs.iter().filter(|need| need.is_any());
+        if former.trace.is_some() && !needs.any(|need| need.root_key == former.id) {
             continue;
         }
         let place = held.file.as_ref();

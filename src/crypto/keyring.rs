@@ -176,13 +176,19 @@ impl Keyring {
         Ok(seal.seal_for(&**lasting, &associated_data(former)))
     }
 
-    /// The same trace, sealed under another root key.
+    /// A trace that is sealed under the root key `from`, sealed under another.
     ///
     /// # Errors
     /// [`Reseal`] when one of the root keys is not held or the trace does not open.
-    pub fn pass_on(&self, former: &str, trace: &[u8], to: &str) -> Result<Vec<u8>, Reseal> {
+    pub fn pass_on(
+        &self,
+        former: &str,
+        trace: &[u8],
+        from: &str,
+        to: &str,
+    ) -> Result<Vec<u8>, Reseal> {
         let bound = associated_data(former);
-        let lasting = self.current.seal.open_for(trace, &bound)?;
+        let lasting = self.held(from)?.seal.open_for(trace, &bound)?;
         Ok(self.held(to)?.seal.seal_for(&lasting, &bound))
     }
 
@@ -293,7 +299,7 @@ mod tests {
         let left = former(&one, Some(trace.clone()), true);
         let after = [two, three];
         let rotating = Keyring::new(&after, &ids[1], &[left]).unwrap();
-        let passed = rotating.pass_on(&ids[0], &trace, &ids[2]).unwrap();
+        let passed = rotating.pass_on(&ids[0], &trace, &ids[1], &ids[2]).unwrap();
         let left = [
             former(&one, Some(passed), true),
             former(&after[0], None, false),

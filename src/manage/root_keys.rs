@@ -10,7 +10,7 @@ use super::refusal::Refusal;
 use crate::crypto::keyring::{Former, Keyring, NotHeld, Reseal};
 use crate::crypto::root_key::RootKey;
 use crate::store::error::StoreError;
-use crate::store::root_keys::{FormerRootKey, Holder, RootKeys};
+use crate::store::root_keys::{FormerRootKey, Holder, Need, RootKeys};
 
 /// Why something was not done with a root key; each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -65,17 +65,18 @@ pub enum RootKeyRefusal {
     /// The rotation away from it was not finished.
     #[error("root key {0} is still being replaced: run `tenmint root-key rotate` to finish that")]
     Unfinished(String),
-    /// API keys would stop working.
+    /// Something would stop working.
     #[error(
-        "{api_keys} API keys still need root key {id} and would never work again: each is freed \
-         of it when it is next used, or by being rotated or revoked. `tenmint root-key status` \
-         names them; --force gives them up"
+        "{need} still need root key {id} and would never work again. An API key is freed of it \
+         when it is next used, or by being rotated or revoked; a signing key by `tenmint root-key \
+         rotate`, or if it does not open, by being revoked. `tenmint root-key status` names API \
+         keys; --force gives up what needs it"
     )]
     StillNeeded {
         /// The root key.
         id: String,
-        /// How many depend on it.
-        api_keys: i64,
+        /// What depends on it.
+        need: Need,
     },
     /// Some servers still work with it.
     #[error(
@@ -132,6 +133,33 @@ pub fn follow(management: &Management, found: &[RootKey], stored: RootKeys) -> R
     }
     management.crypto.follow(after);
     Ok(())
+}
+
+/// What keeps a root key from being given up; `None`: nothing does. Whoever shows that it can be,
+/// and whoever gives it up, ask this.
+fn what_keeps(
+    id: &str,
+    stored: &RootKeys,
+    need: &Need,
+    nodes: &[Holder],
+) -> Option<RootKeyRefusal> {
+    let id = id.to_owned();
+    if id == stored.current {
+        return Some(RootKeyRefusal::Current(id));
+    }
+    let mut former = stored.former.iter();
+    if former.any(|former| former.id == id && former.trace.is_none()) {
+        return Some(RootKeyRefusal::Unfinished(id));
+    }
+    // A server that does not know yet which one is current could still hash under another.
+    let behind = |holder: &&Holder| holder.in_use != stored.current;
+    let nodes: Vec<_> = nodes.iter().filter(behind).cloned().collect();
+    if !nodes.is_empty() {
+        return Some(RootKeyRefusal::StillInUse { id, nodes });
+    }
+    let need = need.clone();
+    need.is_any()
+        .then_some(RootKeyRefusal::StillNeeded { id, need })
 }
 
 /// What the database knows; there is something, since a server was started on it.

@@ -50,6 +50,15 @@ pub struct SealedElsewhere {
     pub root_key: String,
 }
 
+/// Whether root keys become current one after the other before any is replaced everywhere, as when
+/// a restore does several rotations again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "yes and no")]
+pub enum InTurn {
+    Yes,
+    No,
+}
+
 #[derive(sqlx::FromRow)]
 struct RootKeyRow {
     current: String,
@@ -109,8 +118,8 @@ impl Store {
 }
 
 impl Write {
-    /// Makes another root key current; false if `from` is not, or was not wholly replaced when
-    /// it became so.
+    /// Makes another root key current; false if `from` is not, or, unless each is gone over to in
+    /// turn, was not wholly replaced when it became so.
     ///
     /// # Errors
     /// When the database is unavailable.
@@ -119,13 +128,15 @@ impl Write {
         from: &str,
         to: &str,
         at: Timestamp,
+        in_turn: InTurn,
     ) -> Result<bool, StoreError> {
         let done = sql!(
             run self.on(),
             "UPDATE deployment SET root_key = $2
              WHERE id = 1 AND root_key = $1
-               AND NOT EXISTS (SELECT 1 FROM former_root_keys WHERE trace IS NULL OR id = $2)",
-            from, to
+               AND NOT EXISTS (SELECT 1 FROM former_root_keys
+                               WHERE id = $2 OR (trace IS NULL AND $3 = 0))",
+            from, to, i64::from(in_turn == InTurn::Yes)
         )?;
         if done == 0 {
             return Ok(false);
@@ -172,6 +183,27 @@ impl Write {
             "UPDATE former_root_keys SET dropped_at = $2
              WHERE id = $1 AND trace IS NOT NULL AND dropped_at IS NULL",
             id, at.unix()
+        )?;
+        Ok(done == 1)
+    }
+
+    /// Notes that a root key that was never current is given up, so that it never becomes so; false
+    /// if it is or was current after all.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn drop_unused_root_key(
+        &mut self,
+        id: &str,
+        trace: &[u8],
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let done = sql!(
+            run self.on(),
+            "INSERT INTO former_root_keys (id, superseded_at, trace, dropped_at)
+             SELECT $1, $2, $3, $2 FROM deployment WHERE id = 1 AND root_key <> $1
+             ON CONFLICT (id) DO NOTHING",
+            id, at.unix(), trace
         )?;
         Ok(done == 1)
     }

@@ -16,7 +16,7 @@ pub(in crate::cli) struct GiveUp {
     /// The id of the root key, as `tenmint root-key status` shows it
     id: String,
 
-    /// Also while API keys need it: none of these will work again
+    /// Also while API keys or signing keys need it: none of these will work again
     #[arg(long)]
     force: bool,
 
@@ -32,7 +32,7 @@ impl GiveUp {
         self.confirm.ask(|| {
             if self.force {
                 format!(
-                    "Give up root key {} and every API key that still needs it?",
+                    "Give up root key {} and every API key and signing key that still needs it?",
                     self.id
                 )
             } else {
@@ -47,28 +47,28 @@ impl GiveUp {
 
     async fn with(&self, app: &App) -> Result<(), Failure> {
         let id = &self.id;
-        match give_up(&app.management, id, self.force).await? {
+        let dropped = give_up(&app.management, id, self.force).await?;
+        match dropped {
             Dropped::Now { api_keys: 0 } => eprintln!("root key {id} was given up"),
             Dropped::Now { api_keys } => eprintln!(
                 "root key {id} was given up, and {api_keys} API keys with it: rotate or revoke them"
             ),
             Dropped::Before => eprintln!("root key {id} was given up before"),
-            Dropped::NeverCurrent => eprintln!("root key {id} was never current"),
+            Dropped::NeverCurrent => eprintln!(
+                "root key {id} was never current, and never will be: servers that hold it let go of it"
+            ),
         }
         // The database first: what is struck out here is needed by nothing.
         match &app.root_key_file {
             Some(path) => {
                 edit::strike_out(path, &RootKeyId::from_stored(id.clone()))?;
-                eprintln!(
-                    "it is no longer in {}: take it from every other server too. Backups of the \
-                     database from before it was replaced open with it alone",
-                    path.display()
-                );
+                let path = path.display();
+                eprintln!("it is no longer in {path}: take it from every other server too");
             }
-            None => eprintln!(
-                "take it out of TENMINT_ROOT_KEY of every server. Backups of the database from \
-                 before it was replaced open with it alone"
-            ),
+            None => eprintln!("take it out of TENMINT_ROOT_KEY of every server"),
+        }
+        if dropped != Dropped::NeverCurrent {
+            eprintln!("backups of the database from before it was replaced open with it alone");
         }
         Ok(())
     }

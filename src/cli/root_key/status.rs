@@ -112,6 +112,15 @@ fn verdict(key: &Described) -> Option<String> {
         State::Former if key.droppable => {
             format!("Nothing needs root key {id} any more: run `tenmint root-key drop {id}`.")
         }
+        State::Former if key.organizations + key.signing_keys > 0 => format!(
+            "Root key {id} is still needed by {} API keys, and by {} organizations and {} signing \
+             keys that did not go over: run `tenmint root-key rotate`, which says why they do not.",
+            key.api_keys, key.organizations, key.signing_keys
+        ),
+        State::Former if key.api_keys == 0 => format!(
+            "Nothing needs root key {id} any more, but a server still works with another than the \
+             current one: wait for it."
+        ),
         State::Former => format!(
             "Root key {id} is still needed by {} API keys: each is freed of it when it is next \
              used, or by being rotated or revoked.",

@@ -1,10 +1,10 @@
-//! A former root key is given up, for good: what still depends on it stays shut.
+//! A root key is given up, for good: what still depends on it stays shut.
 
 use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{RootKeyRefusal, follow, stored};
+use super::{RootKeyRefusal, follow, stored, what_keeps};
 use crate::domain::organization::OrganizationId;
 use crate::manage::act::{Act, Did};
 use crate::manage::caller::Actor;
@@ -21,11 +21,11 @@ pub enum Dropped {
     },
     /// It was given up before.
     Before,
-    /// It was never current, so that nothing depends on it.
+    /// It was never current, and never will be.
     NeverCurrent,
 }
 
-/// Gives a root key up. With `force`, also the API keys that need it.
+/// Gives a root key up. With `force`, also what needs it.
 ///
 /// # Errors
 /// [`RootKeyRefusal::Current`], [`RootKeyRefusal::Unfinished`], [`RootKeyRefusal::StillNeeded`]
@@ -35,26 +35,13 @@ pub async fn give_up(
     id: &str,
     force: bool,
 ) -> Result<Dropped, RootKeyRefusal> {
-    let RootKeys { current, former } = stored(management).await?;
-    if id == current {
-        return Err(RootKeyRefusal::Current(id.to_owned()));
-    }
+    let RootKeys { former, .. } = stored(management).await?;
     let found = former.iter().find(|former| former.id == id);
-    match found {
-        Some(former) if former.dropped_at.is_some() => return Ok(Dropped::Before),
-        Some(former) if former.trace.is_none() => {
-            return Err(RootKeyRefusal::Unfinished(id.to_owned()));
-        }
-        Some(_) => {}
-        None if management.crypto.keyring().holds(id) => return Ok(Dropped::NeverCurrent),
-        None => return Err(RootKeyRefusal::Unknown(id.to_owned())),
+    if found.is_some_and(|former| former.dropped_at.is_some()) {
+        return Ok(Dropped::Before);
     }
-    // A server that does not know yet could still hash under it.
-    let mut nodes = management.store.holders(management.clock.now()).await?;
-    nodes.retain(|holder| holder.in_use != current);
-    if !nodes.is_empty() {
-        let id = id.to_owned();
-        return Err(RootKeyRefusal::StillInUse { id, nodes });
+    if found.is_none() && !management.crypto.keyring().holds(id) {
+        return Err(RootKeyRefusal::Unknown(id.to_owned()));
     }
     let (shared, wanted) = (Arc::clone(management), id.to_owned());
     let done = to_its_end(async move { Ok(within(&shared, &wanted, force).await) });
@@ -63,23 +50,41 @@ pub async fn give_up(
     Ok(dropped)
 }
 
+/// Whoever makes another root key current waits for the operator's organization, as this does: what
+/// is looked at here stays so until it is given up.
 async fn within(management: &Management, id: &str, force: bool) -> Result<Dropped, RootKeyRefusal> {
     let operator = OrganizationId::operator();
     let mut act = Act::begin_for_root_key(management, &Actor::CommandLine, &operator).await?;
-    let api_keys = act.write.count_needy(id, act.now).await?;
-    if api_keys > 0 && !force {
-        let id = id.to_owned();
-        return Err(RootKeyRefusal::StillNeeded { id, api_keys });
+    let stored = stored(management).await?;
+    let nodes = management.store.holders(act.now).await?;
+    let need = act.write.root_key_need(id, act.now).await?;
+    match what_keeps(id, &stored, &need, &nodes) {
+        None => {}
+        Some(RootKeyRefusal::StillNeeded { .. }) if force => {}
+        Some(why) => return Err(why),
     }
-    if !act.write.drop_root_key(id, act.now).await? {
-        return Ok(Dropped::Before);
+    let was_current = stored.former.iter().any(|former| former.id == id);
+    let done = if was_current {
+        act.write.drop_root_key(id, act.now).await?
+    } else {
+        let trace = management.crypto.keyring().leave(id, &stored.current)?;
+        act.write.drop_unused_root_key(id, &trace, act.now).await?
+    };
+    if !done {
+        return Err(RootKeyRefusal::Changed);
     }
     let did = Did {
         action: "root_key.drop",
         target: id.to_owned(),
-        details: json!({ "forced": force, "api_keys_ended": api_keys }),
+        details: json!({ "forced": force, "api_keys_ended": need.api_keys }),
         changes: Vec::new(),
     };
     act.commit(did).await?;
-    Ok(Dropped::Now { api_keys })
+    Ok(if was_current {
+        Dropped::Now {
+            api_keys: need.api_keys,
+        }
+    } else {
+        Dropped::NeverCurrent
+    })
 }

@@ -14,11 +14,12 @@ use crate::domain::organization::OrganizationId;
 use crate::domain::signing_key::Kid;
 use crate::manage::act::{Act, Did};
 use crate::manage::caller::Actor;
+use crate::manage::refusal::Refusal;
 use crate::manage::{Management, to_its_end};
 use crate::store::audit_chain::anchor_proof;
 use crate::store::changes::Change;
 use crate::store::error::StoreError;
-use crate::store::root_keys::{Holder, RootKeys};
+use crate::store::root_keys::{Holder, InTurn, RootKeys};
 
 /// How many organizations are looked up at once.
 const BATCH: i64 = 100;
@@ -195,20 +196,10 @@ async fn supersede(management: &Management, to: &str) -> Result<(), RootKeyRefus
     let mut act = Act::begin_for_root_key(management, &Actor::CommandLine, &operator).await?;
     let keyring = management.crypto.keyring();
     let from = keyring.current().as_str();
-    if !act.write.supersede(from, to, act.now).await? {
+    if !act.write.supersede(from, to, act.now, InTurn::No).await? {
         return Err(RootKeyRefusal::Changed);
     }
-    for (former, trace) in act.write.traces().await? {
-        let passed = match keyring.pass_on(&former, &trace, to) {
-            Ok(passed) => passed,
-            Err(error) => {
-                // Nobody can open it: it stays as it is, and those who look are told.
-                tracing::error!(root_key = %former, %error, "a trace cannot be passed on");
-                continue;
-            }
-        };
-        act.write.save_trace(&former, &passed).await?;
-    }
+    pass_traces_on(management, &mut act, from, to).await?;
     let carried = carry(management, &mut act, to).await?;
     let details = json!({
         "from": from, "to": to, "deployment": true, "signing_keys": carried.sealed,
@@ -216,12 +207,32 @@ async fn supersede(management: &Management, to: &str) -> Result<(), RootKeyRefus
     commit(act, to, details).await
 }
 
+/// Seals what earlier root keys left under another, in the act by which that becomes current.
+pub(in crate::manage) async fn pass_traces_on(
+    management: &Management,
+    act: &mut Act<'_>,
+    from: &str,
+    to: &str,
+) -> Result<(), StoreError> {
+    let keyring = management.crypto.keyring();
+    for (former, trace) in act.write.traces().await? {
+        match keyring.pass_on(&former, &trace, from, to) {
+            Ok(passed) => act.write.save_trace(&former, &passed).await?,
+            // Nobody can open it: it stays as it is, and those who look are told.
+            Err(error) => {
+                tracing::error!(root_key = %former, %error, "a trace cannot be passed on");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What was done in one organization.
 #[derive(Default)]
-struct Carried {
+pub(in crate::manage) struct Carried {
     went_over: bool,
     sealed: u64,
-    shut: Vec<Shut>,
+    pub(in crate::manage) shut: Vec<Shut>,
 }
 
 async fn organization(
@@ -242,11 +253,11 @@ async fn organization(
 
 /// Seals the signing keys of the act's organization anew, and lets its audit chain go on under
 /// the same root key, which vouches for all of the chain before.
-async fn carry(
+pub(in crate::manage) async fn carry(
     management: &Management,
     act: &mut Act<'_>,
     to: &str,
-) -> Result<Carried, RootKeyRefusal> {
+) -> Result<Carried, Refusal> {
     let crypto = &management.crypto;
     let organization = act.write.organization().id.clone();
     let mut carried = Carried::default();

@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 
+use super::what_keeps;
 use crate::crypto::keyring::Keyring;
 use crate::crypto::root_key::RootKeyId;
 use crate::domain::timestamp::Timestamp;
 use crate::store::Store;
 use crate::store::error::StoreError;
-use crate::store::root_keys::{FormerRootKey, Need, NeedyKey, RootKeys};
+use crate::store::root_keys::{FormerRootKey, Holder, Need, NeedyKey, RootKeys};
 
 /// How many API keys are read at once.
 const BATCH: i64 = 1_000;
@@ -105,12 +106,13 @@ pub async fn status(
         return Ok(None);
     };
     let needs = store.root_key_needs(now).await?;
-    let root_keys = describe(&stored, &needs, keyring);
+    let nodes = store.holders(now).await?;
+    let root_keys = describe(&stored, &needs, &nodes, keyring);
     let mut api_keys = Vec::new();
     for former in stored.former.iter().filter(|f| f.dropped_at.is_none()) {
         waiting(store, &former.id, now, &mut api_keys).await?;
     }
-    let nodes = store.holders(now).await?.into_iter().map(|holder| Node {
+    let nodes = nodes.into_iter().map(|holder| Node {
         id: holder.node,
         in_use: holder.in_use,
         held: holder.held,
@@ -124,23 +126,24 @@ pub async fn status(
     }))
 }
 
-fn describe(stored: &RootKeys, needs: &[Need], keyring: &Keyring) -> Vec<Described> {
+fn describe(
+    stored: &RootKeys,
+    needs: &[Need],
+    nodes: &[Holder],
+    keyring: &Keyring,
+) -> Vec<Described> {
     let described = |id: &str, state, superseded_at| {
         let need = needs.iter().find(|need| need.root_key == id);
-        let count = |of: fn(&Need) -> i64| need.map_or(0, of);
+        let need = need.cloned().unwrap_or_default();
         Described {
             id: id.to_owned(),
             state,
             superseded_at,
             held: keyring.holds(id),
-            organizations: count(|need| need.organizations),
-            signing_keys: count(|need| need.signing_keys),
-            api_keys: count(|need| need.api_keys),
-            droppable: match state {
-                State::Added => true,
-                State::Former => need.is_none_or(|need| need.api_keys == 0),
-                State::Current | State::Replacing | State::Dropped => false,
-            },
+            organizations: need.organizations,
+            signing_keys: need.signing_keys,
+            api_keys: need.api_keys,
+            droppable: state != State::Dropped && what_keeps(id, stored, &need, nodes).is_none(),
         }
     };
     let was = |id: &str| stored.former.iter().any(|former| former.id == id);

@@ -7,7 +7,7 @@ use crate::store::error::StoreError;
 use crate::store::write::Write;
 
 /// What depends on one root key.
-#[derive(Clone, PartialEq, Eq, Debug, sqlx::FromRow)]
+#[derive(Default, Clone, PartialEq, Eq, Debug, sqlx::FromRow)]
 pub struct Need {
     /// Its id.
     pub root_key: String,
@@ -46,33 +46,53 @@ macro_rules! needy {
     };
 }
 
+/// What depends on each root key that something depends on.
+const NEEDS: &str = concat!(
+    "SELECT root_key, CAST(SUM(organizations) AS BIGINT) AS organizations,
+            CAST(SUM(signing_keys) AS BIGINT) AS signing_keys,
+            CAST(SUM(api_keys) AS BIGINT) AS api_keys
+     FROM (
+       SELECT root_key, COUNT(*) AS organizations, 0 AS signing_keys, 0 AS api_keys
+       FROM organizations GROUP BY root_key
+       UNION ALL
+       SELECT root_key, 0, COUNT(*), 0 FROM signing_keys
+       WHERE LENGTH(sealed) > 0 GROUP BY root_key
+       UNION ALL
+       SELECT s.root_key, 0, 0, COUNT(DISTINCT s.api_key_id)",
+    needy!(),
+    " GROUP BY s.root_key
+     ) AS needs
+     GROUP BY root_key ORDER BY root_key"
+);
+
+impl Need {
+    /// Whether something depends on it.
+    #[must_use]
+    pub const fn is_any(&self) -> bool {
+        self.organizations > 0 || self.signing_keys > 0 || self.api_keys > 0
+    }
+}
+
+impl std::fmt::Display for Need {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let counts = [
+            (self.organizations, "organizations"),
+            (self.signing_keys, "signing keys"),
+            (self.api_keys, "API keys"),
+        ];
+        let counts = counts.iter().filter(|(count, _)| *count > 0);
+        let counts: Vec<_> = counts.map(|(count, of)| format!("{count} {of}")).collect();
+        f.write_str(&counts.join(", "))
+    }
+}
+
 impl Store {
     /// What depends on each root key that something depends on.
     ///
     /// # Errors
     /// When the database is unavailable.
     pub async fn root_key_needs(&self, now: Timestamp) -> Result<Vec<Need>, StoreError> {
-        Ok(sql!(
-            all Need, self.reader(),
-            concat!(
-                "SELECT root_key, CAST(SUM(organizations) AS BIGINT) AS organizations,
-                        CAST(SUM(signing_keys) AS BIGINT) AS signing_keys,
-                        CAST(SUM(api_keys) AS BIGINT) AS api_keys
-                 FROM (
-                   SELECT root_key, COUNT(*) AS organizations, 0 AS signing_keys, 0 AS api_keys
-                   FROM organizations GROUP BY root_key
-                   UNION ALL
-                   SELECT root_key, 0, COUNT(*), 0 FROM signing_keys
-                   WHERE LENGTH(sealed) > 0 GROUP BY root_key
-                   UNION ALL
-                   SELECT s.root_key, 0, 0, COUNT(DISTINCT s.api_key_id)",
-                needy!(),
-                " GROUP BY s.root_key
-                 ) AS needs
-                 GROUP BY root_key ORDER BY root_key"
-            ),
-            now.unix()
-        )?)
+        Ok(sql!(all Need, self.reader(), NEEDS, now.unix())?)
     }
 
     /// At most `count` of the API keys that depend on a root key, in the order of their ids,
@@ -102,23 +122,18 @@ impl Store {
 }
 
 impl Write {
-    /// How many API keys depend on a root key now.
+    /// What depends on a root key now.
     ///
     /// # Errors
     /// When the database is unavailable.
-    pub async fn count_needy(&mut self, root_key: &str, now: Timestamp) -> Result<i64, StoreError> {
-        let (count,) = sql!(
-            one(i64,),
-            self.on(),
-            concat!(
-                "SELECT COUNT(DISTINCT s.api_key_id)",
-                needy!(),
-                " AND s.root_key = $2"
-            ),
-            now.unix(),
-            root_key
-        )?;
-        Ok(count)
+    pub async fn root_key_need(
+        &mut self,
+        root_key: &str,
+        now: Timestamp,
+    ) -> Result<Need, StoreError> {
+        let all = sql!(all Need, self.on(), NEEDS, now.unix())?;
+        let found = all.into_iter().find(|need| need.root_key == root_key);
+        Ok(found.unwrap_or_default())
     }
 
     /// How many organizations and signing keys depend on a root key now.
