@@ -32,3 +32,17 @@ pub async fn existing(settings: &Settings) -> Result<(Store, Crypto), StartError
     let crypto = Crypto::new(keyring, settings.key_prefix.clone(), cost);
     Ok((store, crypto))
 }
+
+/// What a server would refuse to start for, although the current root key is there: another that
+/// something in the database still needs.
+///
+/// # Errors
+/// [`StartError::RootKeyStillNeeded`] among others.
+pub async fn require_needed_root_keys(
+    settings: &Settings,
+    store: &Store,
+) -> Result<(), StartError> {
+    let clock = Clock::system();
+    let held = root_keys::held(settings, store, &clock).await?;
+    root_keys::require_needed(&held, store, &clock).await
+}

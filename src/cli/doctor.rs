@@ -15,7 +15,7 @@ use clap::Args;
 use super::Failure;
 use super::exit::{Exit, Failed};
 use crate::app::StartError;
-use crate::app::existing::existing;
+use crate::app::existing::{existing, require_needed_root_keys};
 use crate::clock::Clock;
 use crate::crypto::Crypto;
 use crate::crypto::jose::provider;
@@ -57,7 +57,7 @@ async fn look(settings: &Settings, full: bool) -> Vec<Finding> {
     let mut findings = files::look(settings);
     match existing(settings).await {
         Ok((store, crypto)) => {
-            findings.push(Finding::ok("root key", "it is the one of this database"));
+            findings.push(root_key(settings, &store, &crypto).await);
             findings.extend(look_inside(settings, &store, crypto, full).await);
             store.close().await;
         }
@@ -65,6 +65,30 @@ async fn look(settings: &Settings, full: bool) -> Vec<Finding> {
     }
     findings.extend(server::proxies(settings));
     findings
+}
+
+/// Whether the root keys are all that a server needs, and none was changed.
+async fn root_key(settings: &Settings, store: &Store, crypto: &Crypto) -> Finding {
+    const CHECK: &str = "root key";
+    let keyring = crypto.keyring();
+    if let Err(why) = require_needed_root_keys(settings, store).await {
+        return Finding::problem(CHECK, why.to_string());
+    }
+    if keyring.unopened().is_empty() {
+        return Finding::ok(
+            CHECK,
+            "it is the one of this database, and no other is needed",
+        );
+    }
+    let unopened = keyring.unopened().join(", ");
+    Finding::problem(
+        CHECK,
+        format!(
+            "what root key {unopened} left does not open: somebody changed it. API keys from its \
+             time are taken for forged unless it is held, and audit entries from its time cannot \
+             be verified. Restore its row in former_root_keys from a backup of after the rotation"
+        ),
+    )
 }
 
 async fn look_inside(

@@ -1,4 +1,4 @@
-//! Signing keys: each opens, by the way a server opens it.
+//! Signing keys: each opens, by the way a server opens it, those too that sign later or no more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,15 +7,18 @@ use super::finding::Finding;
 use crate::credentials::generations::Generations;
 use crate::credentials::issuers::Issuers;
 use crate::crypto::Crypto;
-use crate::domain::organization::OrganizationId;
+use crate::domain::organization::{Organization, OrganizationId};
+use crate::domain::signing_key::State;
 use crate::domain::timestamp::Timestamp;
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::store::signing_keys::SealedSigningKey;
 
 /// How late time's own changes may be: a server looks every few seconds.
 const LATE: Duration = Duration::from_hours(2);
 
-/// Opens every issuer's signing keys. Also gives what the deployment issuer is to publish.
+/// Opens every signing key that has a private half, whether it signs or not. Also gives what the
+/// deployment issuer is to publish.
 pub(super) async fn look(
     settings: &Settings,
     store: Store,
@@ -28,30 +31,20 @@ pub(super) async fn look(
         settings.token_typ.into(),
         Arc::new(Generations::default()),
     );
-    let mut published = None;
-    let (mut opened, mut faults) = (0_u64, Vec::new());
+    let mut seen = Seen::default();
     let mut after: Option<OrganizationId> = None;
     loop {
         let page = match store.organizations(after.as_ref(), 100).await {
             Ok(page) => page,
             Err(why) => {
-                faults.push(why.to_string());
+                seen.faults.push(why.to_string());
                 break;
             }
         };
         for organization in &page.rows {
-            match issuers.of(&organization.id).await {
-                Ok(Some(identity)) => {
-                    opened += 1;
-                    if organization.id.is_operator() {
-                        published = Some(Arc::clone(&identity.jwks));
-                    }
-                }
-                Ok(None) if organization.bootstrapped_at.is_some() => {
-                    faults.push(format!("{}: it has none", organization.id));
-                }
-                Ok(None) => {}
-                Err(why) => faults.push(format!("{}: {why}", organization.id)),
+            match store.sealed_signing_keys(&organization.id).await {
+                Ok(keys) => seen.look(&issuers, organization, &keys),
+                Err(why) => seen.faults.push(format!("{}: {why}", organization.id)),
             }
         }
         after = page.rows.into_iter().next_back().map(|last| last.id);
@@ -59,42 +52,86 @@ pub(super) async fn look(
             break;
         }
     }
-    let late = store
-        .due_signing_keys(now.minus(LATE), None, 3)
-        .await
-        .map(|late| late.iter().map(ToString::to_string).collect::<Vec<_>>());
-    let due = match late {
-        Ok(late) if late.is_empty() => {
-            Finding::ok("rotation", "no signing key is overdue for a change")
+    let published = issuers.of(&OrganizationId::operator()).await;
+    let published = published.ok().flatten();
+    let published = published.map(|identity| Arc::clone(&identity.jwks));
+    let overdue = overdue(&store, now).await;
+    (vec![seen.finding(), overdue], published)
+}
+
+/// What was seen of signing keys.
+#[derive(Default)]
+struct Seen {
+    opened: u64,
+    issuers: u64,
+    faults: Vec<String>,
+}
+
+impl Seen {
+    /// Opens those of one organization, as a server does.
+    fn look(&mut self, issuers: &Issuers, organization: &Organization, keys: &[SealedSigningKey]) {
+        let id = &organization.id;
+        for stored in keys {
+            let (kid, state) = (&stored.key.kid, stored.key.life.state());
+            if !stored.key.life.is_published() {
+                self.faults.push(format!(
+                    "{id}: {kid} is {}, and its private half is still there",
+                    state.as_str()
+                ));
+            } else if let Err(why) = issuers.opens(stored) {
+                let state = state.as_str();
+                self.faults.push(format!("{id}: {why} ({state}, {kid})"));
+            } else {
+                self.opened += 1;
+            }
         }
-        Ok(late) => Finding::problem(
-            "rotation",
-            format!(
-                "signing keys of {} are overdue for a change by more than two hours: no server \
-                 runs, or its log says why it cannot",
-                late.join(", ")
-            ),
-        ),
-        Err(why) => Finding::problem("rotation", why.to_string()),
-    };
-    let finding = if faults.is_empty() {
-        Finding::ok("signing keys", format!("those of {opened} issuers open"))
-    } else {
-        let more = faults.len().saturating_sub(5);
-        faults.truncate(5);
+        let signs = |stored: &SealedSigningKey| stored.key.life.state() == State::Active;
+        if keys.iter().any(signs) {
+            self.issuers += 1;
+        } else if organization.bootstrapped_at.is_some() {
+            self.faults.push(format!("{id}: it has none"));
+        }
+    }
+
+    fn finding(mut self) -> Finding {
+        const CHECK: &str = "signing keys";
+        if self.faults.is_empty() {
+            let (opened, issuers) = (self.opened, self.issuers);
+            let text = format!("all {opened} of {issuers} issuers open");
+            return Finding::ok(CHECK, text);
+        }
+        let more = self.faults.len().saturating_sub(5);
+        self.faults.truncate(5);
+        let more = (more > 0).then(|| format!("; and {more} more"));
         Finding::problem(
-            "signing keys",
+            CHECK,
             format!(
-                "{}{}: these issuers cannot sign. Restore the rows from a backup, or rotate their \
-                 keys",
-                faults.join("; "),
-                if more > 0 {
-                    format!("; and {more} more")
-                } else {
-                    String::new()
-                }
+                "{}{}: an issuer whose active key does not open cannot sign, and one whose other \
+                 keys do not refuses what they sign. Restore the rows from a backup, or revoke \
+                 these keys",
+                self.faults.join("; "),
+                more.unwrap_or_default()
             ),
         )
-    };
-    (vec![finding, due], published)
+    }
+}
+
+/// Whether time's own changes are done.
+async fn overdue(store: &Store, now: Timestamp) -> Finding {
+    const CHECK: &str = "rotation";
+    match store.due_signing_keys(now.minus(LATE), None, 3).await {
+        Ok(late) if late.is_empty() => Finding::ok(CHECK, "no signing key is overdue for a change"),
+        Ok(late) => {
+            let late: Vec<_> = late.iter().map(ToString::to_string).collect();
+            Finding::problem(
+                CHECK,
+                format!(
+                    "signing keys of {} are overdue for a change by more than two hours: no server \
+                     runs, or its log says why it cannot",
+                    late.join(", ")
+                ),
+            )
+        }
+        Err(why) => Finding::problem(CHECK, why.to_string()),
+    }
 }

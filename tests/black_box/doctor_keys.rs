@@ -1,0 +1,100 @@
+//! What `tenmint doctor` says of keys: each that has a private half opens, and no server would refuse
+//! to start for want of a root key.
+
+use std::fs;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tenmint::app::StartError;
+
+use super::doctor::finds;
+use crate::on_both_engines;
+use crate::support::root_keys::{current, done, in_file};
+use crate::support::server::Server;
+
+on_both_engines!(
+    signing_keys_that_do_not_sign_are_opened_too,
+    where_a_server_would_not_start_doctor_finds_a_problem,
+    a_changed_trace_of_a_root_key_is_found,
+);
+
+async fn rotate(server: &Server, body: Value) {
+    let path = "/v1/organizations/acme/signing-keys/rotate";
+    let rotated = server.operate(Method::POST, path, body).await;
+    rotated.expect(StatusCode::CREATED);
+}
+
+async fn signing_keys_that_do_not_sign_are_opened_too(server: Server) {
+    server.organization("acme").await;
+    rotate(&server, json!({ "emergency": true })).await;
+    rotate(&server, json!({})).await;
+    let place = server.place();
+    finds(place, "signing keys", "ok", "all 4 of 2 issuers");
+    let swapped = |of: &str, with: &str| {
+        let acme = "organization_id = 'acme'";
+        format!(
+            "UPDATE signing_keys SET sealed =
+               (SELECT s.sealed FROM signing_keys s WHERE s.{acme} AND s.{with})
+             WHERE {acme} AND {of}"
+        )
+    };
+    let next = "activated_at IS NULL";
+    place
+        .execute(&swapped(next, "retiring_at IS NOT NULL"))
+        .await;
+    finds(
+        place,
+        "signing keys",
+        "problem",
+        "acme: a sealed signing key",
+    );
+    finds(place, "signing keys", "problem", "(next, ");
+    let remove = "DELETE FROM signing_keys WHERE activated_at IS NULL";
+    place.execute(remove).await;
+    finds(place, "signing keys", "ok", "all 3 of 2 issuers");
+    let active = "activated_at IS NOT NULL AND s.retiring_at IS NULL";
+    let retiring = "retiring_at IS NOT NULL";
+    place.execute(&swapped(retiring, active)).await;
+    finds(place, "signing keys", "problem", "(retiring, ");
+    let withdrawn = "UPDATE signing_keys SET retired_at = 1, revoked_at = 1
+                     WHERE retiring_at IS NOT NULL";
+    place.execute(withdrawn).await;
+    let left = "is revoked, and its private half is still there";
+    finds(place, "signing keys", "problem", left);
+}
+
+async fn where_a_server_would_not_start_doctor_finds_a_problem(server: Server) {
+    let acme = server.organization("acme").await;
+    server.key_with(&acme, &["read"]).await;
+    let clock = server.clock.clone();
+    let place = server.stop().await;
+    done(&place, &["rotate"]);
+    finds(&place, "root key", "ok", "no other is needed");
+    let new = current(&place);
+    let both = in_file(&place);
+    let new = both.iter().find(|key| key.id().as_str() == new).unwrap();
+    fs::write(place.root_key_file(), &*new.to_line()).unwrap();
+    finds(&place, "root key", "problem", "still needs root key");
+    let Err((why, _)) = Server::start(place, clock).await else {
+        panic!("it started")
+    };
+    assert!(
+        matches!(why, StartError::RootKeyStillNeeded { .. }),
+        "{why}"
+    );
+}
+
+async fn a_changed_trace_of_a_root_key_is_found(server: Server) {
+    let place = server.place();
+    let old = tokio::task::block_in_place(|| {
+        let old = current(place);
+        done(place, &["rotate"]);
+        old
+    });
+    finds(place, "root key", "ok", "no other is needed");
+    place
+        .execute("UPDATE former_root_keys SET trace = (SELECT sealed FROM signing_keys LIMIT 1)")
+        .await;
+    let said = format!("what root key {old} left does not open");
+    finds(place, "root key", "problem", &said);
+}
