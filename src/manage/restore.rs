@@ -1,10 +1,12 @@
 //! A backup brought up to the present: what was done after it was taken is done again where an
 //! audit log tells of it, and where none does, keys are switched off rather than trusted.
 
+mod chapter;
 mod edits;
 mod log;
 mod quarantine;
 mod replay;
+mod root_keys;
 mod signing_keys;
 
 use std::collections::BTreeMap;
@@ -19,9 +21,12 @@ use super::refusal::{Kind, Refusal};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::domain::text::Name;
+use crate::domain::timestamp::Timestamp;
 use crate::store::changes::Change;
 
-pub use log::{Chapter, Logs};
+pub use chapter::Chapter;
+pub use log::Logs;
+pub use root_keys::replace_everywhere;
 
 /// What becomes of keys of which no log tells what happened to them after the backup.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -42,10 +47,16 @@ pub struct Outcome {
     pub backup_entry: i64,
     /// The last entry that is known of it.
     pub log_entry: i64,
+    /// Until when nothing else was done; or, if the log is not whole, when that entry was written.
+    pub log_until: Option<Timestamp>,
+    /// Whether it is proven that nothing else was done until then.
+    pub log_whole: bool,
     /// How many acts were done again.
     pub reapplied: u64,
     /// Keys that were switched off, and why each was.
     pub quarantined: Vec<Quarantined>,
+    /// Signing keys that were withdrawn because nobody knows whether they were before, by `kid`.
+    pub revoked_signing_keys: Vec<String>,
     /// Keys that were made after the backup, and are gone.
     pub lost_keys: Vec<LostKey>,
     /// What else a person has to know.
@@ -89,7 +100,7 @@ pub async fn bring_up_to_date(
         .map_err(|_| Refusal::NotFound(Kind::Organization))?;
     let action = ManagementAction::OrganizationsWrite;
     let actor = Actor::CommandLine;
-    let act = match Act::begin(management, &actor, &organization, action).await {
+    let mut act = match Act::begin(management, &actor, &organization, action).await {
         Ok(act) => act,
         // It was deleted before the backup.
         Err(Refusal::NotFound(_)) => return Ok(None),
@@ -99,18 +110,18 @@ pub async fn bring_up_to_date(
         organization: organization.to_string(),
         backup_entry: chapter.head.sequence,
         log_entry: chapter.last(),
+        log_until: chapter.until.or(chapter.last_at()),
+        log_whole: chapter.is_whole(),
         ..Outcome::default()
     };
     let nothing = chapter.rows.is_empty() && unknown.is_none();
-    let mut act = replay::replay(management, act, chapter.rows, &mut outcome).await?;
+    let before = act.write.published_signing_keys().await?;
+    let replayed = replay::replay(management, act, chapter.rows, &mut outcome).await?;
+    let (mut act, deleted) = (replayed.act, replayed.deleted);
     match unknown {
         Some(Unknown::Quarantine) => {
             quarantine::all(&mut act, &mut outcome).await?;
-            outcome.notes.push(
-                "its signing keys are as they were in the backup: if one was revoked since, \
-                 revoke it again before you start a server for others"
-                    .to_owned(),
-            );
+            quarantine::signing_keys(&mut act, &mut outcome).await?;
         }
         Some(Unknown::Accept) => outcome.notes.push(
             "accepted as it was in the backup: API keys and signing keys that were revoked since \
@@ -118,6 +129,9 @@ pub async fn bring_up_to_date(
                 .to_owned(),
         ),
         None => {}
+    }
+    if !deleted {
+        signing_keys::require_one(management, &mut act, &before, &mut outcome).await?;
     }
     // That there was a restore at all, the operator's log tells.
     if nothing && !organization.is_operator() {
@@ -129,11 +143,13 @@ pub async fn bring_up_to_date(
         details: json!({
             "backup_entry": outcome.backup_entry, "log_entry": outcome.log_entry,
             "reapplied": outcome.reapplied, "unknown": unknown,
-            "quarantined": outcome.quarantined.len(), "lost_keys": &outcome.lost_keys,
+            "quarantined": outcome.quarantined.len(),
+            "revoked_signing_keys": &outcome.revoked_signing_keys, "lost_keys": &outcome.lost_keys,
         }),
         changes: vec![Change::Organization(organization)],
     })
     .await?;
+    root_keys::follow_stored(management).await?;
     management.forget_destroyed_keys().await;
     Ok(Some(outcome))
 }

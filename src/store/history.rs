@@ -13,9 +13,10 @@ use super::files;
 /// How far a deployment has come. What it counts only ever grows.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, sqlx::FromRow)]
 pub struct History {
-    /// Which root key the database belongs to.
+    /// Which root key was current.
     pub root_key: String,
-    /// When the deployment was made, in Unix seconds. With the root key: which deployment it is.
+    /// When the deployment was made, in Unix seconds: by this it is told from another that was at
+    /// the same place. Its root key changes.
     pub created_at: i64,
     /// How often a backup was put in place of the database.
     pub restores: i64,
@@ -26,8 +27,8 @@ pub struct History {
 impl History {
     /// Whether both are of one deployment.
     #[must_use]
-    pub fn is_of(&self, other: &Self) -> bool {
-        (&self.root_key, self.created_at) == (&other.root_key, other.created_at)
+    pub const fn is_of(&self, other: &Self) -> bool {
+        self.created_at == other.created_at
     }
 
     /// Whether, in the life of one deployment, this comes before `other`.
@@ -133,5 +134,13 @@ mod tests {
             ..at(0, 1)
         };
         assert!(!other.is_before(&at(0, 5)), "another deployment");
+        let rotated = History {
+            root_key: "s".to_owned(),
+            ..at(0, 5)
+        };
+        assert!(
+            at(0, 4).is_before(&rotated),
+            "the same, under another root key"
+        );
     }
 }

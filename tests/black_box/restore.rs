@@ -333,9 +333,10 @@ async fn a_forged_filtered_or_shortened_export_is_noticed() {
     );
     with(&own, "cannot be verified");
     with(&lines[..2].join("\n"), "no log that was given tells of it");
-    // One that was cut off after an entry looks whole. What is beside the database knows better.
+    // One that was cut off after an entry lacks its end, and what is beside the database counts.
+    let short = lines[..lines.len() - 4].join("\n");
+    with(&short, "lacks the line that proves the end");
     fs::write(place.folder().join("tenmint.db.mark"), &mark).unwrap();
-    let short = lines[..lines.len() - 3].join("\n");
     with(
         &short,
         "3 acts were done after the backup of which no log tells",

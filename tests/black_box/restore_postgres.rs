@@ -2,33 +2,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::support::operations::{at, does, export, refuses, tells};
+use crate::support::operations::{does, export, refuses, tells};
 use crate::support::process::Process;
 use crate::support::server::{Key, Place, Server};
-
-/// Runs one of PostgreSQL's own programs, with the password where the process list has none.
-fn postgres(program: &str, arguments: &[&str], url: &str) {
-    let url = url::Url::parse(url).unwrap();
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test process holds no root key"
-    )]
-    let done = Command::new(program)
-        .args(arguments)
-        .env("PGHOST", url.host_str().unwrap())
-        .env("PGPORT", url.port().unwrap().to_string())
-        .env("PGUSER", url.username())
-        .env("PGPASSWORD", url.password().unwrap_or_default())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{program} {arguments:?}: {said}");
-}
+use crate::support::snapshot;
 
 /// The keys' statuses at a real server.
 async fn answers(base: &str, keys: &[&Key]) -> Vec<StatusCode> {
@@ -50,16 +31,7 @@ async fn a_dump_put_back_is_noticed_and_brought_up_to_date() {
     let acme = server.organization("acme").await;
     let revoked = server.key_with(&acme, &["read"]).await;
     let kept = server.key_with(&acme, &["read"]).await;
-    let url = server.place().database_url();
-    let name = url.rsplit('/').next().unwrap().to_owned();
-    let dump = at(server.place(), "dump");
-    tokio::task::block_in_place(|| {
-        postgres(
-            "pg_dump",
-            &["--format=custom", "--file", &dump, &name],
-            &url,
-        );
-    });
+    let dump = snapshot::take(&server).await;
     let path = format!("/v1/api-keys/{}/revoke", revoked.id);
     let done = server.call(&acme.secret, Method::POST, &path, json!({}));
     done.await.expect(StatusCode::OK);
@@ -83,12 +55,7 @@ async fn a_dump_put_back_is_noticed_and_brought_up_to_date() {
 
     // The database is lost; the dump goes to a new one.
     let fresh = Place::postgres().await.unwrap();
-    let url = fresh.database_url();
-    let name = url.rsplit('/').next().unwrap().to_owned();
-    tokio::task::block_in_place(|| {
-        let into = ["--exit-on-error", "--no-owner", "--dbname", &name, &dump];
-        postgres("pg_restore", &into, &url);
-    });
+    snapshot::load(&fresh, &dump);
     fs::create_dir_all(fresh.root_key_file().parent().unwrap()).unwrap();
     private(&fresh.root_key_file(), &root);
 

@@ -27,6 +27,7 @@ pub mod root_keys;
 pub mod server;
 pub mod shell;
 pub mod shown;
+pub mod snapshot;
 pub mod verbatim;
 pub mod wire;
 

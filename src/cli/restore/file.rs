@@ -105,6 +105,7 @@ async fn stage(
         database: format!("sqlite:{}", database.display()),
         replaced,
         missing_acts: plan.missing,
+        root_key: plan.replaced.map(|replaced| replaced.to),
         lost_organizations: plan.lost,
         organizations: outcomes,
     })

@@ -65,6 +65,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         database: url.to_string(),
         replaced: None,
         missing_acts: plan.missing,
+        root_key: plan.replaced.map(|replaced| replaced.to),
         lost_organizations: plan.lost,
         organizations: outcomes,
     }

@@ -9,7 +9,10 @@ use crate::cli::Failure;
 use crate::cli::exit::{Exit, Failed};
 use crate::manage::Management;
 use crate::manage::audit_verification::{Checkpoints, Keys, verify};
-use crate::manage::restore::{Chapter, Logs, Outcome, Unknown, bring_up_to_date, living};
+use crate::manage::restore::{
+    Chapter, Logs, Outcome, Unknown, bring_up_to_date, living, replace_everywhere,
+};
+use crate::manage::root_keys::rotate::Rotated;
 use crate::store::history::History;
 
 /// What is to be done.
@@ -22,6 +25,8 @@ pub(super) struct Plan {
     /// Organizations that were made after the backup, and the last entry known of each.
     pub(super) lost: BTreeMap<String, i64>,
     unknown: Option<Unknown>,
+    /// What became of the root key, if it was replaced again.
+    pub(super) replaced: Option<Rotated>,
 }
 
 impl Plan {
@@ -69,6 +74,7 @@ impl Plan {
             missing,
             lost,
             unknown: arguments.unknown(),
+            replaced: None,
         };
         plan.require_choice()?;
         Ok(plan)
@@ -123,6 +129,8 @@ impl Plan {
             let done = done.map_err(|why| format!("{organization}: {why}"))?;
             outcomes.extend(done);
         }
+        self.replaced = replace_everywhere(&app.management).await?;
+        outcomes.sort_by(|one, other| one.organization.cmp(&other.organization));
         Ok(outcomes)
     }
 }

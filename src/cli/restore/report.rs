@@ -17,6 +17,8 @@ pub(super) struct Report {
     pub(super) database: String,
     /// Where the database that was there before is kept.
     pub(super) replaced: Option<PathBuf>,
+    /// The root key that is current now, if a rotation was done again.
+    pub(super) root_key: Option<String>,
     /// Acts that are known to have been done, and that no log tells of.
     pub(super) missing_acts: i64,
     /// Organizations that are gone, and the last entry that is known of each.
@@ -49,6 +51,13 @@ impl Report {
             sum(|o| o.quarantined.len()),
             sum(|o| o.lost_keys.len()),
         )?;
+        if let Some(root_key) = &self.root_key {
+            writeln!(
+                out,
+                "root key {root_key} is current again: keep the one of the backup until `tenmint \
+                 root-key status` says that nothing needs it"
+            )?;
+        }
         for outcome in all {
             show_one(&mut out, outcome)?;
         }
@@ -65,8 +74,8 @@ impl Report {
         }
         writeln!(
             out,
-            "Look at `tenmint doctor`, then start the servers. What was done after the last entry \
-             of the logs that were given is not known"
+            "Look at `tenmint doctor`, then start the servers. What was done after the times above is \
+             not known"
         )?;
         Ok(out.flush()?)
     }
@@ -83,9 +92,29 @@ fn show_one(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
             "{organization}: entries {first} to {to} taken back, {again} acts done again"
         )?;
     }
+    match (outcome.log_until, outcome.log_whole) {
+        (Some(until), true) => writeln!(
+            out,
+            "{organization}: everything is known up to entry {to}, until {until}"
+        )?,
+        (Some(at), false) => writeln!(
+            out,
+            "{organization}: known up to entry {to} of {at}; whether more was done is not known"
+        )?,
+        (None, _) => writeln!(
+            out,
+            "{organization}: nothing is known of what was done after entry {to}, the backup's last"
+        )?,
+    }
     for key in &outcome.quarantined {
         let (id, name, why) = (&key.id, visible(&key.name), &key.why);
         writeln!(out, "{organization}: switched off {id} ({name}): {why}")?;
+    }
+    for kid in &outcome.revoked_signing_keys {
+        writeln!(
+            out,
+            "{organization}: signing key {kid} was revoked, as it may have been after the backup"
+        )?;
     }
     for key in &outcome.lost_keys {
         let (id, name) = (&key.id, visible(&key.name));

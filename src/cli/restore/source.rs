@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::cli::Failure;
 use crate::manage::restore::Logs;
 use crate::store::Store;
-use crate::store::audit_readoption::ExportedEntry;
+use crate::store::audit_readoption::{ExportedEnd, ExportedEntry};
 use crate::store::engine::DatabaseUrl;
 use crate::store::files;
 
@@ -26,6 +26,10 @@ pub(super) fn export(logs: &mut Logs, path: &Path) -> Result<(), Failure> {
             break;
         }
         if line.trim().is_empty() {
+            continue;
+        }
+        if let Ok(end) = serde_json::from_str::<ExportedEnd>(&line) {
+            logs.add_end(&end);
             continue;
         }
         let entry: ExportedEntry = serde_json::from_str(&line).map_err(|why| {

@@ -1,59 +1,47 @@
-//! What is known of the time after a backup: entries of audit logs, each proven to be the next.
+//! What logs tell of the time after a backup: their entries, taken in whatever order they come.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use ring::hmac;
-
+use super::chapter::{Chapter, RootKeysSince};
 use crate::crypto::Crypto;
-use crate::manage::audit_verification::erased_through;
+use crate::domain::timestamp::Timestamp;
 use crate::store::Store;
 use crate::store::audit::{AuditRow, Head};
-use crate::store::audit_chain::Integrity;
+use crate::store::audit_readoption::ExportedEnd;
 use crate::store::error::StoreError;
 
 /// Rows held in memory at a time while another copy of the database is read.
-const BATCH: i64 = 500;
+pub(super) const BATCH: i64 = 500;
 
 /// What logs tell of the time after a backup.
 pub struct Logs {
     heads: BTreeMap<String, Head>,
-    /// Organizations whose last entry in the backup a log has too.
-    met: BTreeSet<String>,
-    /// The last entry before that one, and its MAC, that a log has of each organization.
-    earlier: BTreeMap<String, (i64, Vec<u8>)>,
-    /// Entries behind the last that the backup has.
-    later: BTreeMap<String, BTreeMap<i64, AuditRow>>,
-    faults: BTreeMap<String, String>,
+    told: BTreeMap<String, Told>,
     /// Organizations that the backup does not have, and the last entry that is known of each.
     lost: BTreeMap<String, i64>,
 }
 
-/// What is known of one organization since the backup.
-pub struct Chapter {
-    /// The last entry that the backup has.
-    pub head: Head,
-    /// The entries behind it, in order, each proven.
-    pub rows: Vec<AuditRow>,
-    /// Whether a log tells of the organization at all, from the backup on.
-    pub told: bool,
-    /// Why nothing is known behind the last of `rows`, although a log goes on.
-    pub fault: Option<String>,
+/// What logs tell of one organization.
+#[derive(Default)]
+pub(super) struct Told {
+    /// Whether a log has the last entry of the backup too.
+    pub(super) met: bool,
+    /// The last entry before that one, and its MAC, that a log has.
+    pub(super) earlier: Option<(i64, Vec<u8>)>,
+    /// Entries behind the last that the backup has.
+    pub(super) later: BTreeMap<i64, AuditRow>,
+    pub(super) ends: Vec<End>,
+    pub(super) fault: Option<String>,
 }
 
-impl Chapter {
-    /// The last entry that is known.
-    #[must_use]
-    pub fn last(&self) -> i64 {
-        let last = self.rows.last();
-        last.map_or(self.head.sequence, |row| row.sequence)
-    }
-
-    /// Whether a log tells everything up to its own end.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.told && self.fault.is_none()
-    }
+/// Where a log ended at some time.
+pub(super) struct End {
+    pub(super) sequence: i64,
+    pub(super) mac: Vec<u8>,
+    pub(super) at: Timestamp,
+    /// What vouches for it; `None` where a whole database says so.
+    pub(super) proof: Option<Vec<u8>>,
 }
 
 impl Logs {
@@ -76,10 +64,7 @@ impl Logs {
         }
         Ok(Self {
             heads,
-            met: BTreeSet::new(),
-            earlier: BTreeMap::new(),
-            later: BTreeMap::new(),
-            faults: BTreeMap::new(),
+            told: BTreeMap::new(),
             lost: BTreeMap::new(),
         })
     }
@@ -91,29 +76,40 @@ impl Logs {
             *last = row.sequence.max(*last);
             return;
         };
+        let told = self.told.entry(organization.to_owned()).or_default();
         let other = |at| format!("entry {at} is not the one that the backup, or another log, has");
         match row.sequence.cmp(&head.sequence) {
-            Ordering::Equal if row.mac == head.mac => {
-                self.met.insert(organization.to_owned());
-            }
-            Ordering::Equal => self.fault(organization, other(row.sequence)),
+            Ordering::Equal if row.mac == head.mac => told.met = true,
+            Ordering::Equal => told.fault(other(row.sequence)),
             Ordering::Less => {
-                let last = self.earlier.entry(organization.to_owned());
-                let last = last.or_insert((row.sequence, row.mac.clone()));
+                let last = told.earlier.get_or_insert((row.sequence, row.mac.clone()));
                 if row.sequence > last.0 {
                     *last = (row.sequence, row.mac);
                 }
             }
             Ordering::Greater => {
-                let later = self.later.entry(organization.to_owned()).or_default();
                 let sequence = row.sequence;
-                let known = later.get(&sequence);
+                let known = told.later.get(&sequence);
                 if known.is_some_and(|known| known.mac != row.mac) {
-                    self.fault(organization, other(sequence));
+                    told.fault(other(sequence));
                 } else {
-                    later.insert(sequence, row);
+                    told.later.insert(sequence, row);
                 }
             }
+        }
+    }
+
+    /// Takes the line that an export ends with. What it says is held against entries later.
+    pub fn add_end(&mut self, end: &ExportedEnd) {
+        let told = self.told.entry(end.organization.clone()).or_default();
+        match end.proof() {
+            Some((mac, proof)) => told.ends.push(End {
+                sequence: end.sequence,
+                mac,
+                at: end.at,
+                proof: Some(proof),
+            }),
+            None => told.fault("the last line of its export was changed".to_owned()),
         }
     }
 
@@ -123,6 +119,9 @@ impl Logs {
     /// # Errors
     /// When that database is unavailable.
     pub async fn add_all_of(&mut self, copy: &Store) -> Result<(), StoreError> {
+        // Until when it was in use; where that cannot be read, each log's own last entry says.
+        let times = copy.times().await.unwrap_or_default();
+        let alive = times.newest_entry.max(times.last_sign_of_life);
         let mut after = String::new();
         loop {
             let heads = copy.audit_heads(&after, BATCH).await?;
@@ -131,42 +130,52 @@ impl Logs {
             };
             after.clone_from(&last.organization);
             for head in heads {
-                self.add_chain(copy, &head).await?;
+                self.add_chain(copy, head, alive).await?;
             }
         }
     }
 
-    async fn add_chain(&mut self, copy: &Store, end: &Head) -> Result<(), StoreError> {
-        let organization = &end.organization;
-        let known = self.heads.get(organization);
+    async fn add_chain(
+        &mut self,
+        copy: &Store,
+        end: Head,
+        alive: Option<i64>,
+    ) -> Result<(), StoreError> {
+        let organization = end.organization;
+        let known = self.heads.get(&organization);
         let mut after = known.map_or(0, |head| head.sequence - 1);
+        let mut at = alive;
         loop {
-            let rows = match copy.audit_rows(organization, after, BATCH).await {
+            let rows = match copy.audit_rows(&organization, after, BATCH).await {
                 Ok(rows) => rows,
                 Err(error) => {
                     let why = format!("what follows entry {after} cannot be read: {error}");
-                    self.fault(organization, why);
+                    self.told.entry(organization).or_default().fault(why);
                     return Ok(());
                 }
             };
             let Some(last) = rows.last() else { break };
             after = last.sequence;
+            at = at.max(Some(last.at));
             for row in rows {
-                self.add(organization, row);
+                self.add(&organization, row);
             }
         }
+        let told = self.told.entry(organization).or_default();
         if after < end.sequence {
-            let why = format!(
+            told.fault(format!(
                 "it ends with entry {after}, and there were {}",
                 end.sequence
-            );
-            self.fault(organization, why);
+            ));
+        } else if let Some(Ok(at)) = at.map(Timestamp::from_unix) {
+            told.ends.push(End {
+                sequence: end.sequence,
+                mac: end.mac,
+                at,
+                proof: None,
+            });
         }
         Ok(())
-    }
-
-    fn fault(&mut self, organization: &str, why: String) {
-        self.faults.entry(organization.to_owned()).or_insert(why);
     }
 
     /// Organizations that were made after the backup: they are gone, and their keys with them.
@@ -175,8 +184,8 @@ impl Logs {
         &self.lost
     }
 
-    /// What is known of each organization of the backup, in the order of their ids: entries are
-    /// taken as far as they follow each other, each under the MAC of the one before.
+    /// What is known of each organization of the backup: first the operator, whose log tells which
+    /// root keys became current, then the others in the order of their ids.
     ///
     /// # Errors
     /// When the database is unavailable.
@@ -185,110 +194,20 @@ impl Logs {
         store: &Store,
         crypto: &Crypto,
     ) -> Result<Vec<Chapter>, StoreError> {
-        let mut chapters = Vec::with_capacity(self.heads.len());
-        for (organization, head) in self.heads {
-            let later = self.later.remove(&organization).unwrap_or_default();
-            let met = self.met.contains(&organization);
-            let mut chapter = follow(head, later, crypto);
-            chapter.told = met || !chapter.rows.is_empty();
-            if !chapter.told
-                && let Some(earlier) = self.earlier.remove(&organization)
-            {
-                chapter.told = was_done(store, &organization, earlier).await?;
-            }
-            chapter.fault = chapter.fault.or(self.faults.remove(&organization));
-            chapters.push(chapter);
+        let mut since = RootKeysSince::of(store).await?;
+        let mut heads: Vec<_> = self.heads.into_values().collect();
+        heads.sort_by_key(|head| head.organization != "operator");
+        let mut chapters = Vec::with_capacity(heads.len());
+        for head in heads {
+            let told = self.told.remove(&head.organization).unwrap_or_default();
+            chapters.push(Chapter::of(head, told, store, crypto, &mut since).await?);
         }
         Ok(chapters)
     }
 }
 
-/// Whether all that came after the last entry of a log was done by a restore, which has therefore
-/// done what there was to do and broke off later.
-async fn was_done(
-    store: &Store,
-    organization: &str,
-    (last, mac): (i64, Vec<u8>),
-) -> Result<bool, StoreError> {
-    let mut rows = Vec::new();
-    loop {
-        let after = rows.last().map_or(last - 1, |row: &AuditRow| row.sequence);
-        let batch = store.audit_rows(organization, after, BATCH).await?;
-        if batch.is_empty() {
-            break;
-        }
-        rows.extend(batch);
-    }
-    let by_restore = |row: &AuditRow| {
-        ["api_key.disable", "deployment.restore"].contains(&&*row.action)
-            && row.is_by_command_line()
-    };
-    Ok(rows.first().is_some_and(|row| row.mac == mac)
-        && rows.iter().skip(1).all(by_restore)
-        && rows
-            .last()
-            .is_some_and(|row| row.action == "deployment.restore"))
-}
-
-fn follow(head: Head, later: BTreeMap<i64, AuditRow>, crypto: &Crypto) -> Chapter {
-    let mut rows: Vec<AuditRow> = Vec::with_capacity(later.len());
-    let (mut expected, mut previous) = (head.sequence + 1, head.mac.clone());
-    // The first and the last entry found emptied that no later one has accounted for yet.
-    let mut emptied: Option<(i64, i64)> = None;
-    let mut fault = None;
-    // Without that root key nothing can be verified, and nothing done either.
-    let chain = crypto.chain(&head.root_key).ok();
-    for (sequence, row) in later {
-        let under = |chain: &hmac::Key| row.integrity(&head.organization, chain, &previous);
-        if sequence != expected {
-            fault = Some(format!(
-                "entry {expected} is missing: an export must not be filtered"
-            ));
-            break;
-        }
-        match chain.as_ref().map_or(Integrity::Edited, under) {
-            Integrity::Edited
-                if crypto
-                    .keyring()
-                    .chains()
-                    .any(|chain| under(chain) != Integrity::Edited) =>
-            {
-                fault = Some(format!(
-                    "from entry {sequence} on it goes on under another root key: what was done \
-                     since the root key was rotated cannot be done again"
-                ));
-                break;
-            }
-            Integrity::Edited => {
-                fault = Some(format!(
-                    "entry {sequence} cannot be verified: it was changed, or the organization \
-                     itself exported it, which is not shown everything; an operator's export is"
-                ));
-                break;
-            }
-            Integrity::Erased => {
-                let first = emptied.map_or(sequence, |(first, _)| first);
-                emptied = Some((first, sequence));
-            }
-            Integrity::Whole if emptied.is_some_and(|(_, last)| last <= erased_through(&row)) => {
-                emptied = None;
-            }
-            Integrity::Whole => {}
-        }
-        previous.clone_from(&row.mac);
-        rows.push(row);
-        expected += 1;
-    }
-    if let Some((first, _)) = emptied {
-        rows.retain(|row| row.sequence < first);
-        fault = Some(format!(
-            "entry {first} was emptied, and no later entry says that an act erased it"
-        ));
-    }
-    Chapter {
-        head,
-        rows,
-        told: false,
-        fault,
+impl Told {
+    fn fault(&mut self, why: String) {
+        self.fault.get_or_insert(why);
     }
 }

@@ -39,6 +39,22 @@ pub(super) async fn one(
     Ok(())
 }
 
+/// Withdraws every signing key of the backup that is still published: one of them may have been
+/// withdrawn since because it leaked. Whoever calls sees to it that there is another.
+pub(super) async fn signing_keys(act: &mut Act<'_>, outcome: &mut Outcome) -> Result<(), Refusal> {
+    let mut entries = Vec::new();
+    for mut key in act.write.published_signing_keys().await? {
+        let was = key.life.state().as_str();
+        key.life.revoke(act.now);
+        act.write.save_signing_key(&key).await?;
+        let details = json!({ "was": was, "replaced_by": null, "quarantine": UNKNOWN });
+        entries.push((key.kid.to_string(), details));
+    }
+    let kids = entries.iter().map(|(kid, _)| kid.clone());
+    outcome.revoked_signing_keys.extend(kids);
+    act.record("signing_key.revoke", entries.into_iter()).await
+}
+
 /// Switches off every key that could be used.
 pub(super) async fn all(act: &mut Act<'_>, outcome: &mut Outcome) -> Result<(), Refusal> {
     let keys = act.write.switch_off_all(act.now).await?;

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::edits::{self, NotDone};
-use super::{LostKey, Outcome, quarantine, signing_keys};
+use super::{LostKey, Outcome, quarantine, root_keys, signing_keys};
 use crate::domain::api_key::{ApiKey, Revocation, RevokeReason};
 use crate::domain::organization::Organization;
 use crate::domain::secret::KeyId;
-use crate::domain::signing_key::SigningKey;
 use crate::domain::timestamp::Timestamp;
 use crate::manage::Management;
 use crate::manage::act::Act;
@@ -21,14 +20,13 @@ use crate::store::denied_tokens::DeniedToken;
 /// again exactly ends in a key that is switched off, or in a note.
 pub(super) async fn replay<'a>(
     management: &'a Management,
-    mut act: Act<'a>,
+    act: Act<'a>,
     rows: Vec<AuditRow>,
     outcome: &mut Outcome,
-) -> Result<Act<'a>, Refusal> {
-    let signing_keys = act.write.published_signing_keys().await?;
+) -> Result<Replayed<'a>, Refusal> {
     let mut replay = Replay {
         management,
-        signing_keys,
+        deleted: false,
         organization: act.write.organization().clone(),
         act,
         outcome,
@@ -42,10 +40,16 @@ pub(super) async fn replay<'a>(
     replay.finish().await
 }
 
+/// An act in which everything was done again.
+pub(super) struct Replayed<'a> {
+    pub(super) act: Act<'a>,
+    /// Whether the organization was deleted by that.
+    pub(super) deleted: bool,
+}
+
 struct Replay<'a, 'o> {
     management: &'a Management,
-    /// Those that the backup published; none once the organization is deleted.
-    signing_keys: Vec<SigningKey>,
+    deleted: bool,
     act: Act<'a>,
     outcome: &'o mut Outcome,
     /// The organization as it has become.
@@ -68,14 +72,22 @@ impl<'a> Replay<'a, '_> {
             self.act.write.erase_organization(at).await?;
             self.doubtful.clear();
             self.lost.clear();
-            self.signing_keys.clear();
+            self.deleted = true;
             self.outcome.reapplied += 1;
         } else {
+            if row.action == "root_key.rotate" {
+                // What was done before is in the log under the root key before.
+                self.take_back().await?;
+            }
             let done = match row.target.parse::<KeyId>() {
                 Ok(id) if row.action.starts_with("api_key.") => {
                     self.on_key(id, &row.action, &details, at).await?
                 }
                 Ok(key) if row.action == "token.revoke" => self.on_token(key, &details, at).await?,
+                _ if row.action.starts_with("root_key.") => {
+                    let notes = &mut self.outcome.notes;
+                    root_keys::again(self.management, &mut self.act, &row, &details, notes).await?
+                }
                 _ if row.action.starts_with("signing_key.") => {
                     signing_keys::again(self.management, &mut self.act, &row, &details, at).await?
                 }
@@ -199,19 +211,20 @@ impl<'a> Replay<'a, '_> {
         Ok(self.act.write.readopt(rows, &chain).await?)
     }
 
-    async fn finish(mut self) -> Result<Act<'a>, Refusal> {
+    async fn finish(mut self) -> Result<Replayed<'a>, Refusal> {
         self.take_back().await?;
         for (id, why) in std::mem::take(&mut self.doubtful) {
             let id = id.parse().map_err(|_| Refusal::Broken)?;
             quarantine::one(&mut self.act, id, &why, self.outcome).await?;
         }
-        let (management, before) = (self.management, &self.signing_keys);
-        signing_keys::require_one(management, &mut self.act, before, self.outcome).await?;
         let lost = self.lost.into_iter();
         self.outcome
             .lost_keys
             .extend(lost.map(|(id, name)| LostKey { id, name }));
-        Ok(self.act)
+        Ok(Replayed {
+            act: self.act,
+            deleted: self.deleted,
+        })
     }
 }
 

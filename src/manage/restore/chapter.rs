@@ -1,0 +1,286 @@
+//! What is known of one organization since a backup: entries that follow each other, each under
+//! the MAC of the one before, and up to when it is proven that there were no others.
+
+use std::collections::BTreeSet;
+
+use ring::hmac;
+
+use super::log::{BATCH, End, Told};
+use crate::crypto::Crypto;
+use crate::domain::timestamp::Timestamp;
+use crate::manage::audit_verification::erased_through;
+use crate::store::Store;
+use crate::store::audit::{AuditRow, Head};
+use crate::store::audit_chain::{Integrity, proves_end};
+use crate::store::error::StoreError;
+
+/// What is known of one organization since the backup.
+pub struct Chapter {
+    /// The last entry that the backup has.
+    pub head: Head,
+    /// The entries behind it, in order, each proven.
+    pub rows: Vec<AuditRow>,
+    /// Whether a log tells of the organization at all, from the backup on.
+    pub told: bool,
+    /// Until when nothing else was done than what is known, as a whole log proves.
+    pub until: Option<Timestamp>,
+    /// Why nothing is known behind the last of `rows`, although a log goes on.
+    pub fault: Option<String>,
+    /// Under which root key the last of them is.
+    root_key: String,
+}
+
+/// The root keys that chains may have gone over to.
+pub(super) struct RootKeysSince(BTreeSet<String>);
+
+impl Chapter {
+    /// Puts in order what logs tell of an organization.
+    pub(super) async fn of(
+        head: Head,
+        told: Told,
+        store: &Store,
+        crypto: &Crypto,
+        since: &mut RootKeysSince,
+    ) -> Result<Self, StoreError> {
+        let Told {
+            met,
+            earlier,
+            later,
+            ends,
+            fault,
+        } = told;
+        let mut chapter = follow(head, later, crypto, since);
+        let (last, mac) = (chapter.last(), chapter.last_mac().to_owned());
+        chapter.until = chapter.proven(&ends, (last, &mac), crypto);
+        // An export whose end is where the backup is: nothing was done in between.
+        chapter.told = met || !chapter.rows.is_empty() || chapter.until.is_some();
+        if !chapter.told
+            && let Some((last, mac)) = earlier
+        {
+            chapter.told = was_done(store, &chapter.head.organization, last, &mac).await?;
+            chapter.until = chapter.proven(&ends, (last, &mac), crypto);
+        }
+        let fault = chapter.fault.take().or(fault);
+        chapter.fault = fault.or_else(|| chapter.cut_off(&ends));
+        Ok(chapter)
+    }
+
+    /// Why what was given may not be all that there was.
+    fn cut_off(&self, ends: &[End]) -> Option<String> {
+        let last = self.last();
+        let there_were = ends.iter().map(|end| end.sequence).max();
+        if let Some(there_were) = there_were.filter(|were| *were > last) {
+            return Some(format!(
+                "it ends with entry {last}, and there were {there_were}"
+            ));
+        }
+        let of = self.last_at().map(|at| format!(" of {at}"));
+        (self.told && self.until.is_none()).then(|| {
+            format!(
+                "what was given of it reaches entry {last}{}, and lacks the line that proves the \
+                 end: it was cut off, or exported with filters. Export it again if you can",
+                of.unwrap_or_default()
+            )
+        })
+    }
+
+    /// The last entry that is known.
+    #[must_use]
+    pub fn last(&self) -> i64 {
+        let last = self.rows.last();
+        last.map_or(self.head.sequence, |row| row.sequence)
+    }
+
+    /// When the last entry after the backup was written, if there is one.
+    #[must_use]
+    pub fn last_at(&self) -> Option<Timestamp> {
+        Timestamp::from_unix(self.rows.last()?.at).ok()
+    }
+
+    /// Whether a log tells everything, up to an end that is proven.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.told && self.fault.is_none() && self.until.is_some()
+    }
+
+    fn last_mac(&self) -> &[u8] {
+        self.rows.last().map_or(&self.head.mac, |row| &row.mac)
+    }
+
+    /// The latest time at which this entry is proven to have been the last. What vouches for that
+    /// is under the root key that the entry is under: whoever has one from before it proves nothing.
+    fn proven(&self, ends: &[End], last: (i64, &[u8]), crypto: &Crypto) -> Option<Timestamp> {
+        let anchor = crypto.anchor(&self.root_key).ok();
+        let organization = &self.head.organization;
+        let holds = |end: &&End| {
+            (end.sequence, &*end.mac) == last
+                && match (&end.proof, &anchor) {
+                    (None, _) => true,
+                    (Some(proof), Some(anchor)) => {
+                        proves_end(anchor, organization, last, end.at, proof)
+                    }
+                    (Some(_), None) => false,
+                }
+        };
+        ends.iter().filter(holds).map(|end| end.at).max()
+    }
+}
+
+impl RootKeysSince {
+    /// Those that the backup knows as current.
+    pub(super) async fn of(store: &Store) -> Result<Self, StoreError> {
+        let current = store.root_keys().await?.map(|stored| stored.current);
+        Ok(Self(current.into_iter().collect()))
+    }
+
+    /// Whether an organization's chain may go over to a root key. The operator's goes first.
+    fn lead_to(&mut self, root_key: &str, organization: &str) -> bool {
+        if organization == "operator" {
+            self.0.insert(root_key.to_owned());
+        }
+        self.0.contains(root_key)
+    }
+}
+
+/// Whether all that came after the last entry of a log was done by a restore, which has therefore
+/// done what there was to do and broke off later.
+async fn was_done(
+    store: &Store,
+    organization: &str,
+    last: i64,
+    mac: &[u8],
+) -> Result<bool, StoreError> {
+    let mut rows = Vec::new();
+    loop {
+        let after = rows.last().map_or(last - 1, |row: &AuditRow| row.sequence);
+        let batch = store.audit_rows(organization, after, BATCH).await?;
+        if batch.is_empty() {
+            break;
+        }
+        rows.extend(batch);
+    }
+    let by_restore = |row: &AuditRow| {
+        [
+            "api_key.disable",
+            "signing_key.revoke",
+            "signing_key.rotate",
+            "deployment.restore",
+            "root_key.rotate",
+            "root_key.replace",
+        ]
+        .contains(&&*row.action)
+            && row.is_by_command_line()
+    };
+    Ok(rows.first().is_some_and(|row| row.mac == mac)
+        && rows.iter().skip(1).all(by_restore)
+        && rows
+            .iter()
+            .skip(1)
+            .any(|row| row.action == "deployment.restore"))
+}
+
+fn follow(
+    head: Head,
+    later: impl IntoIterator<Item = (i64, AuditRow)>,
+    crypto: &Crypto,
+    since: &mut RootKeysSince,
+) -> Chapter {
+    let mut rows: Vec<AuditRow> = Vec::new();
+    let (mut expected, mut previous) = (head.sequence + 1, head.mac.clone());
+    // The first and the last entry found emptied that no later one has accounted for yet.
+    let mut emptied: Option<(i64, i64)> = None;
+    let mut fault = None;
+    let mut root_key = head.root_key.clone();
+    // Without that root key nothing can be verified, and nothing done either.
+    let mut chain = crypto.chain(&root_key).ok();
+    for (sequence, row) in later {
+        if sequence != expected {
+            fault = Some(format!(
+                "entry {expected} is missing: an export must not be filtered"
+            ));
+            break;
+        }
+        let under = |chain: &hmac::Key| row.integrity(&head.organization, chain, &previous);
+        let mut integrity = chain.as_ref().map_or(Integrity::Edited, under);
+        if integrity == Integrity::Edited {
+            match goes_over(&row, &head.organization, crypto, since, under) {
+                Ok((next, found)) => {
+                    (chain, integrity) = (Some(next), found);
+                    root_key.clone_from(&row.target);
+                }
+                Err(why) => {
+                    fault = Some(why);
+                    break;
+                }
+            }
+        }
+        match integrity {
+            Integrity::Edited => break,
+            Integrity::Erased => {
+                let first = emptied.map_or(sequence, |(first, _)| first);
+                emptied = Some((first, sequence));
+            }
+            Integrity::Whole if emptied.is_some_and(|(_, last)| last <= erased_through(&row)) => {
+                emptied = None;
+            }
+            Integrity::Whole => {}
+        }
+        previous.clone_from(&row.mac);
+        rows.push(row);
+        expected += 1;
+    }
+    if let Some((first, _)) = emptied {
+        rows.retain(|row| row.sequence < first);
+        fault = Some(format!(
+            "entry {first} was emptied, and no later entry says that an act erased it"
+        ));
+    }
+    Chapter {
+        head,
+        rows,
+        told: false,
+        until: None,
+        fault,
+        root_key,
+    }
+}
+
+/// What the chain goes on under from an entry that is not under the same root key as the one before:
+/// if it tells of a rotation, the root key that it names. Otherwise, why not.
+fn goes_over(
+    row: &AuditRow,
+    organization: &str,
+    crypto: &Crypto,
+    since: &mut RootKeysSince,
+    under: impl Fn(&hmac::Key) -> Integrity,
+) -> Result<(hmac::Key, Integrity), String> {
+    let (sequence, to) = (row.sequence, &row.target);
+    let changed = || {
+        format!(
+            "entry {sequence} cannot be verified: it was changed, or the organization itself \
+             exported it, which is not shown everything; an operator's export is"
+        )
+    };
+    let is_id = to.len() == 16 && to.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if row.action != "root_key.rotate" || !is_id {
+        return Err(changed());
+    }
+    let Ok(chain) = crypto.chain(to) else {
+        return Err(format!(
+            "with entry {sequence} it goes over to root key {to}, which is not held here: what was \
+             done from then on can be done again once it is. Put it beside the others in \
+             ROOT_KEY_FILE"
+        ));
+    };
+    let integrity = under(&chain);
+    if integrity == Integrity::Edited {
+        return Err(changed());
+    }
+    if !since.lead_to(to, organization) {
+        return Err(format!(
+            "with entry {sequence} it goes over to root key {to}, and the operator's log does not \
+             tell of that: give an export of the operator's log too (`tenmint audit export`)"
+        ));
+    }
+    Ok((chain, integrity))
+}
