@@ -31,7 +31,7 @@ async fn a_dump_put_back_is_noticed_and_brought_up_to_date() {
     let acme = server.organization("acme").await;
     let revoked = server.key_with(&acme, &["read"]).await;
     let kept = server.key_with(&acme, &["read"]).await;
-    let dump = snapshot::take(&server).await;
+    let dump = snapshot::take(&server);
     let path = format!("/v1/api-keys/{}/revoke", revoked.id);
     let done = server.call(&acme.secret, Method::POST, &path, json!({}));
     done.await.expect(StatusCode::OK);

@@ -4,8 +4,15 @@
 use std::fs;
 
 use reqwest::{Method, StatusCode};
+use ring::hmac;
 use serde_json::{Value, json};
 use tenmint::clock::Clock;
+use tenmint::crypto::Crypto;
+use tenmint::crypto::keyring::Keyring;
+use tenmint::crypto::secret_hash::HashCost;
+use tenmint::domain::hex::{hex, unhex};
+use tenmint::domain::timestamp::Timestamp;
+use tenmint::store::audit_chain::end_proof;
 
 use crate::on_both_engines;
 use crate::support::operations::{backup, database, does, export, refuses, tells, tenmint};
@@ -13,7 +20,10 @@ use crate::support::root_keys::{current, described, done, followed, in_file, sta
 use crate::support::server::{Key, Place, Server};
 use crate::support::snapshot;
 
-on_both_engines!(what_was_done_under_later_root_keys_is_done_again);
+on_both_engines!(
+    what_was_done_under_later_root_keys_is_done_again,
+    whoever_has_a_former_root_key_writes_no_log_that_a_restore_believes,
+);
 
 async fn again(place: Place, clock: &Clock) -> Server {
     match Server::start(place, clock.clone()).await {
@@ -50,7 +60,7 @@ async fn what_was_done_under_later_root_keys_is_done_again(server: Server) {
     }
     let issuer = "/orgs/acme/.well-known/jwks.json";
     let jwks = server.get(issuer).await.text;
-    let snapshot = snapshot::take(&server).await;
+    let snapshot = snapshot::take(&server);
     revoke(&server, &keys[0]).await;
     rotate(&server).await;
     revoke(&server, &keys[1]).await;
@@ -142,4 +152,80 @@ async fn a_copy_from_before_a_rotation_is_not_served_in_silence() {
     assert!(served.err.contains("older than the one"), "{}", served.err);
     // What is known to be missing is missed by a restore too.
     refuses(&place, &["restore", "--in-place"], 5, "acts were done");
+}
+
+/// The thief has the root key from before a rotation, and the export on its way to the restore: a
+/// revocation is to be forgotten.
+async fn whoever_has_a_former_root_key_writes_no_log_that_a_restore_believes(server: Server) {
+    let acme = server.organization("acme").await;
+    let key = server.key_with(&acme, &["read"]).await;
+    let stolen = in_file(server.place()).remove(0);
+    rotate(&server).await;
+    let snapshot = snapshot::take(&server);
+    revoke(&server, &key).await;
+    let logs = [
+        export(&server, "acme").await,
+        export(&server, "operator").await,
+    ];
+    let place = server.stop().await;
+    let begun = snapshot::put_back(&place, &snapshot).await;
+
+    let whole = fs::read_to_string(&logs[0]).unwrap();
+    let lines: Vec<_> = whole.lines().collect();
+    let old = stolen.id().to_string();
+    let thief = Crypto::new(
+        Keyring::of(&stolen),
+        "tmsk".parse().unwrap(),
+        HashCost::default(),
+    );
+    // In the place of the revocation: back to the root key that was stolen, and the end.
+    let kept = &lines[..lines.len() - 2];
+    let last: Value = serde_json::from_str(kept[kept.len() - 1]).unwrap();
+    let mut forged: Value = serde_json::from_str(lines[lines.len() - 2]).unwrap();
+    forged["action"] = json!("root_key.rotate");
+    forged["target"] = json!(old);
+    let sequence = forged["sequence"].as_i64().unwrap();
+    let at: Timestamp = forged["at"].as_str().unwrap().parse().unwrap();
+    let entry = json!([
+        "acme",
+        sequence,
+        at.unix(),
+        forged["actor"],
+        forged["action"],
+        forged["target"],
+        forged["request_id"],
+        forged["digest"],
+    ]);
+    let previous = unhex(last["mac"].as_str().unwrap()).unwrap();
+    let signed = [&*previous, entry.to_string().as_bytes()].concat();
+    let mac = hmac::sign(&thief.chain(&old).unwrap(), &signed);
+    forged["mac"] = json!(hex(mac.as_ref()));
+    let anchor = thief.anchor(&old).unwrap();
+    let proof = end_proof(&anchor, "acme", (sequence, mac.as_ref()), at);
+    let end = json!({
+        "organization": "acme", "sequence": sequence, "mac": forged["mac"], "at": at,
+        "proof": hex(&proof),
+    });
+    let forged = format!("{}\n{forged}\n{end}\n", kept.join("\n"));
+    fs::write(&logs[0], forged).unwrap();
+    let wanted = format!("it goes over to root key {old}, and the operator's log does not tell");
+    refuses(&place, &with(&begun, &logs), 5, &wanted);
+    // Nor is an end under it believed where the log stands under the one after it.
+    let mac = previous;
+    let sequence = sequence - 1;
+    let proof = end_proof(&anchor, "acme", (sequence, &mac), at);
+    let end = json!({
+        "organization": "acme", "sequence": sequence, "mac": hex(&mac), "at": at,
+        "proof": hex(&proof),
+    });
+    fs::write(&logs[0], format!("{}\n{end}\n", kept.join("\n"))).unwrap();
+    refuses(
+        &place,
+        &with(&begun, &logs),
+        5,
+        "lacks the line that proves",
+    );
+    fs::write(&logs[0], &whole).unwrap();
+    let told = tells(&place, &with(&begun, &logs));
+    assert_eq!(told["organizations"][0]["reapplied"], 1);
 }

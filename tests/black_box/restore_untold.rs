@@ -41,7 +41,7 @@ async fn an_export_that_was_cut_off_is_not_taken_for_whole(server: Server) {
         server.key_with(&acme, &["read"]).await,
         server.key_with(&acme, &["read"]).await,
     ];
-    let snapshot = snapshot::take(&server).await;
+    let snapshot = snapshot::take(&server);
     server.advance(60);
     revoke(&server, &first).await;
     server.advance(60);
@@ -155,7 +155,7 @@ async fn under_quarantine_no_signing_key_of_the_backup_signs_or_is_published(ser
     let before = jwks(&server, "/orgs/acme").await;
     let of_operator = jwks(&server, "").await;
     assert_eq!((before.len(), of_operator.len()), (2, 1));
-    let snapshot = snapshot::take(&server).await;
+    let snapshot = snapshot::take(&server);
     for kid in &before {
         let path = format!("/v1/organizations/acme/signing-keys/{kid}/revoke");
         let revoked = server.operate(Method::POST, &path, json!({})).await;

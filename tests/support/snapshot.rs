@@ -7,7 +7,7 @@ use super::operations::{at, backup, lose};
 use super::server::{Place, Server};
 
 /// Takes one beside a running server; where it is.
-pub async fn take(server: &Server) -> String {
+pub fn take(server: &Server) -> String {
     let place = server.place();
     if place.is_sqlite() {
         return tokio::task::block_in_place(|| backup(place, "snapshot.db"));

@@ -30,8 +30,14 @@ pub struct Chapter {
     root_key: String,
 }
 
-/// The root keys that chains may have gone over to.
-pub(super) struct RootKeysSince(BTreeSet<String>);
+/// The root keys that chains go over to, one after the other, and never back: whoever has one that
+/// was replaced is not to write what comes next.
+pub(super) struct RootKeysSince {
+    /// In the order in which they became current, from the first that is not replaced everywhere.
+    order: Vec<String>,
+    /// Those that were current before the backup.
+    former: BTreeSet<String>,
+}
 
 impl Chapter {
     /// Puts in order what logs tell of an organization.
@@ -51,14 +57,19 @@ impl Chapter {
         } = told;
         let mut chapter = follow(head, later, crypto, since);
         let (last, mac) = (chapter.last(), chapter.last_mac().to_owned());
-        chapter.until = chapter.proven(&ends, (last, &mac), crypto);
+        // By whoever has the root key that this entry is under: one from before proves nothing.
+        let anchors: Vec<_> = crypto.anchor(&chapter.root_key).into_iter().collect();
+        chapter.until = chapter.proven(&ends, (last, &mac), &anchors);
         // An export whose end is where the backup is: nothing was done in between.
         chapter.told = met || !chapter.rows.is_empty() || chapter.until.is_some();
         if !chapter.told
             && let Some((last, mac)) = earlier
         {
             chapter.told = was_done(store, &chapter.head.organization, last, &mac).await?;
-            chapter.until = chapter.proven(&ends, (last, &mac), crypto);
+            let keyring = crypto.keyring();
+            let held = keyring.ids().map(|id| crypto.anchor(id.as_str()));
+            let anchors: Vec<_> = held.filter_map(Result::ok).collect();
+            chapter.until = chapter.proven(&ends, (last, &mac), &anchors);
         }
         let fault = chapter.fault.take().or(fault);
         chapter.fault = fault.or_else(|| chapter.cut_off(&ends));
@@ -107,38 +118,46 @@ impl Chapter {
         self.rows.last().map_or(&self.head.mac, |row| &row.mac)
     }
 
-    /// The latest time at which this entry is proven to have been the last. What vouches for that
-    /// is under the root key that the entry is under: whoever has one from before it proves nothing.
-    fn proven(&self, ends: &[End], last: (i64, &[u8]), crypto: &Crypto) -> Option<Timestamp> {
-        let anchor = crypto.anchor(&self.root_key).ok();
+    /// The latest time at which this entry is proven to have been the last.
+    fn proven(&self, ends: &[End], last: (i64, &[u8]), anchors: &[hmac::Key]) -> Option<Timestamp> {
         let organization = &self.head.organization;
         let holds = |end: &&End| {
-            (end.sequence, &*end.mac) == last
-                && match (&end.proof, &anchor) {
-                    (None, _) => true,
-                    (Some(proof), Some(anchor)) => {
-                        proves_end(anchor, organization, last, end.at, proof)
-                    }
-                    (Some(_), None) => false,
-                }
+            let proven = |proof: &Vec<u8>| {
+                let mut anchors = anchors.iter();
+                anchors.any(|anchor| proves_end(anchor, organization, last, end.at, proof))
+            };
+            (end.sequence, &*end.mac) == last && end.proof.as_ref().is_none_or(proven)
         };
         ends.iter().filter(holds).map(|end| end.at).max()
     }
 }
 
 impl RootKeysSince {
-    /// Those that the backup knows as current.
+    /// Those that the backup knows.
     pub(super) async fn of(store: &Store) -> Result<Self, StoreError> {
-        let current = store.root_keys().await?.map(|stored| stored.current);
-        Ok(Self(current.into_iter().collect()))
+        let (mut order, mut former) = (Vec::new(), BTreeSet::new());
+        if let Some(stored) = store.root_keys().await? {
+            let unfinished = stored.former.iter().filter(|key| key.trace.is_none());
+            order.extend(unfinished.map(|key| key.id.clone()));
+            order.push(stored.current);
+            former.extend(stored.former.into_iter().map(|key| key.id));
+        }
+        Ok(Self { order, former })
     }
 
-    /// Whether an organization's chain may go over to a root key. The operator's goes first.
-    fn lead_to(&mut self, root_key: &str, organization: &str) -> bool {
+    /// Whether an organization's chain may go over from one root key to another. The operator's log
+    /// comes first, and tells which become current.
+    fn lead(&mut self, organization: &str, from: &str, to: &str) -> bool {
+        let place = |order: &[String], id: &str| order.iter().position(|known| known == id);
         if organization == "operator" {
-            self.0.insert(root_key.to_owned());
+            let new = !self.former.contains(to) && place(&self.order, to).is_none();
+            if new {
+                self.order.push(to.to_owned());
+            }
+            return new;
         }
-        self.0.contains(root_key)
+        let to = place(&self.order, to);
+        to.is_some() && to > place(&self.order, from)
     }
 }
 
@@ -203,7 +222,8 @@ fn follow(
         let under = |chain: &hmac::Key| row.integrity(&head.organization, chain, &previous);
         let mut integrity = chain.as_ref().map_or(Integrity::Edited, under);
         if integrity == Integrity::Edited {
-            match goes_over(&row, &head.organization, crypto, since, under) {
+            let from_here = |to: &str| since.lead(&head.organization, &root_key, to);
+            match goes_over(&row, crypto, from_here, under) {
                 Ok((next, found)) => {
                     (chain, integrity) = (Some(next), found);
                     root_key.clone_from(&row.target);
@@ -249,9 +269,8 @@ fn follow(
 /// if it tells of a rotation, the root key that it names. Otherwise, why not.
 fn goes_over(
     row: &AuditRow,
-    organization: &str,
     crypto: &Crypto,
-    since: &mut RootKeysSince,
+    may_lead_to: impl FnOnce(&str) -> bool,
     under: impl Fn(&hmac::Key) -> Integrity,
 ) -> Result<(hmac::Key, Integrity), String> {
     let (sequence, to) = (row.sequence, &row.target);
@@ -276,10 +295,11 @@ fn goes_over(
     if integrity == Integrity::Edited {
         return Err(changed());
     }
-    if !since.lead_to(to, organization) {
+    if !may_lead_to(to) {
         return Err(format!(
             "with entry {sequence} it goes over to root key {to}, and the operator's log does not \
-             tell of that: give an export of the operator's log too (`tenmint audit export`)"
+             tell that it became current then: give a whole export of the operator's log too \
+             (`tenmint audit export`)"
         ));
     }
     Ok((chain, integrity))

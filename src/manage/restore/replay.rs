@@ -85,8 +85,8 @@ impl<'a> Replay<'a, '_> {
                 }
                 Ok(key) if row.action == "token.revoke" => self.on_token(key, &details, at).await?,
                 _ if row.action.starts_with("root_key.") => {
-                    let notes = &mut self.outcome.notes;
-                    root_keys::again(self.management, &mut self.act, &row, &details, notes).await?
+                    let (act, notes) = (&mut self.act, &mut self.outcome.notes);
+                    root_keys::again(self.management, act, &row, &details, at, notes).await?
                 }
                 _ if row.action.starts_with("signing_key.") => {
                     signing_keys::again(self.management, &mut self.act, &row, &details, at).await?

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::edits::NotDone;
+use crate::domain::timestamp::Timestamp;
 use crate::manage::Management;
 use crate::manage::act::Act;
 use crate::manage::refusal::Refusal;
@@ -21,10 +22,11 @@ pub(super) async fn again(
     act: &mut Act<'_>,
     row: &AuditRow,
     details: &Value,
+    at: Timestamp,
     notes: &mut Vec<String>,
 ) -> Result<Result<bool, NotDone>, Refusal> {
     match &*row.action {
-        "root_key.rotate" => go_over(management, act, &row.target, notes).await,
+        "root_key.rotate" => go_over(management, act, &row.target, at, notes).await,
         // It follows from going over, once every organization has.
         "root_key.replace" => Ok(Ok(false)),
         _ => {
@@ -48,6 +50,7 @@ async fn go_over(
     management: &Management,
     act: &mut Act<'_>,
     to: &str,
+    at: Timestamp,
     notes: &mut Vec<String>,
 ) -> Result<Result<bool, NotDone>, Refusal> {
     let from = act.write.root_key().to_owned();
@@ -55,7 +58,7 @@ async fn go_over(
         return Ok(Ok(false));
     }
     if act.write.organization().id.is_operator() {
-        if !act.write.supersede(&from, to, act.now, InTurn::Yes).await? {
+        if !act.write.supersede(&from, to, at, InTurn::Yes).await? {
             return Err(Refusal::Broken);
         }
         pass_traces_on(management, act, &from, to).await?;
