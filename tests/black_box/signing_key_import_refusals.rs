@@ -22,6 +22,7 @@ use crate::support::server::{Key, Place, Server};
 on_both_engines!(
     only_the_operator_imports,
     a_key_signs_for_one_organization_once,
+    of_imports_of_one_key_at_one_moment_one_is_done,
     a_kid_names_one_key_of_the_deployment,
     what_is_no_key_is_told_what_makes_one_of_it,
     there_is_nothing_to_follow_before_bootstrap,
@@ -93,6 +94,27 @@ async fn a_key_signs_for_one_organization_once(server: Server) {
     until(&server, &acme, "retired").await;
     let refused = import(&server, "acme", second).await;
     refused.refuses(409, "signing_key_known");
+}
+
+/// Each looks before the others have committed, under an id of its own.
+async fn of_imports_of_one_key_at_one_moment_one_is_done(server: Server) {
+    let organizations: Vec<_> = (0..6).map(|n| format!("org{n}")).collect();
+    for id in &organizations {
+        server.organization(id).await;
+    }
+    let imports = organizations.iter().map(|id| {
+        let body = json!({ "private_key_pem": P256, "already_published": true, "kid": id });
+        import(&server, id, body)
+    });
+    let replies = futures_util::future::join_all(imports).await;
+    let done = replies.iter().filter(|reply| reply.status == 201).count();
+    assert_eq!(done, 1);
+    for refused in replies.iter().filter(|reply| reply.status != 201) {
+        refused.refuses(409, "signing_key_known");
+    }
+    let active = "SELECT COUNT(*) FROM signing_keys
+                  WHERE activated_at IS NOT NULL AND retiring_at IS NULL";
+    assert_eq!(Database::of(&server).await.count(active).await, 7);
 }
 
 async fn a_kid_names_one_key_of_the_deployment(server: Server) {
