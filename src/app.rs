@@ -169,7 +169,7 @@ impl App {
         }
         let prefix = settings.key_prefix.clone();
         let crypto = Arc::new(Crypto::new(held.keyring, prefix, cost));
-        let generations = Arc::new(Generations::default());
+        let generations = Arc::new(Generations::new(settings.stale_limit));
         let issuers = Arc::new(Issuers::new(
             store.clone(),
             Arc::clone(&crypto),

@@ -52,6 +52,20 @@ impl Clock {
         }
     }
 
+    /// How long the machine has been up, the time it was suspended included: whoever wakes from a
+    /// long sleep is to know. Always the machine's, also where the time of day is set by hand.
+    #[cfg(feature = "server")]
+    #[must_use]
+    pub fn since_boot() -> Duration {
+        #[cfg(target_os = "linux")]
+        let clock = rustix::time::ClockId::Boottime;
+        // Elsewhere this one counts suspension.
+        #[cfg(not(target_os = "linux"))]
+        let clock = rustix::time::ClockId::Monotonic;
+        let now = rustix::time::clock_gettime(clock);
+        Duration::try_from(now).unwrap_or_default()
+    }
+
     /// Now, in whole seconds.
     #[must_use]
     pub fn now(&self) -> Timestamp {

@@ -2,6 +2,7 @@
 
 pub mod denials;
 pub mod explain;
+pub mod freshness;
 pub mod gate;
 pub mod generations;
 pub mod issuers;
@@ -29,6 +30,7 @@ use crate::store::api_keys::{StoredCredential, StoredHash};
 use crate::store::error::StoreError;
 
 use denials::Denials;
+use freshness::Trust;
 use gate::{Gate, Overloaded};
 use generations::{Generation, Generations};
 use proofs::Proofs;
@@ -36,6 +38,9 @@ use renewals::Renewals;
 
 /// How long a request waits for the database to tell who somebody is.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it waits where what is held may be used otherwise.
+const ASKING: Duration = Duration::from_secs(1);
 
 /// How many keys are remembered at most.
 const CAPACITY: usize = 100_000;
@@ -266,13 +271,15 @@ impl Credentials {
         }
     }
 
-    /// Whether nothing that `verified` rests on has changed since it was loaded. Asked after
-    /// signing: a revocation that came between must win.
+    /// Whether nothing that `verified` rests on is known to have changed since it was loaded, and
+    /// that was known lately enough. Asked after signing: a revocation that came between must win,
+    /// and a process may have slept.
     #[must_use]
     pub fn still_stands(&self, verified: &Verified) -> bool {
         let key = &verified.credential.key;
         self.generations
             .is_current(verified.loaded, Some(key.id), &key.organization)
+            && self.generations.trust(verified.loaded) != Trust::None
     }
 
     /// The hash of a new secret, computed at the gate where verifications queue too.
@@ -318,22 +325,18 @@ impl Credentials {
         loop {
             match self.cache.get_value_or_guard_async(&id).await {
                 Ok(cached) if self.is_current(id, &cached) => {
-                    self.hits.fetch_add(1, Ordering::Relaxed);
-                    return Ok(cached);
+                    match self.generations.trust(cached.loaded) {
+                        Trust::Whole => {
+                            self.hits.fetch_add(1, Ordering::Relaxed);
+                            return Ok(cached);
+                        }
+                        Trust::Doubtful => return self.ask_first(id, cached).await,
+                        Trust::None => self.forget(id, &cached),
+                    }
                 }
-                Ok(stale) => {
-                    self.cache
-                        .remove_if(&id, |held| held.loaded == stale.loaded);
-                }
+                Ok(stale) => self.forget(id, &stale),
                 Err(guard) => {
-                    self.misses.fetch_add(1, Ordering::Relaxed);
-                    // Taken before the query: a change during it makes the result stale.
-                    let loaded = self.generations.begin();
-                    let found = self.store.credential(id).await?;
-                    let cached = Cached {
-                        loaded,
-                        credential: found.map(|stored| Arc::new(Credential::from(stored))),
-                    };
+                    let cached = self.load(id).await?;
                     if self.is_current(id, &cached) {
                         let _ = guard.insert(cached.clone());
                         return Ok(cached);
@@ -341,6 +344,38 @@ impl Credentials {
                 }
             }
         }
+    }
+
+    /// From the database; if that does not answer either, what is held counts on.
+    async fn ask_first(&self, id: KeyId, held: Cached) -> Result<Cached, StoreError> {
+        match tokio::time::timeout(ASKING, self.load(id)).await {
+            Ok(Ok(loaded)) => {
+                // Should a change have overtaken it, whoever finds it sees that.
+                self.cache.insert(id, loaded.clone());
+                Ok(loaded)
+            }
+            Ok(Err(error)) if !error.is_passing() => Err(error),
+            Ok(Err(_)) | Err(_) => {
+                self.generations.asked_in_vain();
+                Ok(held)
+            }
+        }
+    }
+
+    async fn load(&self, id: KeyId) -> Result<Cached, StoreError> {
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        // Taken before the query: a change during it makes the result stale.
+        let loaded = self.generations.begin();
+        let found = self.store.credential(id).await?;
+        Ok(Cached {
+            loaded,
+            credential: found.map(|stored| Arc::new(Credential::from(stored))),
+        })
+    }
+
+    fn forget(&self, id: KeyId, stale: &Cached) {
+        self.cache
+            .remove_if(&id, |held| held.loaded == stale.loaded);
     }
 
     fn is_current(&self, id: KeyId, cached: &Cached) -> bool {

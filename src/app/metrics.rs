@@ -140,6 +140,12 @@ impl App {
             "Keys that are held in memory",
             whole(credentials.held()),
         );
+        let silence = self.management.generations.silence();
+        told.gauge(
+            "changes_silence_milliseconds",
+            "Since when nothing is known of what other nodes change",
+            i64::try_from(silence.as_millis()).unwrap_or(i64::MAX),
+        );
         told.gauge(
             "argon2_waiting",
             "First uses of keys that wait for their turn at Argon2",

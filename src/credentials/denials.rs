@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use super::freshness::Trust;
 use super::generations::{Generation, Generations};
 use crate::domain::timestamp::Timestamp;
 use crate::store::Store;
@@ -13,6 +14,9 @@ use crate::store::error::StoreError;
 
 /// How long a request waits for the database to tell what is denied.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it waits where what is held may be used otherwise.
+const ASKING: Duration = Duration::from_secs(1);
 
 /// Every token denied. They are few: each ends by itself within minutes, and a key has no more
 /// than a bounded number of them.
@@ -48,25 +52,38 @@ impl Denials {
     /// When the database is unavailable: what may be denied must not be taken for good.
     pub async fn is_denied(&self, jti: &str, now: Timestamp) -> Result<bool, StoreError> {
         let held = match self.current() {
-            Some(held) => held,
-            None => tokio::time::timeout(PATIENCE, self.load(now))
+            Some((held, Trust::Whole)) => held,
+            Some((held, Trust::Doubtful)) => self.ask_first(held, now).await?,
+            Some((_, Trust::None)) | None => tokio::time::timeout(PATIENCE, self.load(now))
                 .await
                 .unwrap_or(Err(StoreError::TimedOut))?,
         };
         Ok(held.denied.contains(jti))
     }
 
-    /// What is held, if nothing was denied since it was loaded.
-    fn current(&self) -> Option<Arc<Held>> {
+    /// What is held, if nothing is known to have been denied since it was loaded.
+    fn current(&self) -> Option<(Arc<Held>, Trust)> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         held.as_ref()
             .filter(|held| self.generations.are_denials_current(held.loaded))
-            .map(Arc::clone)
+            .map(|held| (Arc::clone(held), self.generations.trust(held.loaded)))
+    }
+
+    /// From the database; if that does not answer either, what is held counts on.
+    async fn ask_first(&self, held: Arc<Held>, now: Timestamp) -> Result<Arc<Held>, StoreError> {
+        match tokio::time::timeout(ASKING, self.load(now)).await {
+            Ok(Err(error)) if !error.is_passing() => Err(error),
+            Ok(Ok(loaded)) => Ok(loaded),
+            Ok(Err(_)) | Err(_) => {
+                self.generations.asked_in_vain();
+                Ok(held)
+            }
+        }
     }
 
     async fn load(&self, now: Timestamp) -> Result<Arc<Held>, StoreError> {
         let _turn = self.turn.lock().await;
-        if let Some(held) = self.current() {
+        if let Some((held, Trust::Whole)) = self.current() {
             return Ok(held);
         }
         let loaded = self.generations.begin();

@@ -7,7 +7,10 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use super::freshness::{Freshness, Trust};
+use crate::clock::Clock;
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::KeyId;
 use crate::store::changes::Change;
@@ -15,9 +18,15 @@ use crate::store::changes::Change;
 const KEY_SLOTS: usize = 4096;
 const ORGANIZATION_SLOTS: usize = 1024;
 
-/// The tick at which a load began.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Generation(u64);
+/// For how long silence is borne where no setting says.
+const STALE_LIMIT: Duration = Duration::from_secs(10);
+
+/// The tick at which a load began, and when that was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Generation {
+    tick: u64,
+    at: Duration,
+}
 
 /// When what was last changed.
 pub struct Generations {
@@ -27,10 +36,19 @@ pub struct Generations {
     keys: Box<[AtomicU64]>,
     organizations: Box<[AtomicU64]>,
     hasher: RandomState,
+    freshness: Freshness,
 }
 
 impl Default for Generations {
     fn default() -> Self {
+        Self::new(STALE_LIMIT)
+    }
+}
+
+impl Generations {
+    /// Nothing changed and nothing heard yet; `stale_limit` is for how long silence is borne.
+    #[must_use]
+    pub fn new(stale_limit: Duration) -> Self {
         let slots = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
         Self {
             tick: AtomicU64::new(0),
@@ -39,15 +57,39 @@ impl Default for Generations {
             keys: slots(KEY_SLOTS),
             organizations: slots(ORGANIZATION_SLOTS),
             hasher: RandomState::new(),
+            freshness: Freshness::new(stale_limit),
         }
     }
-}
 
-impl Generations {
     /// The generation of a load that begins now.
     #[must_use]
     pub fn begin(&self) -> Generation {
-        Generation(self.tick.load(Ordering::SeqCst))
+        Generation {
+            at: Clock::since_boot(),
+            tick: self.tick.load(Ordering::SeqCst),
+        }
+    }
+
+    /// How far what was loaded may be relied on, if no change of it is known.
+    #[must_use]
+    pub fn trust(&self, loaded: Generation) -> Trust {
+        self.freshness.trust(loaded.at, Clock::since_boot())
+    }
+
+    /// Notes that every change committed before that time has been heard.
+    pub fn hear(&self, sent: Duration) {
+        self.freshness.hear(sent);
+    }
+
+    /// Notes that the database was asked first and did not answer.
+    pub fn asked_in_vain(&self) {
+        self.freshness.asked_in_vain(Clock::since_boot());
+    }
+
+    /// For how long nothing has been heard of what other nodes change.
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        self.freshness.silence(Clock::since_boot())
     }
 
     /// Notes a change that has been committed. When this returns, nothing loaded before
@@ -71,23 +113,23 @@ impl Generations {
         key: Option<KeyId>,
         organization: &OrganizationId,
     ) -> bool {
-        self.organization_slot(organization).load(Ordering::SeqCst) <= loaded.0
-            && self.everything.load(Ordering::SeqCst) <= loaded.0
-            && key.is_none_or(|id| self.key_slot(id).load(Ordering::SeqCst) <= loaded.0)
+        self.organization_slot(organization).load(Ordering::SeqCst) <= loaded.tick
+            && self.everything.load(Ordering::SeqCst) <= loaded.tick
+            && key.is_none_or(|id| self.key_slot(id).load(Ordering::SeqCst) <= loaded.tick)
     }
 
     /// Whether what was loaded of a key alone still holds.
     #[must_use]
     pub fn is_key_current(&self, loaded: Generation, key: KeyId) -> bool {
-        self.everything.load(Ordering::SeqCst) <= loaded.0
-            && self.key_slot(key).load(Ordering::SeqCst) <= loaded.0
+        self.everything.load(Ordering::SeqCst) <= loaded.tick
+            && self.key_slot(key).load(Ordering::SeqCst) <= loaded.tick
     }
 
     /// Whether the list of tokens denied still holds.
     #[must_use]
     pub fn are_denials_current(&self, loaded: Generation) -> bool {
-        self.everything.load(Ordering::SeqCst) <= loaded.0
-            && self.denials.load(Ordering::SeqCst) <= loaded.0
+        self.everything.load(Ordering::SeqCst) <= loaded.tick
+            && self.denials.load(Ordering::SeqCst) <= loaded.tick
     }
 
     fn key_slot(&self, id: KeyId) -> &AtomicU64 {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 use tokio::sync::Semaphore;
 
+use super::freshness::Trust;
 use super::generations::{Generation, Generations};
 use crate::crypto::Crypto;
 use crate::crypto::jose::jwks;
@@ -21,6 +22,9 @@ use crate::store::signing_keys::SealedSigningKey;
 
 /// How long a request waits for the database to tell who signs.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it waits where what is held may be used otherwise.
+const ASKING: Duration = Duration::from_secs(1);
 
 /// How many organizations' signing keys are held open at most.
 const CAPACITY: usize = 10_000;
@@ -128,32 +132,65 @@ impl Issuers {
         loop {
             match self.cache.get_value_or_guard_async(id).await {
                 Ok(cached) if self.generations.is_current(cached.loaded, None, id) => {
-                    return Ok(Some(cached.identity));
+                    match self.generations.trust(cached.loaded) {
+                        Trust::Whole => return Ok(Some(cached.identity)),
+                        Trust::Doubtful => return self.ask_first(id, cached).await,
+                        Trust::None => self.forget(id, &cached),
+                    }
                 }
-                Ok(stale) => {
-                    self.cache.remove_if(id, |held| held.loaded == stale.loaded);
-                }
+                Ok(stale) => self.forget(id, &stale),
                 Err(guard) => {
-                    let turn = self.look_ups.acquire().await;
-                    let loaded = self.generations.begin();
-                    let stored = self.store.published_signing_keys(id).await?;
-                    drop(turn);
                     // What is not there is not remembered: strangers would fill the cache.
-                    let Some(identity) = self.identity(&stored)? else {
+                    let Some(cached) = self.load(id).await? else {
                         return Ok(None);
                     };
-                    let identity = Arc::new(identity);
-                    self.last_known.insert(id.clone(), Arc::clone(&identity));
-                    if self.generations.is_current(loaded, None, id) {
-                        let _ = guard.insert(Cached {
-                            loaded,
-                            identity: Arc::clone(&identity),
-                        });
+                    if self.generations.is_current(cached.loaded, None, id) {
+                        let identity = Arc::clone(&cached.identity);
+                        let _ = guard.insert(cached);
                         return Ok(Some(identity));
                     }
                 }
             }
         }
+    }
+
+    /// From the database; if that does not answer either, what is held counts on.
+    async fn ask_first(
+        &self,
+        id: &OrganizationId,
+        held: Cached,
+    ) -> Result<Option<Arc<Identity>>, IssuerError> {
+        match tokio::time::timeout(ASKING, self.load(id)).await {
+            Ok(Ok(loaded)) => {
+                // Should a change have overtaken it, whoever finds it sees that.
+                if let Some(cached) = &loaded {
+                    self.cache.insert(id.clone(), cached.clone());
+                }
+                Ok(loaded.map(|cached| cached.identity))
+            }
+            Ok(Err(error)) if !is_passing(&error) => Err(error),
+            Ok(Err(_)) | Err(_) => {
+                self.generations.asked_in_vain();
+                Ok(Some(held.identity))
+            }
+        }
+    }
+
+    async fn load(&self, id: &OrganizationId) -> Result<Option<Cached>, IssuerError> {
+        let turn = self.look_ups.acquire().await;
+        let loaded = self.generations.begin();
+        let stored = self.store.published_signing_keys(id).await?;
+        drop(turn);
+        let Some(identity) = self.identity(&stored)? else {
+            return Ok(None);
+        };
+        let identity = Arc::new(identity);
+        self.last_known.insert(id.clone(), Arc::clone(&identity));
+        Ok(Some(Cached { loaded, identity }))
+    }
+
+    fn forget(&self, id: &OrganizationId, stale: &Cached) {
+        self.cache.remove_if(id, |held| held.loaded == stale.loaded);
     }
 
     /// Whether a stored key can sign.
@@ -218,4 +255,8 @@ impl Issuers {
         let pkcs8 = self.crypto.open(&stored.root_key, &stored.sealed, row)?;
         Ok(KeyPair::from_pkcs8(key.algorithm, &pkcs8)?)
     }
+}
+
+fn is_passing(error: &IssuerError) -> bool {
+    matches!(error, IssuerError::Store(error) if error.is_passing())
 }

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::clock::Clock;
 use crate::credentials::generations::Generations;
 use crate::store::Store;
-use crate::store::changes::Change;
+use crate::store::changes::{Change, News};
 
 /// How long to wait before listening anew after nothing could be heard.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Runs until stopped. While nothing can be heard, everything is forgotten again and again:
-/// caches then answer from the database, or not at all.
+/// Runs until stopped. While nothing can be heard, caches know how old what they hold is: they then
+/// ask the database first, and soon answer from it alone.
 pub(super) async fn follow(
     store: Store,
     generations: Arc<Generations>,
@@ -24,9 +25,8 @@ pub(super) async fn follow(
         tokio::select! {
             _ = stopped.changed() => return,
             error = listen(&store, &generations, &mut warned) => {
-                generations.raise(&Change::Everything);
                 if !warned {
-                    tracing::warn!(%error, "changes by other nodes cannot be heard: answering from the database alone");
+                    tracing::warn!(%error, "changes by other nodes cannot be heard");
                     warned = true;
                 }
             }
@@ -45,7 +45,7 @@ async fn listen(
     generations: &Generations,
     warned: &mut bool,
 ) -> crate::store::error::StoreError {
-    let mut changes = match store.listen().await {
+    let mut changes = match store.listen(Clock::since_boot).await {
         Ok(changes) => changes,
         Err(error) => return error,
     };
@@ -55,7 +55,8 @@ async fn listen(
     }
     loop {
         match changes.next().await {
-            Ok(change) => generations.raise(&change),
+            Ok(News::Changed(change)) => generations.raise(&change),
+            Ok(News::Heard(sent)) => generations.hear(sent),
             Err(error) => return error,
         }
     }

@@ -100,6 +100,11 @@ pub struct Settings {
     #[arg(long, env = "TENMINT_JWKS_MAX_AGE", hide_env_values = true, value_name = "DURATION", default_value = "300s", value_parser = jwks_max_age)]
     pub jwks_max_age: Duration,
 
+    /// How old what is cached may be while neither other nodes nor the database are heard, after
+    /// which nothing is issued: 3s to 60s
+    #[arg(long, env = "TENMINT_STALE_LIMIT", hide_env_values = true, value_name = "DURATION", default_value = "10s", value_parser = stale_limit)]
+    pub stale_limit: Duration,
+
     /// What new API keys begin with: 1 to 16 lower-case letters, digits and _
     #[arg(
         long,
@@ -318,6 +323,11 @@ fn usage_flush_interval(text: &str) -> Result<Duration, String> {
         return Err("write a time between 1s and 60s".to_owned());
     }
     Ok(interval)
+}
+
+fn stale_limit(text: &str) -> Result<Duration, String> {
+    let between = Duration::from_secs(3)..=Duration::from_mins(1);
+    whole_seconds(text, &between, "write a time between 3s and 60s")
 }
 
 fn interval(text: &str) -> Result<Interval, String> {

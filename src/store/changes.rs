@@ -45,12 +45,26 @@ pub enum Change {
     Everything,
 }
 
+/// What a listener hears.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum News {
+    /// Something changed.
+    Changed(Change),
+    /// Whatever was committed before that time, of the clock that the listener was given, has been
+    /// told.
+    Heard(Duration),
+}
+
 /// Hears of changes made by other processes, this one's own included.
 pub struct Changes(Engine<SqliteWatch, PgEar>);
+
+/// Tells the time of heartbeats.
+type Clock = fn() -> Duration;
 
 struct SqliteWatch {
     store: Store,
     version: Option<(u64, i64)>,
+    clock: Clock,
 }
 
 struct PgEar {
@@ -59,20 +73,22 @@ struct PgEar {
     beat: String,
     /// When the last heartbeat to come back was sent.
     trusted: Instant,
-    /// When the heartbeat that is under way was sent.
-    sent: Option<Instant>,
+    /// When the heartbeat that is under way was sent, by either clock.
+    sent: Option<(Instant, Duration)>,
+    clock: Clock,
 }
 
 impl Store {
-    /// Begins to listen. What was changed before is not reported.
+    /// Begins to listen. What was changed before is not reported. Heartbeats are told by `clock`.
     ///
     /// # Errors
     /// When the database is unavailable.
-    pub async fn listen(&self) -> Result<Changes, StoreError> {
+    pub async fn listen(&self, clock: fn() -> Duration) -> Result<Changes, StoreError> {
         match &self.engine {
             Engine::Sqlite(_) => Ok(Changes(Engine::Sqlite(SqliteWatch {
                 version: self.data_version().await?,
                 store: self.clone(),
+                clock,
             }))),
             Engine::Postgres(postgres) => {
                 // A connection of its own: behind a busy pool, news would wait.
@@ -91,6 +107,7 @@ impl Store {
                     beat: format!("{BEAT}{}", Ulid::from_parts(0, unique())),
                     trusted: Instant::now(),
                     sent: None,
+                    clock,
                 })))
             }
         }
@@ -112,27 +129,29 @@ impl Store {
 }
 
 impl Changes {
-    /// Waits for the next change.
+    /// Waits for the next news.
     ///
     /// # Errors
     /// When nothing can be heard any longer: forget everything and listen anew.
-    pub async fn next(&mut self) -> Result<Change, StoreError> {
+    pub async fn next(&mut self) -> Result<News, StoreError> {
         match &mut self.0 {
-            Engine::Sqlite(watch) => loop {
+            Engine::Sqlite(watch) => {
                 tokio::time::sleep(ASK_SQLITE).await;
+                let asked = (watch.clock)();
                 let version = watch.store.data_version().await?;
-                if version != watch.version {
-                    watch.version = version;
-                    return Ok(Change::Everything);
+                if version == watch.version {
+                    return Ok(News::Heard(asked));
                 }
-            },
+                watch.version = version;
+                Ok(News::Changed(Change::Everything))
+            }
             Engine::Postgres(ear) => ear.next().await,
         }
     }
 }
 
 impl PgEar {
-    async fn next(&mut self) -> Result<Change, StoreError> {
+    async fn next(&mut self) -> Result<News, StoreError> {
         let deaf = || StoreError::Unavailable(sqlx::Error::PoolTimedOut);
         loop {
             if self.trusted.elapsed() > DEAF {
@@ -140,7 +159,7 @@ impl PgEar {
             }
             let due = self.sent.is_none() && self.trusted.elapsed() >= HEARTBEAT;
             if due {
-                let sent = Instant::now();
+                let sent = (Instant::now(), (self.clock)());
                 let beat = sqlx::query("SELECT pg_notify($1, $2)")
                     .bind(CHANNEL)
                     .bind(&self.beat)
@@ -157,10 +176,16 @@ impl PgEar {
             let heard = heard?.ok_or(StoreError::Unavailable(sqlx::Error::WorkerCrashed))?;
             match heard.payload() {
                 own if own == self.beat => {
-                    self.trusted = self.sent.take().unwrap_or(self.trusted);
+                    if let Some((sent, told)) = self.sent.take() {
+                        self.trusted = sent;
+                        return Ok(News::Heard(told));
+                    }
                 }
                 others if others.starts_with(BEAT) => {}
-                news => return Ok(news.parse().unwrap_or(Change::Everything)),
+                news => {
+                    let change = news.parse().unwrap_or(Change::Everything);
+                    return Ok(News::Changed(change));
+                }
             }
         }
     }

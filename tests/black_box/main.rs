@@ -44,6 +44,7 @@ mod edit_property;
 mod edit_property_coalition;
 mod exchange_records;
 mod forged_tokens;
+mod freshness;
 mod gateway;
 mod gateway_exchange;
 mod gateway_smuggling;

@@ -17,6 +17,7 @@ pub mod database;
 pub mod forged;
 pub mod key_rows;
 pub mod left_out;
+pub mod line;
 pub mod many_keys;
 pub mod operations;
 pub mod postgres;

@@ -287,7 +287,12 @@ impl Server {
 
     /// A second node on the same PostgreSQL database, under the same root key and clock.
     pub async fn another_node(&self) -> Self {
-        let place = Place::of(Database::Shared(self.place.database_url()), &[]);
+        self.another_node_by(&self.place.database_url(), &[]).await
+    }
+
+    /// The same by another URL of that database, with flags of its own.
+    pub async fn another_node_by(&self, url: &str, flags: &[&str]) -> Self {
+        let place = Place::of(Database::Shared(url.to_owned()), flags);
         let root_key = place.root_key_file();
         std::fs::create_dir_all(root_key.parent().unwrap()).unwrap();
         std::fs::copy(self.place.root_key_file(), root_key).unwrap();
