@@ -56,6 +56,15 @@ pub struct Identity {
     pub algorithms: Vec<Algorithm>,
 }
 
+/// What an issuer publishes.
+pub struct Published {
+    /// Its signing keys.
+    pub identity: Arc<Identity>,
+    /// Whether that is so now. Otherwise it was when the database last answered: one of these keys
+    /// may be withdrawn since, and another sign.
+    pub is_known: bool,
+}
+
 /// Why there is nothing to sign with.
 #[derive(Debug, thiserror::Error)]
 pub enum IssuerError {
@@ -115,16 +124,14 @@ impl Issuers {
     ///
     /// # Errors
     /// See [`IssuerError`].
-    pub async fn published(
-        &self,
-        id: &OrganizationId,
-    ) -> Result<Option<Arc<Identity>>, IssuerError> {
+    pub async fn published(&self, id: &OrganizationId) -> Result<Option<Published>, IssuerError> {
+        let of = |identity, is_known| Published { identity, is_known };
         match self.of(id).await {
             Err(IssuerError::Store(error)) if error.is_passing() => match self.last_known.get(id) {
-                Some(identity) => Ok(Some(identity)),
+                Some(identity) => Ok(Some(of(identity, false))),
                 None => Err(IssuerError::Store(error)),
             },
-            other => other,
+            other => Ok(other?.map(|identity| of(identity, true))),
         }
     }
 

@@ -3,6 +3,7 @@
 mod describe;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
@@ -11,7 +12,7 @@ use axum::response::Response;
 use super::problem::{self, Problem};
 use super::{conditional, path};
 use crate::app::App;
-use crate::credentials::issuers::Identity;
+use crate::credentials::issuers::Published;
 use crate::domain::issuer::Issuer;
 
 pub use describe::describe;
@@ -28,21 +29,36 @@ pub async fn organization(State(app): State<Arc<App>>, request: Request) -> Resp
     document(&app, &issuer, &parts.headers).await
 }
 
-/// The signing key behind an issuer, or the answer that there is none.
-pub(super) async fn identity(app: &App, issuer: &Issuer) -> Result<Arc<Identity>, Response> {
+/// For how long what may have changed since may be cached: as long as spares a struggling server
+/// the worst.
+const UNSURE: Duration = Duration::from_secs(5);
+
+impl Published {
+    /// For how long it may be cached, which is `max_age` if it is known to be so.
+    pub(super) fn cacheable_for(&self, max_age: Duration) -> Duration {
+        if self.is_known {
+            max_age
+        } else {
+            max_age.min(UNSURE)
+        }
+    }
+}
+
+/// The signing keys behind an issuer, or the answer that there are none.
+pub(super) async fn published(app: &App, issuer: &Issuer) -> Result<Published, Response> {
     let organization = issuer.signing_organization();
     match app.mint.issuers.published(&organization).await {
-        Ok(Some(identity)) => Ok(identity),
+        Ok(Some(published)) => Ok(published),
         Ok(None) => Err(problem::respond(app, Problem::no_such_issuer())),
         Err(error) => Err(problem::fail(app, error.into())),
     }
 }
 
 async fn document(app: &App, issuer: &Issuer, request: &HeaderMap) -> Response {
-    match identity(app, issuer).await {
-        Ok(identity) => {
-            let max_age = app.management.schedule.jwks_max_age();
-            conditional::respond(request, identity.jwks.to_string(), max_age)
+    match published(app, issuer).await {
+        Ok(published) => {
+            let max_age = published.cacheable_for(app.management.schedule.jwks_max_age());
+            conditional::respond(request, published.identity.jwks.to_string(), max_age)
         }
         Err(refusal) => refusal,
     }

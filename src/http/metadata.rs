@@ -57,11 +57,13 @@ pub async fn organization(State(app): State<Arc<App>>, request: Request) -> Resp
 }
 
 async fn document(app: &App, issuer: &Issuer, request: &HeaderMap) -> Response {
-    match jwks::identity(app, issuer).await {
-        Ok(identity) => {
-            let metadata = metadata(issuer, &app.mint.base, identity.algorithms.clone());
+    match jwks::published(app, issuer).await {
+        Ok(published) => {
+            let algorithms = published.identity.algorithms.clone();
+            let metadata = metadata(issuer, &app.mint.base, algorithms);
             let document = serde_json::to_string(&metadata).expect("strings are JSON");
-            conditional::respond(request, document, conditional::MAX_AGE)
+            let max_age = published.cacheable_for(conditional::MAX_AGE);
+            conditional::respond(request, document, max_age)
         }
         Err(refusal) => refusal,
     }

@@ -4,7 +4,8 @@ use reqwest::{Method, StatusCode};
 use ring::digest;
 use serde_json::{Value, json};
 
-use crate::support::server::{Reply, Server, header};
+use crate::support::postgres::server_of_its_own;
+use crate::support::server::{Place, Reply, Server, header};
 use crate::support::verbatim::{from_base64url, verbatim};
 use crate::{assert_verbatim, on_both_engines};
 
@@ -248,4 +249,34 @@ async fn a_suspended_organizations_tokens_can_still_be_validated(server: Server)
     // Its last tokens live for minutes; resource servers must not fail on all of them.
     let after = server.get(&path("acme")).await;
     assert_eq!(after.expect(StatusCode::OK).text, before.text);
+}
+
+/// While the database is silent, a key may be withdrawn on another node.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_be_out_of_date_is_to_be_asked_for_again_soon() {
+    let started = tokio::task::spawn_blocking(server_of_its_own).await;
+    let Some(mut postgres) = started.unwrap() else {
+        return;
+    };
+    let database = tokio::task::block_in_place(|| postgres.fresh_database());
+    let server = Place::on(database).start().await;
+    let metadata = "/.well-known/oauth-authorization-server";
+    let until = async |cache_control: &str| {
+        for path in [DEPLOYMENT, metadata] {
+            for attempt in 0.. {
+                let reply = server.get(path).await;
+                let reply = reply.expect(StatusCode::OK);
+                if reply.header("cache-control") == Some(cache_control) {
+                    break;
+                }
+                assert!(attempt < 200, "{path}: {:?}", reply.headers);
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+    };
+    until("public, max-age=300").await;
+    tokio::task::block_in_place(|| postgres.stop());
+    until("public, max-age=5").await;
+    tokio::task::block_in_place(|| postgres.start());
+    until("public, max-age=300").await;
 }

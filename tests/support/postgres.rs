@@ -199,12 +199,18 @@ pub struct Server {
     url: Url,
     shell: Child,
     answers: BufReader<ChildStdout>,
+    place: PathBuf,
 }
 
 impl Server {
     /// An empty database in this server.
     pub fn fresh_database(&self) -> FreshDatabase {
         FreshDatabase::create(&self.url)
+    }
+
+    /// Where the server keeps its files. What it writes is all there once it stopped in good order.
+    pub fn data(&self) -> PathBuf {
+        self.place.join("data")
     }
 
     /// Stops the server in good order, ending every connection.
@@ -277,7 +283,7 @@ impl Server {
             shell.uid(user).gid(group);
         }
         let mut shell = shell.spawn()?;
-        let _removed_by_the_shell = place.keep();
+        let removed_by_the_shell = place.keep();
         let answers = shell.stdout.take().expect("the shell answers by a pipe");
 
         let password = format!("{:016x}{:016x}", random(), random());
@@ -286,6 +292,7 @@ impl Server {
             url: Url::parse(&url).expect("names and digits make a URL"),
             shell,
             answers: BufReader::new(answers),
+            place: removed_by_the_shell,
         };
         Ok(server.tell(&password)?.map(|()| server))
     }

@@ -90,11 +90,25 @@ impl Place {
         Self::of(Database::Sqlite, &[])
     }
 
+    /// The same in memory, where the machine has a file system there: nothing waits for a disk.
+    pub fn sqlite_in_memory() -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self {
+            folder: folder.unwrap(),
+            ..Self::sqlite()
+        }
+    }
+
     /// An empty PostgreSQL deployment, if this machine has PostgreSQL.
     pub async fn postgres() -> Option<Self> {
         // Starting a cluster blocks.
         let database = tokio::task::spawn_blocking(fresh_database).await.unwrap()?;
-        Some(Self::of(Database::Postgres(database), &[]))
+        Some(Self::on(database))
+    }
+
+    /// An empty PostgreSQL deployment in a database that the test made.
+    pub fn on(database: FreshDatabase) -> Self {
+        Self::of(Database::Postgres(database), &[])
     }
 
     fn of(database: Database, flags: &[&str]) -> Self {
