@@ -12,7 +12,6 @@ use std::time::Duration;
 use crate::check::{Checker, Tokens};
 use crate::clock::Clock;
 use crate::credentials::Credentials;
-use crate::credentials::gate::Gate;
 use crate::credentials::generations::Generations;
 use crate::credentials::issuers::Issuers;
 use crate::credentials::limits::Limits;
@@ -29,6 +28,7 @@ use crate::gateway::Gateway;
 use crate::issue::Mint;
 use crate::jobs::{Jobs, Work};
 use crate::manage::refusal::Refusal;
+use crate::manage::signing_keys::RsaMaker;
 use crate::manage::{Management, first_start};
 use crate::settings::{Settings, SettingsError};
 use crate::store::Store;
@@ -199,7 +199,7 @@ impl App {
             token_lifetime: settings.token_lifetime,
             schedule,
             clock: clock.clone(),
-            rsa: Gate::of_width(1),
+            rsa: RsaMaker::new(),
         });
         first_start::ensure_operator(&management)
             .await

@@ -2,6 +2,7 @@
 
 mod changes;
 mod cleanup;
+mod erasures;
 mod flush;
 mod mark;
 mod notices;
@@ -53,6 +54,7 @@ impl Jobs {
         let flush = flush::flush(Arc::clone(&usage), every, stopped.clone());
         let mark = mark::mark(store.clone(), stopped.clone());
         let turns = Turns::new(management.clock.clone(), every, stopped.clone());
+        let erase = erasures::erase(Arc::clone(&management), stopped.clone());
         let clean_up = cleanup::clean_up(store, usage, turns);
         let tell = notices::tell(Arc::clone(&management), stopped.clone());
         let lead = signing_keys::lead(Arc::clone(&management), stopped.clone());
@@ -61,6 +63,7 @@ impl Jobs {
         let running = vec![
             tokio::spawn(follow),
             tokio::spawn(clean_up),
+            tokio::spawn(erase),
             tokio::spawn(tell),
             tokio::spawn(attend),
             tokio::spawn(lead),

@@ -27,7 +27,6 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::credentials::Credentials;
-use crate::credentials::gate::Gate;
 use crate::credentials::generations::Generations;
 use crate::credentials::issuers::Issuers;
 use crate::crypto::Crypto;
@@ -43,6 +42,7 @@ use crate::usage::Usage;
 
 use caller::Actor;
 use refusal::{Kind, Refusal};
+use signing_keys::RsaMaker;
 
 /// What every act of management needs.
 pub struct Management {
@@ -68,8 +68,8 @@ pub struct Management {
     pub base: BaseUrl,
     /// What time it is.
     pub clock: Clock,
-    /// Before the making of RSA keys: one at a time, or whoever orders many takes every core.
-    pub rsa: Gate,
+    /// Makes RSA keys.
+    pub rsa: RsaMaker,
 }
 
 impl Management {

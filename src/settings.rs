@@ -117,7 +117,7 @@ impl Settings {
             Interval::Off => None,
         };
         let (lead, max_age) = (self.signing_key_lead, self.jwks_max_age);
-        Ok(Schedule::new(interval, lead, max_age)?)
+        Ok(Schedule::new(interval, lead, max_age, self.clock_skew)?)
     }
 
     /// Whose word about client addresses is taken.

@@ -10,6 +10,7 @@ pub mod changes;
 pub mod denied_tokens;
 pub mod deployment;
 pub mod engine;
+pub mod erasures;
 pub mod error;
 pub mod files;
 pub mod forwarding;

@@ -17,7 +17,7 @@ pub(super) enum Command {
     /// Print the head of the chain of entries, to be kept elsewhere
     Checkpoint(With<Nothing>),
     /// Check in the database that no audit entry was edited, put in, removed or cut off
-    Verify(verify::Arguments),
+    Verify(Box<verify::Arguments>),
 }
 
 impl Command {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long the queue may be, counted in how long it takes to drain.
 const LONGEST_QUEUE: Duration = Duration::from_secs(5);
@@ -73,6 +73,39 @@ impl Gate {
                 .map_err(|_| Overloaded)?
                 .expect("the gate is never closed")
         };
+        self.through(permit, work).await
+    }
+
+    /// The same for work that nobody waits for: it waits its turn, however long the queue is.
+    ///
+    /// # Errors
+    /// [`Overloaded`] when the work broke off.
+    pub async fn run_in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Overloaded> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.expect("the gate is never closed");
+        self.through(permit, work).await
+    }
+
+    /// Runs `work` if its turn is now, and it is done within `patience`; `None` otherwise, and then
+    /// it goes on to its end for nobody, and holds the gate until that.
+    pub async fn run_at_once<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        let done = tokio::time::timeout(patience, self.through(permit, work)).await;
+        done.ok()?.ok()
+    }
+
+    async fn through<T: Send + 'static>(
+        &self,
+        permit: OwnedSemaphorePermit,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Overloaded> {
         let (done, took) = tokio::task::spawn_blocking(move || {
             let began = Instant::now();
             let done = work();
@@ -168,5 +201,17 @@ mod tests {
             assert_eq!(one.await.unwrap(), Ok(()));
         }
         assert_eq!(gate.waiting.load(Ordering::SeqCst), 0);
+    }
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_cannot_be_done_at_once_is_not_waited_for() {
+        let gate = Gate::of_width(1);
+        let patience = Duration::from_mins(1);
+        assert_eq!(gate.run_at_once(patience, || 1).await, Some(1));
+        let (open, closed) = std::sync::mpsc::channel::<()>();
+        let busy = gate.run_at_once(Duration::ZERO, move || closed.recv().is_ok());
+        assert_eq!(busy.await, None);
+        assert_eq!(gate.run_at_once(patience, || 2).await, None, "it is held");
+        open.send(()).unwrap();
+        assert_eq!(gate.run_in_turn(|| 3).await, Ok(3));
     }
 }

@@ -189,6 +189,15 @@ impl fmt::Display for Kid {
     }
 }
 
+impl SigningKey {
+    /// What kind of key its issuer is to sign with: its own, or the one that it stands in for.
+    #[must_use]
+    pub fn kind(&self) -> KeySpec {
+        let own = || self.public.spec();
+        self.life.stands_in_for.map_or_else(own, KeySpec::RS256)
+    }
+}
+
 impl PublicJwk {
     /// What RFC 7638 §3.2 hashes: the required members alone, in lexicographic order.
     #[must_use]

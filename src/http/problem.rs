@@ -33,7 +33,8 @@ pub struct Problem {
     rule: Option<Rule>,
     /// The RFC 6750 §3 challenge.
     challenge: Option<String>,
-    retry_after: Option<u8>,
+    /// After how many seconds to come again.
+    retry_after: Option<u16>,
     /// How many there are, where that is what the refusal is about.
     count: Option<u32>,
 }
@@ -201,7 +202,7 @@ impl Problem {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         if let Some(seconds) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(u16::from(seconds)));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

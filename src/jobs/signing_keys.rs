@@ -9,7 +9,6 @@ use super::LOOK;
 use super::sweep::Sweep;
 use super::turns::Turns;
 use crate::domain::organization::OrganizationId;
-use crate::domain::signing_key::Step;
 use crate::domain::timestamp::Timestamp;
 use crate::manage::Management;
 use crate::manage::signing_keys::advance;
@@ -74,7 +73,7 @@ async fn work_off(
     let (store, node) = (&management.store, management.usage.node());
     let mut sweep = Sweep::new(management, "rotation of a signing key");
     let mut last: Option<OrganizationId> = None;
-    let (mut held, mut destroyed) = (false, false);
+    let mut held = false;
     'work: loop {
         let now = management.clock.now();
         let due = look_up(management, which, now, last.as_ref()).await?;
@@ -89,16 +88,12 @@ async fn work_off(
             // What was missed while nobody was there is done in order.
             loop {
                 let work = advance(Arc::clone(management), organization.clone());
-                match sweep.work(organization, work).await? {
-                    Some(Some(step)) => destroyed |= matches!(step, Step::Retire(_)),
-                    Some(None) | None => break,
+                if !matches!(sweep.work(organization, work).await?, Some(Some(_))) {
+                    break;
                 }
             }
         }
         last = due.into_iter().next_back();
-    }
-    if destroyed {
-        management.forget_destroyed_keys().await;
     }
     if held {
         store.release_lease(LEASE.0, node).await?;

@@ -122,7 +122,7 @@ async fn bootstrap_now(
     };
     let prepared = match before.bootstrapped_at {
         Some(_) => None,
-        None => Some(Prepared::of(management, spec(order)?).await?),
+        None => Some(Prepared::of(management, id, spec(order)?).await?),
     };
     let action = ManagementAction::OrganizationsWrite;
     let act = Act::begin(management, actor, id, action).await?;
@@ -147,8 +147,8 @@ async fn within(
     let existing = active(&act.write.published_signing_keys().await?).cloned();
     let first = existing.is_none();
     let signing_key = match existing {
-        Some(key) if !key.public.spec().is(order.algorithm, order.rsa_bits) => {
-            return Err(Refusal::OtherAlgorithm(key.public.spec()));
+        Some(key) if !key.kind().is(order.algorithm, order.rsa_bits) => {
+            return Err(Refusal::OtherAlgorithm(key.kind()));
         }
         Some(key) => key,
         None => {

@@ -105,6 +105,15 @@ pub enum Refusal {
     /// A next signing key is published already, and signs from then on.
     #[error("a signing key is to be rotated at {0} already")]
     SigningKeyUnderWay(Timestamp),
+    /// An RSA key of the issuer is being made, which takes a while.
+    #[error("a signing key is being made")]
+    SigningKeyBeingMade,
+    /// Keys of the issuer were made in a hurry, or withdrawn young, too often lately.
+    #[error("too many signing keys were made in a hurry: again in {wait} s")]
+    TooManyEmergencies {
+        /// After how many seconds another may be.
+        wait: u64,
+    },
     /// More signing keys of the issuer are published than anybody should have to fetch.
     #[error("too many signing keys are published")]
     TooManySigningKeys,

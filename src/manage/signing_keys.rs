@@ -1,10 +1,12 @@
 //! Signing keys: shown, listed, rotated, imported, withdrawn, and led through their lives by time.
 
 mod advance;
+mod haste;
 mod import;
 mod new;
 mod revoke;
 mod rotate;
+mod rsa;
 
 use super::Management;
 use super::caller::Actor;
@@ -19,9 +21,11 @@ pub use import::{Import, import};
 pub(super) use new::{Prepared, Signs, active};
 pub use revoke::{Revoked, revoke};
 pub use rotate::{Rotated, Rotation, rotate};
+pub use rsa::RsaMaker;
 
 /// How many signing keys of an issuer may be published at once. Rotations by hand pile up until
-/// the tokens that their keys signed have expired, and every validator fetches all of them.
+/// the tokens that their keys signed have expired, and every validator fetches all of them. An
+/// emergency goes beyond that.
 pub const MOST_PUBLISHED: usize = 50;
 
 /// One signing key of an organization, whatever became of it.

@@ -92,7 +92,7 @@ pub struct Settings {
     pub signing_key_rotation: Interval,
 
     /// For how long a signing key is published before it signs: longer than any validator caches
-    /// the JWKS. At most 30d
+    /// the JWKS, by `CLOCK_SKEW` or more. At most 30d
     #[arg(long, env = "TENMINT_SIGNING_KEY_LEAD", hide_env_values = true, value_name = "DURATION", default_value = "2h 10m", value_parser = lead)]
     pub signing_key_lead: Duration,
 
@@ -104,6 +104,11 @@ pub struct Settings {
     /// which nothing is issued: 3s to 60s
     #[arg(long, env = "TENMINT_STALE_LIMIT", hide_env_values = true, value_name = "DURATION", default_value = "10s", value_parser = stale_limit)]
     pub stale_limit: Duration,
+
+    /// By how much the clocks of servers may differ, and how late one may hear of what another
+    /// did: 0s to 1h
+    #[arg(long, env = "TENMINT_CLOCK_SKEW", hide_env_values = true, value_name = "DURATION", default_value = "60s", value_parser = clock_skew)]
+    pub clock_skew: Duration,
 
     /// What new API keys begin with: 1 to 16 lower-case letters, digits and _
     #[arg(
@@ -359,6 +364,11 @@ fn lead(text: &str) -> Result<Duration, String> {
 fn jwks_max_age(text: &str) -> Result<Duration, String> {
     let between = Duration::from_secs(1)..=Duration::from_hours(24);
     whole_seconds(text, &between, "write a time between 1s and 24h")
+}
+
+fn clock_skew(text: &str) -> Result<Duration, String> {
+    let between = Duration::ZERO..=Duration::from_hours(1);
+    whole_seconds(text, &between, "write a time between 0s and 1h")
 }
 
 fn whole_seconds(

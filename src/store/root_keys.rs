@@ -255,7 +255,8 @@ impl Write {
              WHERE organization_id = $1 AND kid = $2",
             organization.as_str(), kid.as_str(), sealed, root_key
         )?;
-        Ok(())
+        // What was there, another root key opens.
+        self.owe_erasure().await
     }
 }
 

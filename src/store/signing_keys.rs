@@ -6,7 +6,7 @@ mod row;
 
 use super::Store;
 use super::engine::sql;
-use super::error::StoreError;
+use super::error::{StoreError, corrupt};
 use super::organizations::Page;
 use super::write::Write;
 use crate::domain::organization::OrganizationId;
@@ -27,6 +27,12 @@ const ONE: &str = concat!(
     columns!(),
     " FROM signing_keys WHERE organization_id = $1 AND kid = $2"
 );
+
+/// Those of an organization that were made in a hurry.
+const HURRIED: &str = "SELECT published_at FROM signing_keys
+     WHERE organization_id = $1 AND published_at > $2
+       AND (activates_at = published_at OR revoked_at IS NOT NULL)
+     ORDER BY published_at";
 
 /// A signing key, and its private half as it is stored.
 #[derive(Clone, Debug)]
@@ -142,6 +148,27 @@ impl Store {
     }
 }
 
+impl Store {
+    /// What [`Write::hurried_signing_keys`] says, before an act.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row corrupt.
+    pub async fn hurried_signing_keys(
+        &self,
+        organization: &OrganizationId,
+        since: Timestamp,
+    ) -> Result<Vec<Timestamp>, StoreError> {
+        let rows = sql!(
+            all(i64,),
+            self.reader(),
+            HURRIED,
+            organization.as_str(),
+            since.unix()
+        )?;
+        times(rows)
+    }
+}
+
 impl Write {
     /// The signing keys of the organization of this act that are published, the oldest first.
     ///
@@ -189,6 +216,26 @@ impl Write {
         Ok(found.is_some())
     }
 
+    /// When the organization of this act got each signing key that was made in a hurry since then:
+    /// those that signed at once, and those that were withdrawn. The oldest first.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row corrupt.
+    pub async fn hurried_signing_keys(
+        &mut self,
+        since: Timestamp,
+    ) -> Result<Vec<Timestamp>, StoreError> {
+        let organization = self.organization().id.clone();
+        let rows = sql!(
+            all(i64,),
+            self.on(),
+            HURRIED,
+            organization.as_str(),
+            since.unix()
+        )?;
+        times(rows)
+    }
+
     /// Stores a new signing key; false if there is one of this `kid` or with this public half, here
     /// or elsewhere.
     ///
@@ -201,13 +248,14 @@ impl Write {
             run self.on(),
             "INSERT INTO signing_keys
              (kid, organization_id, algorithm, public_jwk, sealed, root_key, created_at,
-              published_at, activates_at, activated_at, due_at, jitter, imported)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+              published_at, activates_at, activated_at, due_at, jitter, imported, stands_in_for)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
              ON CONFLICT DO NOTHING",
             new.key.kid.as_str(), new.key.organization.as_str(), new.key.algorithm.as_str(),
             &public, &new.sealed, &new.root_key, new.key.created_at.unix(),
             life.published_at.unix(), life.activates_at.unix(), seconds(life.activated_at),
-            seconds(life.due_at()), i64::from(life.jitter), i64::from(new.key.imported)
+            seconds(life.due_at()), i64::from(life.jitter), i64::from(new.key.imported),
+            life.stands_in_for.map(|bits| i64::from(bits.get()))
         )?;
         Ok(inserted == 1)
     }
@@ -235,6 +283,7 @@ impl Write {
                 "UPDATE signing_keys SET sealed = $2 WHERE kid = $1",
                 key.kid.as_str(), Vec::<u8>::new()
             )?;
+            self.owe_erasure().await?;
         }
         Ok(())
     }
@@ -242,4 +291,10 @@ impl Write {
 
 fn seconds(time: Option<Timestamp>) -> Option<i64> {
     time.map(Timestamp::unix)
+}
+
+fn times(rows: Vec<(i64,)>) -> Result<Vec<Timestamp>, StoreError> {
+    let time = |(at,)| Timestamp::from_unix(at);
+    let times: Result<_, _> = rows.into_iter().map(time).collect();
+    times.map_err(|_| corrupt("signing_keys", "published_at"))
 }

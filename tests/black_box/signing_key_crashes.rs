@@ -16,7 +16,16 @@ use crate::support::server::{Key, Place, header};
 /// So many that a pass of the jobs takes a while to be killed in.
 const ISSUERS: usize = 16;
 
-const SERVE: [&str; 5] = ["serve", "--signing-key-lead", "2s", "--jwks-max-age", "1s"];
+/// One machine has one clock.
+const SERVE: [&str; 7] = [
+    "serve",
+    "--signing-key-lead",
+    "2s",
+    "--jwks-max-age",
+    "1s",
+    "--clock-skew",
+    "1s",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_at_any_instant_leaves_every_issuer_sound_on_sqlite() {

@@ -1,11 +1,10 @@
 //! A signing key that is withdrawn is trusted no longer, here at once and elsewhere soon; and of
 //! one that is gone nobody finds the private half.
 
-use std::fs;
-
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::signing_key_remains::{files_with, from_hex};
 use super::signing_keys::{LEAD, RETENTION, jwks, kid_in, rotate, signs, states, until};
 use crate::on_both_engines;
 use crate::support::database::Database;
@@ -99,6 +98,8 @@ async fn a_revoked_key_leaves_the_jwks_and_another_signs_in_its_place(server: Se
             .to_string()
     };
     assert_eq!(revoked["revoked_at"], now.to_string());
+    assert_eq!(revoked["unknown_until"], minutes(5));
+    assert_eq!(revoked["unknown_at_most_until"], minutes(120));
     assert_eq!(revoked["accepted_elsewhere_until"], minutes(5));
     assert_eq!(revoked["accepted_elsewhere_at_most_until"], minutes(120));
 }
@@ -131,10 +132,9 @@ async fn a_key_that_does_not_sign_is_revoked_without_a_replacement(server: Serve
     let next = rotate(&server, &acme, json!({})).await;
     let next = next.body["kid"].as_str().unwrap().to_owned();
     let revoked = revoke(&server, &acme, &next).await;
-    assert_eq!(
-        revoked.expect(StatusCode::OK).body["replaced_by"],
-        Value::Null
-    );
+    for absent in ["replaced_by", "unknown_until", "unknown_at_most_until"] {
+        assert_eq!(revoked.expect(StatusCode::OK).body[absent], Value::Null);
+    }
     assert_eq!(jwks(&server).await, std::slice::from_ref(&active));
     // It does not sign either when its time would have come.
     server.advance(LEAD);
@@ -179,26 +179,8 @@ async fn the_private_half_of_a_key_that_is_gone_is_nowhere_in_the_database(serve
     };
     let private = server.place().query(&sealed).await.remove(0);
     assert!(private.len() > 200, "a sealed PKCS#8 document: {private}");
-    let bytes: Vec<u8> = (0..private.len() / 2)
-        .map(|at| u8::from_str_radix(&private[2 * at..2 * at + 2], 16).unwrap())
-        .collect();
-    let found = || {
-        let folder = server.place().folder();
-        let mut folders = vec![folder.to_owned()];
-        let mut found = 0;
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                    continue;
-                }
-                let content = fs::read(&path).unwrap();
-                found += usize::from(content.windows(64).any(|part| part == &bytes[32..96]));
-            }
-        }
-        found
-    };
+    let bytes = &from_hex(&private)[32..96];
+    let found = || files_with(server.place().folder(), bytes).len();
     if server.place().is_sqlite() {
         assert!(found() > 0, "the test knows where to look");
     }

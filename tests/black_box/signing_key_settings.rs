@@ -41,11 +41,19 @@ fn times_that_contradict_each_other_are_refused_before_anything_is_served() {
     for (flags, said) in [
         (
             &["--signing-key-lead", "5m"][..],
-            "SIGNING_KEY_LEAD must be longer than JWKS_MAX_AGE (5m)",
+            "SIGNING_KEY_LEAD must be at least JWKS_MAX_AGE and CLOCK_SKEW together (6m)",
+        ),
+        (
+            &["--signing-key-lead", "5m 59s"],
+            "SIGNING_KEY_LEAD must be at least JWKS_MAX_AGE and CLOCK_SKEW together (6m)",
         ),
         (
             &["--jwks-max-age", "3h"],
-            "SIGNING_KEY_LEAD must be longer than JWKS_MAX_AGE (3h)",
+            "SIGNING_KEY_LEAD must be at least JWKS_MAX_AGE and CLOCK_SKEW together (3h 1m)",
+        ),
+        (
+            &["--clock-skew", "1h", "--signing-key-lead", "64m"],
+            "SIGNING_KEY_LEAD must be at least JWKS_MAX_AGE and CLOCK_SKEW together (1h 5m)",
         ),
         (
             &["--signing-key-rotation", "1h"],
@@ -84,6 +92,7 @@ fn times_that_contradict_each_other_are_refused_before_anything_is_served() {
         ("--signing-key-lead", "90500ms", "--signing-key-lead"),
         ("--jwks-max-age", "0s", "between 1s and 24h"),
         ("--jwks-max-age", "25h", "between 1s and 24h"),
+        ("--clock-skew", "2h", "between 0s and 1h"),
         ("--signing-key-rotation", "never", "--signing-key-rotation"),
     ] {
         let refused = run(&["serve", flag, value], &[]);

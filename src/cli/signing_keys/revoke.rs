@@ -57,12 +57,17 @@ impl Revoke {
 /// What a withdrawal means, in a sentence.
 fn told(key: &Value) -> String {
     let instead = match &key["replaced_by"] {
-        Value::String(_) => format!("; {} signs from now on", cell(&key["replaced_by"])),
+        Value::String(_) => format!(
+            "; {} signs from now on, and they may refuse its tokens until {}, the slowest until {}",
+            cell(&key["replaced_by"]),
+            cell(&key["unknown_until"]),
+            cell(&key["unknown_at_most_until"]),
+        ),
         _ => String::new(),
     };
     format!(
-        "{} revoked{instead}; validators that cached the JWKS may accept what it signed until {}, \
-         the slowest until {}",
+        "{} revoked; validators that cached the JWKS may accept what it signed until {}, the slowest \
+         until {}{instead}",
         cell(&key["kid"]),
         cell(&key["accepted_elsewhere_until"]),
         cell(&key["accepted_elsewhere_at_most_until"]),

@@ -71,10 +71,21 @@ fn told(key: &Value) -> String {
             cell(&key["activates_at"])
         ),
         (Some("active"), Value::String(_)) => format!(
-            "{kid} signs from now on; validators that cached the JWKS may refuse its tokens until {}",
-            cell(&key["unknown_until"])
+            "{kid} signs from now on{}; validators that cached the JWKS may refuse its tokens until \
+             {}, the slowest until {}",
+            standing_in(key),
+            cell(&key["unknown_until"]),
+            cell(&key["unknown_at_most_until"]),
         ),
         // Done before, under the same idempotency key.
         _ => format!("{kid} {}", cell(&key["status"])),
+    }
+}
+
+/// That the key signs for one that is still being made, if so.
+fn standing_in(key: &Value) -> String {
+    match &key["stands_in_for"] {
+        Value::String(kind) => format!(", with {}, until {kind} is made", cell(&key["alg"])),
+        _ => String::new(),
     }
 }

@@ -4,7 +4,7 @@ mod schedule;
 
 use std::time::Duration;
 
-use super::{Kid, SigningKey};
+use super::{Kid, RsaBits, SigningKey};
 use crate::domain::timestamp::Timestamp;
 
 pub use schedule::{Schedule, ScheduleError};
@@ -44,6 +44,9 @@ pub struct Life {
     /// By how many thousandths of the interval it is rotated early, 0 to 100: issuers that were
     /// made together need not rotate together.
     pub jitter: u8,
+    /// Of a key that was made in a hurry: it signs until there is an RSA key of this size, which
+    /// takes longer to make.
+    pub stands_in_for: Option<RsaBits>,
 }
 
 /// What time itself does to the signing keys of an issuer: one step, one act.
@@ -53,6 +56,8 @@ pub enum Step {
     Activate(Kid),
     /// A key that no unexpired token needs is destroyed.
     Retire(Kid),
+    /// The active key stands in for an RSA key of this size: that is made, and signs at once.
+    Relieve(RsaBits),
     /// The active key nears its end: a next one is published.
     Publish,
 }
@@ -94,6 +99,7 @@ impl Life {
             retired_at: None,
             revoked_at: None,
             jitter,
+            stands_in_for: None,
         }
     }
 
@@ -158,6 +164,7 @@ impl Life {
         match self.state() {
             State::Next => Some(self.activates_at),
             State::Retiring => self.retires_at,
+            State::Active if self.stands_in_for.is_some() => self.activated_at,
             State::Active | State::Retired | State::Revoked => None,
         }
     }
@@ -190,6 +197,13 @@ impl Step {
         });
         if let Some(over) = over {
             return Some(Self::Retire(over.kid.clone()));
+        }
+        let standing_in = |key: &SigningKey| match key.life.state() {
+            State::Active => key.life.stands_in_for,
+            _ => None,
+        };
+        if let Some(bits) = keys.iter().find_map(standing_in) {
+            return Some(Self::Relieve(bits));
         }
         let nears_its_end = |key: &SigningKey| {
             let rotates_at = key.life.rotates_at(schedule);

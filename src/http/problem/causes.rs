@@ -120,6 +120,12 @@ impl From<Refusal> for Problem {
                      that, or rotate at once with \"emergency\": true"
                 ),
             ),
+            Refusal::SigningKeyBeingMade => Self::conflict(
+                "signing_key_being_made",
+                "an RSA key of this issuer is being made, one at a time: try again in some \
+                 seconds, or rotate at once with \"emergency\": true",
+            ),
+            Refusal::TooManyEmergencies { wait } => Self::too_many_emergencies(wait),
             Refusal::TooManySigningKeys => Self::conflict(
                 "too_many_signing_keys",
                 format!(
@@ -269,6 +275,20 @@ impl Problem {
                  rotate/finish, then rotate again"
             ),
         )
+    }
+
+    fn too_many_emergencies(wait: u64) -> Self {
+        Self {
+            retry_after: Some(u16::try_from(wait).unwrap_or(u16::MAX).max(1)),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_emergencies",
+                "Too many emergencies",
+                "many signing keys of this issuer were made or withdrawn in a hurry within an \
+                 hour, and nothing was done: wait, or ask whoever runs this deployment, who can. A \
+                 key that was published for an hour can be revoked at any time",
+            )
+        }
     }
 
     fn count_changed(count: usize) -> Self {

@@ -1,9 +1,11 @@
 //! Signing keys, as everybody who may see them sees them.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::signing_key::{Algorithm, Kid, PublicJwk, Schedule, SigningKey, State};
+use crate::domain::signing_key::{Algorithm, KeySpec, Kid, PublicJwk, Schedule, SigningKey, State};
 use crate::domain::timestamp::Timestamp;
 use crate::manage::signing_keys::Revoked;
 
@@ -43,6 +45,10 @@ pub(in crate::http) struct SigningKeyView<'a> {
     /// When it was withdrawn.
     #[schema(required)]
     revoked_at: Option<Timestamp>,
+    /// For what kind of key this one signs, or signed, because it was not there at once, such as
+    /// `RS256 of 2048 bits`. That one follows by itself, within seconds as a rule.
+    #[schema(required, value_type = Option<String>)]
+    stands_in_for: Option<String>,
 }
 
 /// A rotation: the key that it is to, and what that means for validators.
@@ -55,6 +61,9 @@ pub(super) struct RotatedView<'a> {
     /// they go on with the JWKS that they have; `null` when the key signs no earlier than that.
     #[schema(required)]
     unknown_until: Option<Timestamp>,
+    /// The same of the slowest validators that are known, which cache a JWKS for two hours.
+    #[schema(required)]
+    unknown_at_most_until: Option<Timestamp>,
 }
 
 /// A key that was withdrawn, and for how long that is not known everywhere.
@@ -66,6 +75,13 @@ pub(super) struct RevokedView<'a> {
     /// The key that was made in its place and signs now, if the withdrawn one signed.
     #[schema(required)]
     replaced_by: Option<&'a Kid>,
+    /// Until when validators that heed `Cache-Control` may refuse tokens of that key, because they
+    /// go on with the JWKS that they have.
+    #[schema(required)]
+    unknown_until: Option<Timestamp>,
+    /// The same of the slowest validators that are known, which cache a JWKS for two hours.
+    #[schema(required)]
+    unknown_at_most_until: Option<Timestamp>,
     /// Until when validators that heed `Cache-Control` may go on accepting what it signed, from
     /// the JWKS that they have.
     accepted_elsewhere_until: Timestamp,
@@ -95,16 +111,19 @@ impl<'a> SigningKeyView<'a> {
             retires_at: life.retires_at,
             retired_at: life.retired_at,
             revoked_at: life.revoked_at,
+            stands_in_for: life
+                .stands_in_for
+                .map(|bits| KeySpec::RS256(bits).to_string()),
         }
     }
 }
 
 impl<'a> RotatedView<'a> {
     pub(super) fn of(key: &'a SigningKey, schedule: &Schedule) -> Self {
-        let known_at = key.life.published_at.plus(schedule.jwks_max_age());
-        let signs_at = key.life.activated_at;
+        let max_age = schedule.jwks_max_age();
         Self {
-            unknown_until: signs_at.is_some_and(|at| at < known_at).then_some(known_at),
+            unknown_until: unknown_until(key, max_age),
+            unknown_at_most_until: unknown_until(key, schedule.slowest_cache()),
             key: SigningKeyView::of(key, schedule),
         }
     }
@@ -112,11 +131,23 @@ impl<'a> RotatedView<'a> {
 
 impl<'a> RevokedView<'a> {
     pub(super) fn of(revoked: &'a Revoked, schedule: &Schedule) -> Self {
+        let replacement = revoked.replacement.as_ref();
+        let unknown = |cache| replacement.and_then(|key| unknown_until(key, cache));
         Self {
             key: SigningKeyView::of(&revoked.key, schedule),
-            replaced_by: revoked.replacement.as_ref().map(|key| &key.kid),
+            replaced_by: replacement.map(|key| &key.kid),
+            unknown_until: unknown(schedule.jwks_max_age()),
+            unknown_at_most_until: unknown(schedule.slowest_cache()),
             accepted_elsewhere_until: revoked.cached_until,
             accepted_elsewhere_at_most_until: revoked.cached_at_most_until,
         }
     }
+}
+
+/// Until when validators that go on with a JWKS for so long may not know a key that signs; `None`
+/// when they all do by the time it does.
+fn unknown_until(key: &SigningKey, cache: Duration) -> Option<Timestamp> {
+    let known_at = key.life.published_at.plus(cache);
+    let signs_at = key.life.activated_at.unwrap_or(key.life.activates_at);
+    (signs_at < known_at).then_some(known_at)
 }

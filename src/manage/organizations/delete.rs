@@ -46,12 +46,7 @@ pub async fn delete(
             details: json!({ "forced": force, "keys_ended": keys }),
             changes: vec![Change::Organization(id.clone())],
         })
-        .await?;
-        // It is erased already; what is left is the log that the database writes ahead.
-        if let Err(error) = management.store.truncate_log().await {
-            tracing::warn!(%error, "what was erased is still in the database's log for a while");
-        }
-        Ok(())
+        .await
     })
     .await
 }

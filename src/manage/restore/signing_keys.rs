@@ -89,7 +89,7 @@ pub(super) async fn require_one(
     if active(&keys).is_some() {
         return Ok(());
     }
-    let key = insert(management, act, last.public.spec()).await?;
+    let key = insert(management, act, last.kind()).await?;
     let follows: Option<&Kid> = active(before).map(|key| &key.kid);
     let details = json!({
         "alg": key.algorithm, "emergency": true, "activates_at": key.life.activates_at,
@@ -113,6 +113,7 @@ async fn insert(
     act: &mut Act<'_>,
     spec: KeySpec,
 ) -> Result<SigningKey, Refusal> {
-    let prepared = Prepared::of(management, spec).await?;
+    let organization = act.write.organization().id.clone();
+    let prepared = Prepared::of(management, &organization, spec).await?;
     prepared.insert(act, Signs::AtOnce).await
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::new::{Prepared, Signs, active, give_up_next};
+use super::rotate::Put;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::domain::signing_key::{Kid, SigningKey, State, Step};
@@ -36,8 +37,8 @@ pub async fn advance(
             return Ok(None);
         };
         let prepared = match (&step, active(&keys)) {
-            (Step::Publish, Some(active)) => {
-                Some(Prepared::of(&management, active.public.spec()).await?)
+            (Step::Publish | Step::Relieve(_), Some(active)) => {
+                Some(Prepared::in_turn(&management, active.kind()).await?)
             }
             _ => None,
         };
@@ -52,6 +53,10 @@ pub async fn advance(
             Step::Publish => {
                 let prepared = prepared.ok_or(Refusal::Broken)?;
                 publish(&management, &mut act, &keys, prepared).await?
+            }
+            Step::Relieve(_) => {
+                let prepared = prepared.ok_or(Refusal::Broken)?;
+                relieve(&management, &mut act, prepared).await?
             }
             Step::Activate(kid) if management.can_sign(&stored, kid)? => {
                 activate(&management, &mut act, &keys, kid).await?
@@ -83,6 +88,28 @@ async fn publish(
             "alg": next.algorithm, "activates_at": signs_from, "follows": &active.kid,
         }),
         changes: vec![Change::Organization(next.organization.clone())],
+    })
+}
+
+/// The emergency that made a key stand in for another comes to its end: the other signs at once.
+async fn relieve(
+    management: &Management,
+    act: &mut Act<'_>,
+    prepared: Prepared,
+) -> Result<Did, Refusal> {
+    let Put {
+        key,
+        follows,
+        given_up,
+    } = management.put(act, prepared, true).await?;
+    Ok(Did {
+        action: "signing_key.rotate",
+        target: key.kid.to_string(),
+        details: json!({
+            "alg": key.algorithm, "emergency": true, "activates_at": key.life.activates_at,
+            "follows": follows, "given_up": given_up,
+        }),
+        changes: vec![Change::Organization(key.organization)],
     })
 }
 

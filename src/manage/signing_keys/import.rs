@@ -78,14 +78,11 @@ pub async fn import(
             target: key.kid.to_string(),
             details: json!({
                 "alg": algorithm, "already_published": already_published,
-                "activates_at": key.life.activates_at, "follows": follows, "given_up": &given_up,
+                "activates_at": key.life.activates_at, "follows": follows, "given_up": given_up,
             }),
             changes: vec![Change::Organization(organization)],
         })
         .await?;
-        if given_up.is_some() {
-            management.forget_destroyed_keys().await;
-        }
         Ok(key)
     })
     .await

@@ -3,7 +3,8 @@
 use crate::crypto::jose::key_pair::{Generated, KeyPair, thumbprint};
 use crate::crypto::random;
 use crate::crypto::seal::Row;
-use crate::domain::signing_key::{KeySpec, Kid, Life, PublicJwk, SigningKey, State};
+use crate::domain::organization::OrganizationId;
+use crate::domain::signing_key::{KeySpec, Kid, Life, PublicJwk, RsaBits, SigningKey, State};
 use crate::domain::timestamp::Timestamp;
 use crate::manage::Management;
 use crate::manage::act::Act;
@@ -15,6 +16,7 @@ pub(in crate::manage) struct Prepared {
     kid: Kid,
     made: Generated,
     imported: bool,
+    stands_in_for: Option<RsaBits>,
 }
 
 /// When a new key is to sign.
@@ -27,22 +29,58 @@ pub(in crate::manage) enum Signs {
 }
 
 impl Prepared {
-    /// Makes a key pair. That takes seconds for RSA, so it comes before an act begins, off the
-    /// threads that serve, and one at a time: whoever orders many is not to take every core.
+    /// Makes a key pair for an organization. That takes seconds for RSA, so it comes before an act
+    /// begins.
     pub(in crate::manage) async fn of(
         management: &Management,
+        organization: &OrganizationId,
         spec: KeySpec,
     ) -> Result<Self, Refusal> {
-        let make = move || KeyPair::generate(spec);
-        let made = match spec {
-            KeySpec::ES256 | KeySpec::EdDSA => make(),
-            KeySpec::RS256(_) => management.rsa.run(make).await?,
+        Ok(Self::made(match spec {
+            KeySpec::ES256 | KeySpec::EdDSA => KeyPair::generate(spec),
+            KeySpec::RS256(bits) => management.rsa.order(organization, bits).await?,
+        }))
+    }
+
+    /// The same for nobody who waits: a job, when time has come.
+    pub(super) async fn in_turn(management: &Management, spec: KeySpec) -> Result<Self, Refusal> {
+        Ok(Self::made(match spec {
+            KeySpec::ES256 | KeySpec::EdDSA => KeyPair::generate(spec),
+            KeySpec::RS256(bits) => management.rsa.in_turn(bits).await?,
+        }))
+    }
+
+    /// The same for an emergency, which waits for nobody: where an RSA key is not there soon, one
+    /// that is made at once signs until it is.
+    pub(super) async fn at_once(management: &Management, spec: KeySpec) -> Self {
+        let KeySpec::RS256(bits) = spec else {
+            return Self::made(KeyPair::generate(spec));
         };
-        Ok(Self {
+        match management.rsa.at_once(bits).await {
+            Some(made) => Self::made(made),
+            None => Self::instead_of(spec),
+        }
+    }
+
+    /// A key pair that is made in no time, to sign until there is one of this kind.
+    pub(super) fn instead_of(spec: KeySpec) -> Self {
+        let quick = match spec {
+            KeySpec::RS256(_) => KeySpec::default(),
+            other => other,
+        };
+        Self {
+            stands_in_for: spec.rsa_bits(),
+            ..Self::made(KeyPair::generate(quick))
+        }
+    }
+
+    fn made(made: Generated) -> Self {
+        Self {
             kid: thumbprint(&made.pair.public()),
             made,
             imported: false,
-        })
+            stands_in_for: None,
+        }
     }
 
     /// Takes a key pair that was made elsewhere, under the id that it had there, if it had one.
@@ -51,6 +89,7 @@ impl Prepared {
             kid: kid.unwrap_or_else(|| thumbprint(&made.pair.public())),
             made,
             imported: true,
+            stands_in_for: None,
         }
     }
 
@@ -67,16 +106,18 @@ impl Prepared {
     ) -> Result<SigningKey, Refusal> {
         let public = self.made.pair.public();
         let jitter = random::bytes::<1>()[0] % 101;
+        let mut life = match signs {
+            Signs::AtOnce => Life::at_once(act.now, jitter),
+            Signs::From(then) => Life::next(act.now, then, jitter),
+        };
+        life.stands_in_for = self.stands_in_for;
         let key = SigningKey {
             kid: self.kid,
             organization: act.write.organization().id.clone(),
             algorithm: public.spec().algorithm(),
             public,
             created_at: act.now,
-            life: match signs {
-                Signs::AtOnce => Life::at_once(act.now, jitter),
-                Signs::From(then) => Life::next(act.now, then, jitter),
-            },
+            life,
             imported: self.imported,
         };
         let row = Row {

@@ -1,10 +1,10 @@
 //! Withdrawing a signing key that is no longer to be trusted.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
 
+use super::haste::{is_young, require_calm, require_calm_before};
 use super::new::{Prepared, Signs, give_up_next};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
@@ -15,10 +15,6 @@ use crate::manage::caller::Actor;
 use crate::manage::refusal::{Kind, Refusal};
 use crate::manage::{Management, to_its_end};
 use crate::store::changes::Change;
-
-/// For how long the slowest validators that are known go on with a JWKS, whatever they are told:
-/// an HTTP API of AWS, two hours.
-const SLOWEST_CACHE: Duration = Duration::from_hours(2);
 
 /// A signing key that was withdrawn.
 #[derive(Debug)]
@@ -38,9 +34,11 @@ pub struct Revoked {
 /// key made in its place signs at once, and a key that was next is given up: whoever got at the
 /// one may have got at the other. A key that was revoked before stays as it is.
 ///
+/// It waits for nothing that others do: an RSA key that is not there soon is stood in for.
+///
 /// # Errors
-/// [`Refusal::SigningKeyRetired`] when it is published no more, or [`Refusal::NotFound`], among
-/// others.
+/// [`Refusal::SigningKeyRetired`] when it is published no more, [`Refusal::TooManyEmergencies`], or
+/// [`Refusal::NotFound`], among others.
 pub async fn revoke(
     management: Arc<Management>,
     actor: Actor,
@@ -51,11 +49,15 @@ pub async fn revoke(
     to_its_end(async move {
         let found = management.store.signing_key(&organization, &kid).await?;
         let before = found.ok_or(Refusal::NotFound(Kind::SigningKey))?;
+        if matches!(before.life.state(), State::Next | State::Active)
+            && is_young(before.life.published_at, management.clock.now())
+        {
+            require_calm_before(&management, &actor, &organization).await?;
+        }
         // Whether it was needed shows inside the act: the key may begin to sign meanwhile.
         let prepared = match before.life.state() {
-            State::Next | State::Active => {
-                Some(Prepared::of(&management, before.public.spec()).await?)
-            }
+            State::Active => Some(Prepared::at_once(&management, before.kind()).await),
+            State::Next => Some(Prepared::instead_of(before.kind())),
             State::Retiring | State::Retired | State::Revoked => None,
         };
         let action = ManagementAction::SigningKeysRotate;
@@ -67,6 +69,9 @@ pub async fn revoke(
             State::Revoked => return Ok(management.revoked(key, None)),
             State::Retired => return Err(Refusal::SigningKeyRetired),
             State::Next | State::Active | State::Retiring => {}
+        }
+        if is_young(key.life.published_at, act.now) {
+            require_calm(&mut act, &actor).await?;
         }
         key.life.revoke(act.now);
         act.write.save_signing_key(&key).await?;
@@ -89,7 +94,6 @@ pub async fn revoke(
             changes: vec![Change::Organization(organization.clone())],
         })
         .await?;
-        management.forget_destroyed_keys().await;
         Ok(management.revoked(key, replacement))
     })
     .await
@@ -101,7 +105,7 @@ impl Management {
         let max_age = self.schedule.jwks_max_age();
         Revoked {
             cached_until: since.plus(max_age),
-            cached_at_most_until: since.plus(max_age.max(SLOWEST_CACHE)),
+            cached_at_most_until: since.plus(self.schedule.slowest_cache()),
             key,
             replacement,
         }

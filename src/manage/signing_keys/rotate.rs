@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::MOST_PUBLISHED;
+use super::haste::{require_calm, require_calm_before};
 use super::new::{Prepared, Signs, active, give_up_next};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
@@ -45,7 +46,7 @@ pub struct Rotated {
 ///
 /// # Errors
 /// [`Refusal::SigningKeyUnderWay`] when there is a next key already and this is no emergency,
-/// [`Refusal::TooManySigningKeys`], or [`Refusal::NotFound`] when the organization was not
+/// [`Refusal::TooManySigningKeys`] likewise, [`Refusal::TooManyEmergencies`] when it is one, or [`Refusal::NotFound`] when the organization was not
 /// bootstrapped, among others.
 pub async fn rotate(
     management: Arc<Management>,
@@ -87,10 +88,18 @@ async fn rotate_now(
 ) -> Result<SigningKey, Refusal> {
     management.require_organization(actor, organization).await?;
     let spec = management.spec_for(organization, rotation).await?;
-    let prepared = Prepared::of(management, spec).await?;
+    let prepared = if rotation.emergency {
+        require_calm_before(management, actor, organization).await?;
+        Prepared::at_once(management, spec).await
+    } else {
+        Prepared::of(management, organization, spec).await?
+    };
 
     let action = ManagementAction::SigningKeysRotate;
     let mut act = Act::begin(management, actor, organization, action).await?;
+    if rotation.emergency {
+        require_calm(&mut act, actor).await?;
+    }
     let Put {
         key,
         follows,
@@ -104,14 +113,11 @@ async fn rotate_now(
         target: key.kid.to_string(),
         details: json!({
             "alg": key.algorithm, "emergency": rotation.emergency,
-            "activates_at": key.life.activates_at, "follows": follows, "given_up": &given_up,
+            "activates_at": key.life.activates_at, "follows": follows, "given_up": given_up,
         }),
         changes: vec![Change::Organization(organization.clone())],
     })
     .await?;
-    if given_up.is_some() {
-        management.forget_destroyed_keys().await;
-    }
     Ok(key)
 }
 
@@ -165,34 +171,48 @@ impl Management {
         let published: Vec<_> = stored.into_iter().map(|stored| stored.key).collect();
         self.require_room(&published, rotation.emergency)?;
         let active = active(&published).ok_or(Refusal::NotFound(Kind::SigningKey))?;
-        let spec = active.public.spec();
+        let spec = active.kind();
         if spec.is(rotation.algorithm, rotation.rsa_bits) {
             return Ok(spec);
         }
-        let algorithm = rotation.algorithm.unwrap_or(active.algorithm);
+        let algorithm = rotation.algorithm.unwrap_or(spec.algorithm());
         KeySpec::new(algorithm, rotation.rsa_bits).map_err(|why| Refusal::invalid("/rsa_bits", why))
     }
 
-    /// Whether another key may be published beside these, and, unless it is to sign at once, none
-    /// is next already.
+    /// Whether another key may be published beside these. One that is to sign at once may always:
+    /// how often that is done is bounded otherwise.
     fn require_room(&self, published: &[SigningKey], at_once: bool) -> Result<(), Refusal> {
+        if at_once {
+            return Ok(());
+        }
         if published.len() >= MOST_PUBLISHED {
             return Err(Refusal::TooManySigningKeys);
         }
+        if active(published).is_some_and(|key| key.life.stands_in_for.is_some()) {
+            return Err(Refusal::SigningKeyBeingMade);
+        }
         let is_next = |key: &&SigningKey| key.life.state() == State::Next;
         match published.iter().find(is_next) {
-            Some(next) if !at_once => {
+            Some(next) => {
                 let signs_from = self.schedule.signs_from(&next.life);
                 Err(Refusal::SigningKeyUnderWay(signs_from))
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
-    /// Sees to it that nothing is left of private halves that were destroyed.
+    /// Sees to it now, where no server need be running, that nothing is left of private halves that
+    /// were destroyed. What cannot be done now, a server does later.
     pub async fn forget_destroyed_keys(&self) {
-        if let Err(error) = self.store.forget_destroyed_keys().await {
-            tracing::warn!(%error, "sealed private keys that were destroyed are still in the database's log for a while");
+        match self.store.forget_destroyed().await {
+            Ok(true) => {}
+            Ok(false) => tracing::info!(
+                "sealed private keys that were destroyed are in the database's files until \
+                 whoever reads there is done"
+            ),
+            Err(error) => {
+                tracing::warn!(%error, "sealed private keys that were destroyed are in the database's files for a while");
+            }
         }
     }
 }

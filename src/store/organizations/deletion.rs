@@ -1,8 +1,7 @@
 //! An organization deleted: what is of persons goes, its id and its audit chain stay.
 
 use crate::domain::timestamp::Timestamp;
-use crate::store::Store;
-use crate::store::engine::{Engine, sql};
+use crate::store::engine::sql;
 use crate::store::error::StoreError;
 use crate::store::write::Write;
 
@@ -23,22 +22,6 @@ const ERASURES: [&str; 11] = [
     "DELETE FROM refusals WHERE organization_id = $1",
     "DELETE FROM usage_counts WHERE organization_id = $1",
 ];
-
-impl Store {
-    /// Empties SQLite's write-ahead log, which still holds what was erased. PostgreSQL keeps its
-    /// own as it is told to.
-    ///
-    /// # Errors
-    /// When the database is unavailable.
-    pub async fn truncate_log(&self) -> Result<(), StoreError> {
-        if let Engine::Sqlite(sqlite) = &self.engine {
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-                .execute(&sqlite.writer)
-                .await?;
-        }
-        Ok(())
-    }
-}
 
 impl Write {
     /// How many of the organization's keys are neither revoked nor past their end.
@@ -78,6 +61,7 @@ impl Write {
              WHERE id = $1",
             organization.as_str(), at.unix()
         )?;
-        self.erase_audit_details().await
+        self.erase_audit_details().await?;
+        self.owe_erasure().await
     }
 }

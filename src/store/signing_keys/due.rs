@@ -4,7 +4,7 @@ use crate::domain::organization::OrganizationId;
 use crate::domain::signing_key::Schedule;
 use crate::domain::timestamp::Timestamp;
 use crate::store::Store;
-use crate::store::engine::{Engine, sql};
+use crate::store::engine::sql;
 use crate::store::error::{StoreError, corrupt};
 
 impl Store {
@@ -68,20 +68,6 @@ impl Store {
             now.unix(),
             limit
         )?)
-    }
-
-    /// Sees to it that nothing is left of private halves that were destroyed: SQLite's write-ahead
-    /// log is emptied, PostgreSQL's dead rows are vacuumed away.
-    ///
-    /// # Errors
-    /// When the database is unavailable.
-    pub async fn forget_destroyed_keys(&self) -> Result<(), StoreError> {
-        if let Engine::Postgres(postgres) = &self.engine {
-            sqlx::query("VACUUM signing_keys")
-                .execute(&postgres.pool)
-                .await?;
-        }
-        self.truncate_log().await
     }
 }
 

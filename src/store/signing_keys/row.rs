@@ -1,7 +1,7 @@
 //! A row of `signing_keys`, and the signing key that it is.
 
 use super::SealedSigningKey;
-use crate::domain::signing_key::{Kid, Life, SigningKey};
+use crate::domain::signing_key::{Kid, Life, RsaBits, RsaBitsError, SigningKey};
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::{StoreError, corrupt};
 
@@ -10,7 +10,7 @@ macro_rules! columns {
     () => {
         "kid, organization_id, algorithm, public_jwk, sealed, root_key, created_at, published_at,
          activates_at, activated_at, retiring_at, retires_at, retired_at, revoked_at, jitter,
-         imported"
+         imported, stands_in_for"
     };
 }
 pub(super) use columns;
@@ -33,6 +33,7 @@ pub(super) struct SigningKeyRow {
     revoked_at: Option<i64>,
     jitter: i64,
     imported: i64,
+    stands_in_for: Option<i64>,
 }
 
 impl TryFrom<SigningKeyRow> for SigningKey {
@@ -69,6 +70,13 @@ impl TryFrom<SigningKeyRow> for SealedSigningKey {
                     retired_at: some_time(row.retired_at, "retired_at")?,
                     revoked_at: some_time(row.revoked_at, "revoked_at")?,
                     jitter: u8::try_from(row.jitter).map_err(|_| wrong("jitter"))?,
+                    stands_in_for: row
+                        .stands_in_for
+                        .map(|bits| {
+                            u64::try_from(bits).map_or(Err(RsaBitsError), RsaBits::try_from)
+                        })
+                        .transpose()
+                        .map_err(|_| wrong("stands_in_for"))?,
                 },
                 imported: row.imported != 0,
             },

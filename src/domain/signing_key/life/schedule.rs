@@ -12,6 +12,10 @@ const LONGEST_TOKEN: Duration = Duration::from_hours(1);
 /// By how much the clocks of nodes and validators may differ.
 const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
+/// For how long the slowest validators that are known go on with a JWKS, whatever they are told:
+/// an HTTP API of AWS, two hours.
+const SLOWEST_CACHE: Duration = Duration::from_hours(2);
+
 /// When signing keys are published, begin to sign, and go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Schedule {
@@ -25,8 +29,8 @@ pub struct Schedule {
 pub enum ScheduleError {
     /// A validator that does as it is told would meet tokens of a key that it does not know.
     #[error(
-        "SIGNING_KEY_LEAD must be longer than JWKS_MAX_AGE ({}): until then a validator may go on \
-         with the JWKS that it has, and would not know the key",
+        "SIGNING_KEY_LEAD must be at least JWKS_MAX_AGE and CLOCK_SKEW together ({}): until then a \
+         validator may go on with the JWKS that it has, and would not know the key",
         humantime::format_duration(*.0)
     )]
     LeadTooShort(Duration),
@@ -41,7 +45,8 @@ pub enum ScheduleError {
 
 impl Schedule {
     /// A schedule of `interval` between rotations (`None`: only when somebody asks), `lead` for
-    /// which a key is published before it signs, and the `max-age` that the JWKS is served with.
+    /// which a key is published before it signs, the `max-age` that the JWKS is served with, and
+    /// the `skew` by which a node may publish late, or be ahead of the one that published.
     ///
     /// # Errors
     /// See [`ScheduleError`].
@@ -49,6 +54,7 @@ impl Schedule {
         interval: Option<Duration>,
         lead: Duration,
         jwks_max_age: Duration,
+        skew: Duration,
     ) -> Result<Self, ScheduleError> {
         let schedule = Self {
             interval,
@@ -56,8 +62,9 @@ impl Schedule {
             jwks_max_age,
         };
         // Times are whole seconds: a lead may turn out to be one shorter than it is said to be.
-        if lead <= jwks_max_age {
-            return Err(ScheduleError::LeadTooShort(jwks_max_age));
+        let least = jwks_max_age + skew.max(Duration::from_secs(1));
+        if lead < least {
+            return Err(ScheduleError::LeadTooShort(least));
         }
         // Jitter takes a tenth off an interval.
         let least = (lead + schedule.retention()) * 10 / 9;
@@ -84,6 +91,12 @@ impl Schedule {
     #[must_use]
     pub const fn jwks_max_age(&self) -> Duration {
         self.jwks_max_age
+    }
+
+    /// For how long the slowest validators that are known may.
+    #[must_use]
+    pub fn slowest_cache(&self) -> Duration {
+        self.jwks_max_age.max(SLOWEST_CACHE)
     }
 
     /// For how long a key stays published after it signed for the last time: until the last of

@@ -1,9 +1,10 @@
 //! What a life of a signing key is held to.
 
 use super::*;
-use crate::domain::signing_key::{Algorithm, PublicJwk};
+use crate::domain::signing_key::{Algorithm, KeySpec, PublicJwk};
 
 const DAY: u64 = 86_400;
+const SKEW: Duration = Duration::from_mins(1);
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_unix(i64::try_from(seconds).unwrap()).unwrap()
@@ -15,6 +16,7 @@ fn schedule() -> Schedule {
         Some(Duration::from_hours(90 * 24)),
         lead,
         Duration::from_mins(5),
+        SKEW,
     )
     .unwrap()
 }
@@ -124,18 +126,35 @@ fn a_revoked_key_is_published_no_more_whatever_it_was() {
 #[test]
 fn times_that_contradict_each_other_are_no_schedule() {
     let minutes = Duration::from_mins;
-    assert!(Schedule::new(None, minutes(6), minutes(5)).is_ok());
-    for lead in [minutes(5), minutes(4)] {
+    assert!(Schedule::new(None, minutes(6), minutes(5), SKEW).is_ok());
+    for lead in [Duration::from_secs(359), minutes(5), minutes(4)] {
         assert_eq!(
-            Schedule::new(None, lead, minutes(5)),
-            Err(ScheduleError::LeadTooShort(minutes(5)))
+            Schedule::new(None, lead, minutes(5), SKEW),
+            Err(ScheduleError::LeadTooShort(minutes(6)))
         );
     }
+    assert!(Schedule::new(None, minutes(5), minutes(5), Duration::ZERO).is_err());
     // Published for 10 min before and 70 min after: with a tenth of jitter, 88 min 53 s.
     let least = Duration::from_secs(5_334);
     assert_eq!(
-        Schedule::new(Some(minutes(60)), minutes(10), minutes(5)),
+        Schedule::new(Some(minutes(60)), minutes(10), minutes(5), SKEW),
         Err(ScheduleError::IntervalTooShort(least))
     );
-    assert!(Schedule::new(Some(least), minutes(10), minutes(5)).is_ok());
+    assert!(Schedule::new(Some(least), minutes(10), minutes(5), SKEW).is_ok());
+}
+
+#[test]
+fn a_key_that_stands_in_is_relieved_as_soon_as_may_be() {
+    let schedule = schedule();
+    let mut one = key("one", Life::at_once(at(10), 0));
+    one.life.stands_in_for = Some(RsaBits::B3072);
+    assert_eq!(one.life.due_at(), Some(at(10)));
+    assert_eq!(one.kind(), KeySpec::RS256(RsaBits::B3072));
+    let due = Step::due(std::slice::from_ref(&one), &schedule, at(10));
+    assert_eq!(due, Some(Step::Relieve(RsaBits::B3072)));
+    // Once another signs, it only waits for what it signed to expire.
+    one.life.stop_signing(at(20), &schedule);
+    let end = one.life.retires_at;
+    assert_eq!(one.life.due_at(), end);
+    assert_eq!(Step::due(&[one], &schedule, at(20)), None);
 }
