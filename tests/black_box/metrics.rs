@@ -15,7 +15,7 @@ on_both_engines!(
 );
 
 /// The value of one series.
-fn value(told: &str, series: &str) -> f64 {
+fn value(told: &str, series: &str) -> i64 {
     let line = told
         .lines()
         .find(|line| {
@@ -47,23 +47,23 @@ async fn what_is_told_is_what_happened(server: Server) {
         .expect(StatusCode::UNAUTHORIZED);
     let told = server.app.measurements().await;
     let issued = "tenmint_api_key_uses_total{outcome=\"issued\"}";
-    assert_eq!(value(&told, issued), 3.0);
+    assert_eq!(value(&told, issued), 3);
     assert_eq!(
         value(&told, "tenmint_api_key_uses_total{outcome=\"forged\"}"),
-        1.0
+        1
     );
     let took = "tenmint_request_duration_seconds_count{endpoint=\"token\"}";
-    assert_eq!(value(&told, took), 4.0);
-    assert!(value(&told, "tenmint_credential_lookups_total{result=\"hit\"}") >= 2.0);
-    assert_eq!(value(&told, "tenmint_database_up"), 1.0);
+    assert_eq!(value(&told, took), 4);
+    assert!(value(&told, "tenmint_credential_lookups_total{result=\"hit\"}") >= 2);
+    assert_eq!(value(&told, "tenmint_database_up"), 1);
     // The operator's organization, and acme.
-    assert_eq!(value(&told, "tenmint_organizations"), 2.0);
-    assert_eq!(value(&told, "tenmint_signing_keys{state=\"active\"}"), 2.0);
+    assert_eq!(value(&told, "tenmint_organizations"), 2);
+    assert_eq!(value(&told, "tenmint_signing_keys{state=\"active\"}"), 2);
     // The operator's key, acme's management key, and two of its own, of which one ends soon.
-    assert_eq!(value(&told, "tenmint_api_keys"), 4.0);
+    assert_eq!(value(&told, "tenmint_api_keys"), 4);
     let soon = "tenmint_api_keys_expiring{within=\"1d\"}";
-    assert_eq!(value(&told, soon), 1.0);
-    assert!(value(&told, "tenmint_signing_key_rotation_due_seconds") > 0.0);
+    assert_eq!(value(&told, soon), 1);
+    assert!(value(&told, "tenmint_signing_key_rotation_due_seconds") > 0);
     assert!(told.ends_with("# EOF\n"));
 }
 
@@ -86,7 +86,7 @@ async fn the_public_listener_does_not_tell(server: Server) {
 async fn a_database_that_is_gone_is_told(server: Server) {
     server.app.close().await;
     let told = server.app.measurements().await;
-    assert_eq!(value(&told, "tenmint_database_up"), 0.0);
+    assert_eq!(value(&told, "tenmint_database_up"), 0);
     assert!(!told.contains("tenmint_api_keys "));
 }
 
@@ -105,7 +105,7 @@ fn a_server_tells_on_a_listener_of_its_own() {
     let kind = answer.headers()["content-type"].to_str().unwrap();
     assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
     let told = answer.into_body().read_to_string().unwrap();
-    assert_eq!(value(&told, "tenmint_database_up"), 1.0);
+    assert_eq!(value(&told, "tenmint_database_up"), 1);
     assert!(process.stop());
 }
 
