@@ -24,6 +24,7 @@ use crate::domain::client_address::{Gateways, TrustedProxies};
 use crate::domain::issuer::BaseUrl;
 use crate::domain::scope::ScopeSet;
 use crate::domain::timestamp::Timestamp;
+use crate::feed::{Bounds, Feeds};
 use crate::gateway::Gateway;
 use crate::issue::Mint;
 use crate::jobs::{Jobs, Work};
@@ -49,6 +50,8 @@ pub struct App {
     pub checker: Arc<Checker>,
     /// Tells gateways what to let through.
     pub gateway: Gateway,
+    /// Tells offline validators what to refuse.
+    pub feeds: Feeds,
     /// Manages keys and organizations.
     pub management: Arc<Management>,
     /// Counts what keys are used for.
@@ -187,6 +190,19 @@ impl App {
             format!("node_{}", random::ulid(clock.unix_millis())),
             settings.exchange_record.into(),
         ));
+        let bounds = Bounds {
+            request: settings.request_timeout,
+            connections: usize::try_from(settings.max_connections).unwrap_or(usize::MAX),
+            jwks_max_age: schedule.jwks_max_age(),
+        };
+        let feeds = Feeds::new(
+            store.clone(),
+            Arc::clone(&issuers),
+            Arc::clone(&generations),
+            base.clone(),
+            clock.clone(),
+            bounds,
+        );
         let management = Arc::new(Management {
             store: store.clone(),
             crypto,
@@ -227,6 +243,7 @@ impl App {
             gateway: Gateway::new(Arc::clone(&checker), Arc::clone(&mint)),
             mint,
             checker,
+            feeds,
             management,
             usage,
             metrics: Metrics::default(),
@@ -265,6 +282,7 @@ impl App {
     /// Lets load balancers know that this node is about to go.
     pub fn begin_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
+        self.feeds.close();
     }
 
     /// Closes the database, after what is under way on it.

@@ -26,6 +26,7 @@ mod rate_limit;
 mod reach;
 mod refusals;
 mod request_id;
+mod revocations;
 mod revoke;
 mod roles;
 mod scopes;
@@ -87,6 +88,11 @@ fn oauth_plane() -> Routes {
         .route("/oauth/authorize", authorize)
         .route("/.well-known/jwks.json", get(jwks::deployment))
         .route("/orgs/{org}/.well-known/jwks.json", get(jwks::organization))
+        .route("/.well-known/revocations", get(revocations::deployment))
+        .route(
+            "/orgs/{org}/.well-known/revocations",
+            get(revocations::organization),
+        )
         .route(
             "/orgs/{org}/.well-known/oauth-authorization-server",
             get(metadata::organization),

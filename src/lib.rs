@@ -25,11 +25,12 @@
 //! | [`issue`] | the exchange | those, credentials |
 //! | [`check`] | what a credential that services were shown is worth | those, credentials |
 //! | [`gateway`] | what may go through to services | those, credentials, issue, check |
+//! | [`feed`] | what offline validators must refuse | those, credentials |
 //! | [`manage`] | organizations, bootstrap, API keys | those, credentials |
 //! | [`jobs`] | everything periodic | those, manage |
 //! | [`settings`] | flags and environment | domain, crypto, store |
 //! | [`app`] | everything built once, shared | all above |
-//! | [`http`] | the router and its resources | app, issue, check, gateway, manage, credentials, domain, clock, telemetry |
+//! | [`http`] | the router and its resources | app, issue, check, gateway, feed, manage, credentials, domain, clock, telemetry |
 //! | [`serve`] | listeners, limits, drain | http, app, settings |
 //! | [`cli`] | thin commands | all |
 //! | [`verifier`] | for resource servers: checks tokens without asking the mint | domain, clock, the JOSE part of crypto |
@@ -49,6 +50,8 @@ pub mod clock;
 pub mod credentials;
 pub mod crypto;
 pub mod domain;
+#[cfg(feature = "server")]
+pub mod feed;
 #[cfg(feature = "server")]
 pub mod gateway;
 #[cfg(feature = "server")]

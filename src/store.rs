@@ -23,6 +23,7 @@ pub mod migrate;
 pub mod organizations;
 pub mod policy;
 pub mod restore;
+pub mod revocations;
 pub mod roles;
 pub mod root_keys;
 pub mod scope_catalogue;

@@ -9,6 +9,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::freshness::{Freshness, Trust};
 use crate::clock::Clock;
 use crate::domain::organization::OrganizationId;
@@ -37,6 +39,8 @@ pub struct Generations {
     organizations: Box<[AtomicU64]>,
     hasher: RandomState,
     freshness: Freshness,
+    /// Rung at every change.
+    bell: watch::Sender<()>,
 }
 
 impl Default for Generations {
@@ -58,6 +62,7 @@ impl Generations {
             organizations: slots(ORGANIZATION_SLOTS),
             hasher: RandomState::new(),
             freshness: Freshness::new(stale_limit),
+            bell: watch::Sender::new(()),
         }
     }
 
@@ -103,6 +108,24 @@ impl Generations {
             Change::Everything => &self.everything,
         };
         slot.fetch_max(tick, Ordering::SeqCst);
+        self.ring();
+    }
+
+    /// Wakes everybody who listens, though nothing changed.
+    pub fn ring(&self) {
+        self.bell.send_replace(());
+    }
+
+    /// Hears of every change from now on.
+    #[must_use]
+    pub fn listen(&self) -> watch::Receiver<()> {
+        self.bell.subscribe()
+    }
+
+    /// Whether nothing at all has changed since something was loaded, as far as can be relied on.
+    #[must_use]
+    pub fn is_latest(&self, loaded: Generation) -> bool {
+        self.tick.load(Ordering::SeqCst) == loaded.tick && self.trust(loaded) == Trust::Whole
     }
 
     /// Whether what was loaded of an organization, and of a key if one is named, still holds.

@@ -8,6 +8,7 @@ pub mod key_pair;
 #[cfg(feature = "server")]
 pub mod pem;
 pub mod provider;
+pub mod revocations;
 #[cfg(feature = "server")]
 mod rsa;
 #[cfg(feature = "server")]

@@ -4,6 +4,7 @@ mod edit;
 mod effect;
 mod expiry;
 mod filter;
+mod narrowing;
 mod order;
 mod rotation;
 mod status;
@@ -66,6 +67,8 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// When it was switched off, if it is.
     pub disabled_at: Option<Timestamp>,
+    /// The last second in which tokens may have been issued that say more than it permits by now.
+    pub narrowed_at: Option<Timestamp>,
     /// That it was revoked, if it was: for good.
     pub revoked: Option<Revocation>,
     /// Raised by every act on the key: 1 when new.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::organization::OrganizationId;
 use super::timestamp::Timestamp;
 
-pub use life::{Life, Schedule, ScheduleError, State, Step};
+pub use life::{CLOCK_SKEW, LONGEST_TOKEN, Life, Schedule, ScheduleError, State, Step};
 pub use pem::PrivateKeyPem;
 pub use spec::{KeySpec, KeySpecError, RsaBits, RsaBitsError};
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -17,12 +18,38 @@ pub const MAX_AGE: Duration = Duration::from_mins(5);
 /// has it already (RFC 9110 §13.1.2).
 pub fn respond(request: &HeaderMap, document: String, max_age: Duration) -> Response {
     let etag = etag(&document);
-    let etag_value = HeaderValue::from_str(&etag).expect("an entity tag is ASCII");
-    let cache_control = format!("public, max-age={}", max_age.as_secs());
-    let cache_control = HeaderValue::from_str(&cache_control).expect("digits are ASCII");
+    let has_it = has_already(request, &etag);
+    let document = Document {
+        kind: "application/json",
+        etag,
+        max_age: Some(max_age),
+        body: document.into(),
+    };
+    answer(has_it, document)
+}
+
+/// A public document of any kind.
+pub struct Document {
+    /// Its media type.
+    pub kind: &'static str,
+    /// Its entity tag.
+    pub etag: String,
+    /// For how long it may be cached, in whole seconds, if at all.
+    pub max_age: Option<Duration>,
+    /// The document.
+    pub body: Bytes,
+}
+
+/// A public document, or 304 if the client `has_it` already.
+pub fn answer(has_it: bool, document: Document) -> Response {
+    let value = |text: &str| HeaderValue::from_str(text).expect("it is ASCII");
+    let cache_control = match document.max_age {
+        Some(max_age) => format!("public, max-age={}", max_age.as_secs()),
+        None => "no-store".to_owned(),
+    };
     let headers = [
-        (header::ETAG, etag_value),
-        (header::CACHE_CONTROL, cache_control),
+        (header::ETAG, value(&document.etag)),
+        (header::CACHE_CONTROL, value(&cache_control)),
         // Public documents: a browser page may read them as anybody may.
         (
             header::ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -33,14 +60,11 @@ pub fn respond(request: &HeaderMap, document: String, max_age: Duration) -> Resp
             HeaderValue::from_static("nosniff"),
         ),
     ];
-    if has_already(request, &etag) {
+    if has_it {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
-    let json = [(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    )];
-    (headers, json, document).into_response()
+    let kind = HeaderValue::from_static(document.kind);
+    (headers, [(header::CONTENT_TYPE, kind)], document.body).into_response()
 }
 
 /// The strong entity tag of a revision (RFC 9110 §8.8.3).

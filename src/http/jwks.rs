@@ -49,9 +49,14 @@ pub(super) async fn published(app: &App, issuer: &Issuer) -> Result<Published, R
     let organization = issuer.signing_organization();
     match app.mint.issuers.published(&organization).await {
         Ok(Some(published)) => Ok(published),
-        Ok(None) => Err(problem::respond(app, Problem::no_such_issuer())),
+        Ok(None) => Err(no_such_issuer(app)),
         Err(error) => Err(problem::fail(app, error.into())),
     }
+}
+
+/// The answer where there is no such issuer.
+pub(super) fn no_such_issuer(app: &App) -> Response {
+    problem::respond(app, Problem::no_such_issuer())
 }
 
 async fn document(app: &App, issuer: &Issuer, request: &HeaderMap) -> Response {

@@ -25,6 +25,8 @@ pub(super) struct Metadata {
     revocation_endpoint: String,
     introspection_endpoint: String,
     jwks_uri: String,
+    /// `docs/revocation-feed.md`.
+    tenmint_revocations_uri: String,
     authorization_endpoint: String,
     #[schema(value_type = Vec<String>)]
     response_types_supported: [&'static str; 0],
@@ -78,6 +80,7 @@ fn metadata(issuer: &Issuer, base: &BaseUrl, algorithms: Vec<Algorithm>) -> Meta
         revocation_endpoint: format!("{name}/oauth/revoke"),
         introspection_endpoint: format!("{name}/oauth/introspect"),
         jwks_uri: format!("{name}/.well-known/jwks.json"),
+        tenmint_revocations_uri: format!("{name}/.well-known/revocations"),
         authorization_endpoint: format!("{}/oauth/authorize", base.as_str()),
         issuer: name,
         response_types_supported: [],

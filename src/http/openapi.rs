@@ -15,7 +15,7 @@ use utoipa::openapi::{
 
 use super::{
     api_keys, audit, bootstrap, conditional, gateway, introspect, jwks, organizations, refusals,
-    roles, scopes, signing_keys, token, usage,
+    revocations, roles, scopes, signing_keys, token, usage,
 };
 use crate::app::App;
 
@@ -54,6 +54,7 @@ fn document() -> OpenApi {
         ("OAuth", introspect::describe()),
         ("Gateways", gateway::describe()),
         ("Documents and health", jwks::describe()),
+        ("Documents and health", revocations::describe()),
     ];
     for (tag, operations) in resources {
         for operation in operations {

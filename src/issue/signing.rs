@@ -1,6 +1,7 @@
 //! Putting a token together and signing it, once everything is decided.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Mint, Refusal};
 use crate::credentials::Verified;
@@ -51,12 +52,18 @@ impl Mint {
         let ends = now.plus(life);
         let ends = key.expires_at.map_or(ends, |key_end| ends.min(key_end));
         let jti = random::token_id();
+        // Resource servers take a token of the second in which its key was narrowed, or by the
+        // clock of a node that is ahead, for one from before: see `docs/revocation-feed.md`.
+        let after_narrowing = |at: Timestamp| at.plus(Duration::from_secs(1));
+        let issued_at = key
+            .narrowed_at
+            .map_or(now, |at| now.max(after_narrowing(at)));
         let token = identity.signer.sign(&Claims {
             iss: &issuer.name(&self.base),
             sub: &credential.claims.id,
             client_id: &credential.claims.id,
             aud: audience,
-            iat: now,
+            iat: issued_at,
             nbf: now,
             exp: ends,
             jti: &jti,

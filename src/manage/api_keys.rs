@@ -199,6 +199,7 @@ pub(super) async fn insert(
         created_by: act.creator(),
         expires_at,
         disabled_at: None,
+        narrowed_at: None,
         revoked: None,
         revision: 1,
         next_notice_at: expires_at.and_then(|end| next_notice(end, act.now)),

@@ -186,6 +186,9 @@ pub async fn edit(
             require_scopes(&mut act, &before.scopes, &after.scopes).await?;
             holders::require_fit(&management, &mut act, &before, &after.scopes).await?;
             act.write.still_holders(&name).await?;
+            if after.scopes.uncovered(&before.scopes).is_some() {
+                act.write.narrow_holders(&name, act.now).await?;
+            }
         }
         after.revision += 1;
         act.write.save_role(after).await?;
@@ -233,6 +236,7 @@ pub async fn delete(
             return Err(RoleRefusal::Needed { keys, first }.into());
         }
         act.write.still_holders(&name).await?;
+        act.write.narrow_holders(&name, act.now).await?;
         act.write.delete_role(&name).await?;
         act.commit(Did {
             action: "role.delete",

@@ -87,6 +87,8 @@ mod restore_postgres;
 mod restore_root_keys;
 mod restore_untold;
 mod revocation;
+mod revocation_feed;
+mod revocation_waiting;
 mod revocation_wire;
 mod role_bounds;
 mod role_property;

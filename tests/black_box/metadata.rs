@@ -44,7 +44,7 @@ async fn metadata_is_answered_in_these_words(server: Server) {
     etag: "[…]"
     x-content-type-options: nosniff
 
-    {"issuer":"{base}","token_endpoint":"{base}/oauth/token","revocation_endpoint":"{base}/oauth/revoke","introspection_endpoint":"{base}/oauth/introspect","jwks_uri":"{base}/.well-known/jwks.json","authorization_endpoint":"{base}/oauth/authorize","response_types_supported":[],"grant_types_supported":["client_credentials"],"token_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],"revocation_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],"introspection_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],"subject_types_supported":["public"],"id_token_signing_alg_values_supported":["ES256"]}
+    {"issuer":"{base}","token_endpoint":"{base}/oauth/token","revocation_endpoint":"{base}/oauth/revoke","introspection_endpoint":"{base}/oauth/introspect","jwks_uri":"{base}/.well-known/jwks.json","tenmint_revocations_uri":"{base}/.well-known/revocations","authorization_endpoint":"{base}/oauth/authorize","response_types_supported":[],"grant_types_supported":["client_credentials"],"token_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],"revocation_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],"introspection_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],"subject_types_supported":["public"],"id_token_signing_alg_values_supported":["ES256"]}
     "#);
     let [path, ..] = of_organization("ed");
     assert_verbatim!(verbatim(&server, &server.get(&path).await), @r#"
@@ -55,7 +55,7 @@ async fn metadata_is_answered_in_these_words(server: Server) {
     etag: "[…]"
     x-content-type-options: nosniff
 
-    {"issuer":"{base}/orgs/ed","token_endpoint":"{base}/orgs/ed/oauth/token","revocation_endpoint":"{base}/orgs/ed/oauth/revoke","introspection_endpoint":"{base}/orgs/ed/oauth/introspect","jwks_uri":"{base}/orgs/ed/.well-known/jwks.json","authorization_endpoint":"{base}/oauth/authorize","response_types_supported":[],"grant_types_supported":["client_credentials"],"token_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],"revocation_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],"introspection_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],"subject_types_supported":["public"],"id_token_signing_alg_values_supported":["EdDSA"]}
+    {"issuer":"{base}/orgs/ed","token_endpoint":"{base}/orgs/ed/oauth/token","revocation_endpoint":"{base}/orgs/ed/oauth/revoke","introspection_endpoint":"{base}/orgs/ed/oauth/introspect","jwks_uri":"{base}/orgs/ed/.well-known/jwks.json","tenmint_revocations_uri":"{base}/orgs/ed/.well-known/revocations","authorization_endpoint":"{base}/oauth/authorize","response_types_supported":[],"grant_types_supported":["client_credentials"],"token_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],"revocation_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],"introspection_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],"subject_types_supported":["public"],"id_token_signing_alg_values_supported":["EdDSA"]}
     "#);
     let [path, ..] = of_organization("nobody");
     assert_verbatim!(verbatim(&server, &server.get(&path).await), @r#"

@@ -28,6 +28,8 @@ GET  /oauth/authorize
 POST /oauth/authorize
 GET  /.well-known/jwks.json
 GET  /orgs/{org}/.well-known/jwks.json
+GET  /.well-known/revocations
+GET  /orgs/{org}/.well-known/revocations
 GET  /.well-known/oauth-authorization-server
 GET  /.well-known/openid-configuration
 GET  /.well-known/oauth-authorization-server/orgs/{org}

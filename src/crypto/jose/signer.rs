@@ -1,7 +1,9 @@
-//! Signing access tokens: one key pair, parsed once, with its header already encoded.
+//! Signing access tokens: one key pair, parsed once, with its header already encoded. What else is
+//! signed names its own type.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
 
 use super::key_pair::KeyPair;
 use crate::domain::claims::Claims;
@@ -21,6 +23,7 @@ pub enum TokenType {
 pub struct Signer {
     pair: KeyPair,
     algorithm: Algorithm,
+    kid: Kid,
     /// The JOSE header in base64url, and the dot after it.
     header: String,
 }
@@ -40,12 +43,11 @@ impl Signer {
     /// A signer whose tokens name `kid` and `token_type`.
     #[must_use]
     pub fn new(pair: KeyPair, algorithm: Algorithm, kid: &Kid, token_type: TokenType) -> Self {
-        let typ = token_type.as_str();
-        let header = format!(r#"{{"typ":"{typ}","alg":"{algorithm}","kid":"{kid}"}}"#);
         Self {
             pair,
             algorithm,
-            header: format!("{}.", URL_SAFE_NO_PAD.encode(header)),
+            kid: kid.clone(),
+            header: header(token_type.as_str(), algorithm, kid),
         }
     }
 
@@ -58,19 +60,35 @@ impl Signer {
     /// The signed token in compact form (RFC 7515 §7.1).
     #[must_use]
     pub fn sign(&self, claims: &Claims<'_>) -> String {
+        self.sign_under(&self.header, claims)
+    }
+
+    /// Signs something that is no access token, and says so by another `typ`.
+    #[must_use]
+    pub fn sign_as(&self, typ: &str, claims: &impl Serialize) -> String {
+        self.sign_under(&header(typ, self.algorithm, &self.kid), claims)
+    }
+
+    fn sign_under(&self, header: &str, claims: &impl Serialize) -> String {
         // Encoded in one go: piece by piece, as serde writes, costs several times as much.
         let claims = serde_json::to_vec(claims).expect("claims are JSON");
         let encoded = claims.len().div_ceil(3) * 4;
         // The dot, and the signature.
         let last = 1 + self.pair.signature_len().div_ceil(3) * 4;
-        let mut token = String::with_capacity(self.header.len() + encoded + last);
-        token.push_str(&self.header);
+        let mut token = String::with_capacity(header.len() + encoded + last);
+        token.push_str(header);
         URL_SAFE_NO_PAD.encode_string(claims, &mut token);
         let signature = self.pair.sign(token.as_bytes());
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         token
     }
+}
+
+/// A JOSE header in base64url, and the dot after it.
+fn header(typ: &str, algorithm: Algorithm, kid: &Kid) -> String {
+    let header = format!(r#"{{"typ":"{typ}","alg":"{algorithm}","kid":"{kid}"}}"#);
+    format!("{}.", URL_SAFE_NO_PAD.encode(header))
 }
 
 #[cfg(test)]

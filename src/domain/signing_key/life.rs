@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Kid, RsaBits, SigningKey};
 use crate::domain::timestamp::Timestamp;
 
-pub use schedule::{Schedule, ScheduleError};
+pub use schedule::{CLOCK_SKEW, LONGEST_TOKEN, Schedule, ScheduleError};
 
 /// What a signing key is for at present.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

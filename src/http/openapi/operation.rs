@@ -201,6 +201,27 @@ impl Operation {
         .answers_nothing(304, "The document held already is still the one")
     }
 
+    /// A public JWT that caches may keep for a moment.
+    pub fn answers_jwt<T: ToSchema>(self, what: &str) -> Self {
+        let reference = Ref::from_schema_name(T::name());
+        let tag = HeaderBuilder::new()
+            .description(Some("What is in it, for If-None-Match"))
+            .schema(Some(text("A weak entity tag")))
+            .build();
+        self.header(
+            "If-None-Match",
+            "The entity tag of the document held already",
+            text("Entity tags").examples([json!("*")]),
+        )
+        .keep::<T>()
+        .answer_with(200, what, |response| {
+            response
+                .content("application/jwt", Content::new(Some(reference)))
+                .header("ETag", tag)
+        })
+        .answers_nothing(304, "The document held already is as good")
+    }
+
     /// An answer with one page of rows.
     pub fn answers_page<T: ToSchema>(self, what: &str) -> Self {
         self.answers_page_or::<T>(what, &[])

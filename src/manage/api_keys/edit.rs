@@ -195,6 +195,7 @@ async fn prepare(
         }
     }
     after.effective = effective(act, &after.scopes, &after.roles).await?;
+    after.note_narrowing(&before, act.now);
     require_grant(act, &before, &after)?;
     require_known(act, &before.scopes, &after.scopes).await?;
     require_short_tokens(management, &after)?;

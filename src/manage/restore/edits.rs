@@ -52,14 +52,18 @@ pub(super) async fn on_key(
         }
     }
     Ok(match ScopeSet::new(all) {
-        Ok(effective) => Ok(ApiKey {
-            next_notice_at: edited
-                .expires_at
-                .filter(|_| edited.expires_at != before.expires_at)
-                .map_or(before.next_notice_at, |end| next_notice(end, act.now)),
-            effective,
-            ..edited
-        }),
+        Ok(effective) => {
+            let mut edited = ApiKey {
+                next_notice_at: edited
+                    .expires_at
+                    .filter(|_| edited.expires_at != before.expires_at)
+                    .map_or(before.next_notice_at, |end| next_notice(end, act.now)),
+                effective,
+                ..edited
+            };
+            edited.note_narrowing(before, act.now);
+            Ok(edited)
+        }
         Err(why) => Err(format!("what it was edited to does not fit: {why}")),
     })
 }
@@ -120,10 +124,18 @@ pub(super) async fn on_organization(
             let Some(role) = role(act, row, details, at).await? else {
                 return note("what it held cannot be told; look at it and at who holds it");
             };
+            if let Some(before) = act.write.role(&role.name).await?
+                && role.scopes.uncovered(&before.role.scopes).is_some()
+            {
+                act.write.narrow_holders(&role.name, act.now).await?;
+            }
             act.write.save_role(&role).await?;
         }
         "role.delete" => match row.target.parse::<RoleName>() {
-            Ok(name) => act.write.delete_role(&name).await?,
+            Ok(name) => {
+                act.write.narrow_holders(&name, act.now).await?;
+                act.write.delete_role(&name).await?;
+            }
             Err(_) => return note("there can be no role of this name"),
         },
         "scope.define" | "scope.remove" => {

@@ -15,7 +15,7 @@ macro_rules! columns {
     () => {
         "k.id, k.organization_id, k.name, k.description, k.scopes, k.allowed_ip_cidrs,
          k.rate_limit, k.rate_window, k.external_id, k.metadata, k.created_at, k.created_by,
-         k.expires_at, k.disabled_at, k.revoked_at, k.revoke_reason, k.revision,
+         k.expires_at, k.disabled_at, k.narrowed_at, k.revoked_at, k.revoke_reason, k.revision,
          k.next_notice_at, k.unused_warned_at,
          s.fingerprint, s.created_at AS secret_created_at,
          e.fingerprint AS ending_fingerprint, e.created_at AS ending_created_at,
@@ -65,6 +65,7 @@ pub(super) struct ApiKeyRow {
     created_by: Option<String>,
     expires_at: Option<i64>,
     disabled_at: Option<i64>,
+    narrowed_at: Option<i64>,
     revoked_at: Option<i64>,
     revoke_reason: Option<String>,
     revision: i64,
@@ -140,6 +141,7 @@ impl TryFrom<ApiKeyRow> for ApiKey {
             created_by: creator(row.created_by)?,
             expires_at: maybe(row.expires_at, "expires_at")?,
             disabled_at: maybe(row.disabled_at, "disabled_at")?,
+            narrowed_at: maybe(row.narrowed_at, "narrowed_at")?,
             revoked: maybe(row.revoked_at, "revoked_at")?
                 .map(|at| revocation(at, row.revoke_reason.as_deref()))
                 .transpose()?,

@@ -7,10 +7,10 @@ use super::Life;
 use crate::domain::timestamp::Timestamp;
 
 /// The longest life that a token can have, whatever settings and policies say.
-const LONGEST_TOKEN: Duration = Duration::from_hours(1);
+pub const LONGEST_TOKEN: Duration = Duration::from_hours(1);
 
 /// By how much the clocks of nodes and validators may differ.
-const CLOCK_SKEW: Duration = Duration::from_mins(5);
+pub const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 /// For how long the slowest validators that are known go on with a JWKS, whatever they are told:
 /// an HTTP API of AWS, two hours.

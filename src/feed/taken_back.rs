@@ -1,0 +1,160 @@
+//! What was taken back, of all issuers: read once for each change, held in memory.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use crate::clock::Clock;
+use crate::credentials::generations::{Generation, Generations};
+use crate::crypto::jose::revocations::{Alias, Revoked, note};
+use crate::domain::issuer::Issuer;
+use crate::domain::organization::OrganizationId;
+use crate::domain::signing_key::{CLOCK_SKEW, LONGEST_TOKEN};
+use crate::domain::timestamp::Timestamp;
+use crate::store::Store;
+use crate::store::error::StoreError;
+use crate::store::revocations::{Since, TakenBack, What};
+
+/// How long what ended is told of: until the last token that was issued before is past its end by
+/// everybody's clock, whatever settings and policies say of the life of tokens.
+const TOLD: Duration = Duration::from_secs(LONGEST_TOKEN.as_secs() + CLOCK_SKEW.as_secs());
+
+/// For how long the slowest validators that are known go on with a JWKS, whatever they are told.
+const SLOWEST_JWKS: Duration = Duration::from_hours(2);
+
+/// What is held of what was taken back.
+pub(super) struct Held {
+    snapshot: RwLock<Option<Arc<Snapshot>>>,
+    /// One load at a time.
+    turn: Mutex<()>,
+    signing_keys_told: Duration,
+}
+
+/// What was taken back as of one instant.
+pub(super) struct Snapshot {
+    loaded: Generation,
+    of: BTreeMap<OrganizationId, Vec<Entry>>,
+}
+
+/// One entry of a feed.
+struct Entry {
+    list: List,
+    alias: Alias,
+    /// Tokens issued before are void.
+    before: i64,
+    /// The instant from which nobody needs to be told.
+    until: Timestamp,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum List {
+    Keys,
+    Organizations,
+    SigningKeys,
+    Tokens,
+}
+
+impl Held {
+    /// Nothing. `jwks_max_age` is for how long validators go on with the keys that they have.
+    pub(super) fn new(jwks_max_age: Duration) -> Self {
+        Self {
+            snapshot: RwLock::default(),
+            turn: Mutex::default(),
+            signing_keys_told: SLOWEST_JWKS.max(TOLD + jwks_max_age),
+        }
+    }
+
+    /// What was taken back before this was asked. Needs the database only when something changed
+    /// since it was last asked, or news may have been missed.
+    pub(super) async fn current(
+        &self,
+        store: &Store,
+        generations: &Generations,
+        clock: &Clock,
+    ) -> Result<Arc<Snapshot>, StoreError> {
+        if let Some(snapshot) = self.latest(generations) {
+            return Ok(snapshot);
+        }
+        let _turn = self.turn.lock().await;
+        if let Some(snapshot) = self.latest(generations) {
+            return Ok(snapshot);
+        }
+        let (loaded, now) = (generations.begin(), clock.now());
+        let since = Since {
+            keys: now.minus(TOLD),
+            signing_keys: now.minus(self.signing_keys_told),
+            tokens: now.minus(CLOCK_SKEW),
+        };
+        let mut of: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for taken in store.taken_back(since).await? {
+            let entry = self.entry(&taken);
+            of.entry(taken.organization).or_default().push(entry);
+        }
+        let snapshot = Arc::new(Snapshot { loaded, of });
+        *self
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&snapshot));
+        Ok(snapshot)
+    }
+
+    fn latest(&self, generations: &Generations) -> Option<Arc<Snapshot>> {
+        let held = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref()
+            .filter(|held| generations.is_latest(held.loaded))
+            .map(Arc::clone)
+    }
+
+    fn entry(&self, taken: &TakenBack) -> Entry {
+        let at = taken.at;
+        let (list, before, until) = match taken.what {
+            // Nothing is issued any more, but for what a node issues that has not heard of it, by
+            // whatever clock it has: all that can still be out is void.
+            What::Key => (List::Keys, at.plus(TOLD), at.plus(TOLD)),
+            What::Organization => (List::Organizations, at.plus(TOLD), at.plus(TOLD)),
+            // What is issued from the next second on is as narrow as the key.
+            What::NarrowedKey => (List::Keys, at.plus(Duration::from_secs(1)), at.plus(TOLD)),
+            // Whoever has got at it dates its tokens as he likes.
+            What::SigningKey => (
+                List::SigningKeys,
+                Timestamp::MAX,
+                at.plus(self.signing_keys_told),
+            ),
+            What::Token => (List::Tokens, at, at.plus(CLOCK_SKEW)),
+        };
+        Entry {
+            list,
+            alias: Alias::of(&taken.name),
+            before: before.unix(),
+            until,
+        }
+    }
+}
+
+impl Snapshot {
+    /// What voids tokens of this issuer at `now`. The deployment's tokens are of the keys of every
+    /// organization; they are signed by the operator's signing keys alone.
+    pub(super) fn revoked(&self, issuer: &Issuer, now: Timestamp) -> Revoked {
+        let mut revoked = Revoked::default();
+        let signing = issuer.signing_organization();
+        for (organization, entries) in &self.of {
+            let is_own = *organization == signing;
+            if !is_own && *issuer != Issuer::Deployment {
+                continue;
+            }
+            for entry in entries.iter().filter(|entry| now < entry.until) {
+                let list = match entry.list {
+                    List::Keys => &mut revoked.keys,
+                    List::Organizations => &mut revoked.organizations,
+                    List::SigningKeys if is_own => &mut revoked.signing_keys,
+                    List::SigningKeys => continue,
+                    List::Tokens => &mut revoked.tokens,
+                };
+                note(list, entry.alias.clone(), entry.before);
+            }
+        }
+        revoked
+    }
+}

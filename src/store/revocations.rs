@@ -1,0 +1,133 @@
+//! What was taken back lately: read at once, for the revocation feed.
+
+use super::Store;
+use super::engine::sql;
+use super::error::{StoreError, corrupt};
+use super::write::Write;
+use crate::domain::organization::OrganizationId;
+use crate::domain::role::RoleName;
+use crate::domain::timestamp::Timestamp;
+
+/// Something whose tokens do not count any more, or not those from before.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TakenBack {
+    /// Whose it is.
+    pub organization: OrganizationId,
+    /// What it is.
+    pub what: What,
+    /// Its name: an id, a `kid`, a `jti`.
+    pub name: String,
+    /// When that was done; of a token when it ends.
+    pub at: Timestamp,
+}
+
+/// What was taken back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum What {
+    /// An API key that is revoked or disabled.
+    Key,
+    /// An API key that permits less than before.
+    NarrowedKey,
+    /// An organization that is suspended or deleted.
+    Organization,
+    /// A signing key that was withdrawn.
+    SigningKey,
+    /// A token that was denied.
+    Token,
+}
+
+/// From when on things are looked at: what was done at or before is past.
+#[derive(Clone, Copy, Debug)]
+pub struct Since {
+    /// For keys and organizations.
+    pub keys: Timestamp,
+    /// For signing keys.
+    pub signing_keys: Timestamp,
+    /// For tokens, by their end.
+    pub tokens: Timestamp,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    what: String,
+    organization_id: String,
+    name: String,
+    at: i64,
+}
+
+impl Store {
+    /// All that was taken back lately, of every organization, as of one instant.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row corrupt.
+    pub async fn taken_back(&self, since: Since) -> Result<Vec<TakenBack>, StoreError> {
+        let rows = sql!(
+            all Row, self.reader(),
+            "SELECT 'key' AS what, organization_id, id AS name, revoked_at AS at
+             FROM api_keys WHERE revoked_at > $1
+             UNION ALL
+             SELECT 'key', organization_id, id, disabled_at
+             FROM api_keys WHERE disabled_at > $1
+             UNION ALL
+             SELECT 'narrowed', organization_id, id, narrowed_at
+             FROM api_keys WHERE narrowed_at > $1
+             UNION ALL
+             SELECT 'organization', id, id, suspended_at
+             FROM organizations WHERE suspended_at > $1
+             UNION ALL
+             SELECT 'organization', id, id, deleted_at
+             FROM organizations WHERE deleted_at > $1
+             UNION ALL
+             SELECT 'signing_key', organization_id, kid, revoked_at
+             FROM signing_keys WHERE revoked_at > $2
+             UNION ALL
+             SELECT 'token', organization_id, jti, expires_at
+             FROM denied_tokens WHERE expires_at > $3",
+            since.keys.unix(), since.signing_keys.unix(), since.tokens.unix()
+        )?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+}
+
+impl Write {
+    /// Notes that every key which holds a role permits less from this second on.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn narrow_holders(
+        &mut self,
+        role: &RoleName,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let organization = self.organization().id.clone();
+        sql!(
+            run self.on(),
+            "UPDATE api_keys SET narrowed_at = $3
+             WHERE revoked_at IS NULL AND COALESCE(narrowed_at, 0) < $3 AND id IN
+                 (SELECT api_key_id FROM api_key_roles WHERE organization_id = $1 AND role = $2)",
+            organization.as_str(), role.as_str(), at.unix()
+        )?;
+        Ok(())
+    }
+}
+
+impl TryFrom<Row> for TakenBack {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let wrong = |what| corrupt("what was taken back", what);
+        let organization = row.organization_id.parse();
+        Ok(Self {
+            organization: organization.map_err(|_| wrong("organization_id"))?,
+            what: match &*row.what {
+                "key" => What::Key,
+                "narrowed" => What::NarrowedKey,
+                "organization" => What::Organization,
+                "signing_key" => What::SigningKey,
+                _ => What::Token,
+            },
+            name: row.name,
+            at: Timestamp::from_unix(row.at).map_err(|_| wrong("at"))?,
+        })
+    }
+}
