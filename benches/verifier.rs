@@ -43,7 +43,14 @@ impl Fetch for Held {
     fn get(&self, _: &str) -> Fetching {
         let body = self.0.clone().into_bytes();
         let max_age = Some(Duration::from_hours(1));
-        Box::pin(async move { Ok(Document { body, max_age }) })
+        let etag = None;
+        Box::pin(async move {
+            Ok(Document {
+                body,
+                max_age,
+                etag,
+            })
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
-use tenmint::verifier::{Refused, Scopes, Verified, Verifier};
+use tenmint::verifier::{Follow, Refused, Scopes, Verified, Verifier};
 use tokio::net::TcpListener;
 
 #[tokio::main]
@@ -27,7 +27,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// The routes of a resource server that trusts this issuer.
 pub async fn app(issuer: &str, audience: &str) -> Result<Router, Box<dyn Error>> {
-    let verifier = Verifier::builder(issuer).audience(audience).build()?;
+    let verifier = Verifier::builder(issuer)
+        .audience(audience)
+        // Tokens of keys that are revoked are refused within seconds.
+        .follow_revocations(Follow::polling())
+        .build()?;
     // Fails at once when the issuer cannot be reached, and from then on keeps its keys fresh.
     verifier.ready().await?;
     tokio::spawn(verifier.clone().keep_fresh());

@@ -22,7 +22,7 @@
 //! layer ─► Verifier::verify ─► keys          fresh, refreshed behind the request's back
 //!  RFC 6750      │             memory        seen before? then no signature is checked again
 //!  one header    ├──► rules                  kid, alg, signature, typ, iss, aud, times
-//!                └──► revocations, networks  of each request anew
+//!                └──► revocations, networks  of each request anew; the feed behind its back
 //! handler ◄─ Verified ─► scopes              what this request needs
 //! ```
 //!
@@ -34,7 +34,9 @@ mod builder;
 mod claims;
 mod discovery;
 mod extract;
+mod feed;
 mod fetch;
+mod follow;
 mod jwks;
 mod keys;
 mod layer;
@@ -52,6 +54,7 @@ use crate::clock::Clock;
 use crate::domain::claims::MAX_TOKEN;
 
 use claims::Networks;
+use feed::Feed;
 use keys::{Held, Keys};
 use memory::Memory;
 use rules::Rules;
@@ -59,6 +62,7 @@ use rules::Rules;
 pub use builder::{BuildError, Builder};
 pub use claims::Verified;
 pub use fetch::{Document, Fetch, FetchError, Fetching, Https};
+pub use follow::Follow;
 pub use layer::{Guard, VerifierLayer};
 pub use refused::{Cause, Refused};
 pub use resource::ResourceMetadata;
@@ -74,6 +78,7 @@ struct Inner {
     rules: Rules,
     keys: Arc<Keys>,
     memory: Memory,
+    feed: Option<Feed>,
     revocations: Option<Arc<dyn Revocations>>,
     check_networks: bool,
     metadata: Option<ResourceMetadata>,
@@ -107,14 +112,19 @@ impl Verifier {
         checked.map_err(|cause| self.refused(cause))
     }
 
-    /// Fetches the issuer's keys, unless they are held already: for a start that fails at once
-    /// when the issuer cannot be reached.
+    /// Fetches the issuer's keys, and its revocation feed if that is followed, unless they are held
+    /// already: for a start that fails at once when the issuer cannot be reached.
     ///
     /// # Errors
     /// [`Cause::Unavailable`].
     pub async fn ready(&self) -> Result<(), Refused> {
         let held = self.0.keys.current().await;
-        held.map(|_| ())
+        let is_ready = match &self.0.feed {
+            Some(feed) => held.is_some() && feed.is_ready().await,
+            None => held.is_some(),
+        };
+        is_ready
+            .then_some(())
             .ok_or_else(|| self.refused(Cause::Unavailable))
     }
 
@@ -152,6 +162,10 @@ impl Verifier {
         }
         let inner = &*self.0;
         let held = inner.keys.current().await.ok_or(Cause::Unavailable)?;
+        if let Some(feed) = &inner.feed {
+            // Which tokens it would refuse is seen below.
+            feed.is_ready().await;
+        }
         let verified = match inner.memory.recall(token, held.generation) {
             Some(verified) => {
                 inner.rules.in_force(&verified, inner.clock.now())?;
@@ -183,7 +197,8 @@ impl Verifier {
     /// What depends on the request, or changes while the token stays the same.
     fn admit(&self, verified: &Verified, request: &Request) -> Result<(), Cause> {
         let inner = &*self.0;
-        if let Some(revocations) = &inner.revocations {
+        let feed = inner.feed.as_ref().map(|feed| feed as &dyn Revocations);
+        for revocations in feed.into_iter().chain(inner.revocations.as_deref()) {
             match revocations.standing(verified, inner.clock.now()) {
                 Standing::Good => {}
                 Standing::Void => return Err(Cause::Revoked),

@@ -11,7 +11,9 @@ use crate::domain::audience::{Resource, ResourceError};
 use crate::domain::issuer::{BaseUrl, BaseUrlError, is_confidential};
 
 use super::discovery::Source;
+use super::feed::Feed;
 use super::fetch::{Fetch, Https};
+use super::follow::Follow;
 use super::keys::{Keys, Timing};
 use super::memory::Memory;
 use super::refused::Challenge;
@@ -32,8 +34,9 @@ pub struct Builder {
     remembered: usize,
     check_networks: bool,
     scopes_supported: Vec<String>,
+    follow: Option<Follow>,
     revocations: Option<Arc<dyn Revocations>>,
-    fetch: Option<Box<dyn Fetch>>,
+    fetch: Option<Arc<dyn Fetch>>,
     clock: Clock,
 }
 
@@ -52,6 +55,12 @@ pub enum BuildError {
     /// The JWKS would cross a network in the clear.
     #[error("the JWKS: write an https URL; plain http is accepted for loopback addresses alone")]
     JwksUrl,
+    /// What is revoked would cross a network in the clear.
+    #[error(
+        "the revocation feed: write an https URL; plain http is accepted for loopback addresses \
+         alone"
+    )]
+    FeedUrl,
     /// Clocks that are so far apart are wrong.
     #[error("the leeway: at most {} s", LONGEST_LEEWAY.as_secs())]
     Leeway,
@@ -74,6 +83,7 @@ impl Builder {
             remembered: 10_000,
             check_networks: true,
             scopes_supported: Vec::new(),
+            follow: None,
             revocations: None,
             fetch: None,
             clock: Clock::system(),
@@ -141,6 +151,14 @@ impl Builder {
         self
     }
 
+    /// Follows the issuer's revocation feed, so that tokens of a key that is revoked are refused
+    /// before they end, also those that are remembered. Until it was read for the first time, none
+    /// is let through.
+    pub fn follow_revocations(mut self, follow: Follow) -> Self {
+        self.follow = Some(follow);
+        self
+    }
+
     /// What else must be refused, asked for every request.
     pub fn revocations(mut self, revocations: impl Revocations) -> Self {
         self.revocations = Some(Arc::new(revocations));
@@ -149,7 +167,7 @@ impl Builder {
 
     /// How documents are fetched, in place of [`Https`].
     pub fn fetch(mut self, fetch: impl Fetch) -> Self {
-        self.fetch = Some(Box::new(fetch));
+        self.fetch = Some(Arc::new(fetch));
         self
     }
 
@@ -189,11 +207,26 @@ impl Builder {
             leeway: self.leeway,
             challenge,
         };
-        let fetch = self.fetch.unwrap_or_else(|| Box::new(Https::new()));
-        let source = Source::new(issuer, jwks, fetch);
+        let fetch = self.fetch.unwrap_or_else(|| Arc::new(Https::new()));
+        let feed = match &self.follow {
+            None => None,
+            Some(follow) => {
+                let known = || format!("{}/.well-known/revocations", issuer.as_str());
+                let url = follow.url.clone().unwrap_or_else(known);
+                let url = Url::parse(&url).ok().filter(is_confidential);
+                Some((url.ok_or(BuildError::FeedUrl)?, follow.clone()))
+            }
+        };
+        let source = Source::new(issuer, jwks, Arc::clone(&fetch));
+        let keys = Arc::new(Keys::new(source, self.timing, self.clock.clone()));
+        let feed = feed.map(|(url, follow)| {
+            let whose = (&*rules.issuer, url);
+            Feed::new(whose, follow, Arc::clone(&keys), fetch, self.clock.clone())
+        });
         Ok(Verifier(Arc::new(Inner {
             rules,
-            keys: Arc::new(Keys::new(source, self.timing, self.clock.clone())),
+            keys,
+            feed,
             memory: Memory::new(self.remembered),
             revocations: self.revocations,
             check_networks: self.check_networks,

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::crypto::jose::revocations::Aliases;
 use crate::domain::claims::PresentedClaims;
 use crate::domain::network::NetworkSet;
 use crate::domain::scope::{Scope, ScopeSet};
@@ -26,6 +27,8 @@ struct Facts {
     networks: Networks,
     not_before: Option<i64>,
     kid: Kid,
+    /// Once they were needed.
+    aliases: OnceLock<Aliases>,
     all: Map<String, Value>,
     challenge: Arc<Challenge>,
 }
@@ -70,6 +73,7 @@ impl Verified {
             networks: Networks::read(all.get("allowed_ip_cidrs")),
             not_before,
             kid,
+            aliases: OnceLock::new(),
             presented,
             all,
             challenge: Arc::clone(challenge),
@@ -170,6 +174,19 @@ impl Verified {
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {
         self.0.all.get(name)
+    }
+
+    /// What a revocation feed calls it.
+    pub(super) fn aliases(&self) -> &Aliases {
+        self.0.aliases.get_or_init(|| {
+            let (key, organization) = (self.key_id(), self.organization());
+            Aliases::of(
+                key,
+                organization,
+                self.signing_key().as_str(),
+                self.token_id(),
+            )
+        })
     }
 
     pub(super) fn presented(&self) -> &PresentedClaims {

@@ -1,6 +1,6 @@
 //! Where an issuer's keys are: by its metadata (RFC 8414), or as it is told.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 use url::Url;
@@ -14,7 +14,7 @@ use super::jwks;
 /// Where keys come from.
 pub(super) struct Source {
     issuer: BaseUrl,
-    fetch: Box<dyn Fetch>,
+    fetch: Arc<dyn Fetch>,
     /// The JWKS, once it is known where it is. What was told stays; what was found is looked for
     /// anew when it fails.
     found: Mutex<Option<String>>,
@@ -36,7 +36,7 @@ struct Metadata {
 }
 
 impl Source {
-    pub(super) fn new(issuer: BaseUrl, jwks: Option<Url>, fetch: Box<dyn Fetch>) -> Self {
+    pub(super) fn new(issuer: BaseUrl, jwks: Option<Url>, fetch: Arc<dyn Fetch>) -> Self {
         Self {
             issuer,
             fetch,

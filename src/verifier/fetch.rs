@@ -14,18 +14,28 @@ pub trait Fetch: Send + Sync + 'static {
     /// The document at `url`. Redirects are not followed: keys come from where the issuer says,
     /// and from nowhere else. It must end by itself, within seconds.
     fn get(&self, url: &str) -> Fetching;
+
+    /// The document at `url` if it is another than the one with this entity tag; otherwise
+    /// [`FetchError::Status`] 304. The issuer may take its time, up to `patience`. Whoever does
+    /// not do so fetches the document whole each time.
+    fn newer(&self, url: &str, etag: Option<&str>, patience: Duration) -> Fetching {
+        let _ = (etag, patience);
+        self.get(url)
+    }
 }
 
 /// A document under way.
 pub type Fetching = Pin<Box<dyn Future<Output = Result<Document, FetchError>> + Send>>;
 
 /// A document.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Document {
     /// What it says.
     pub body: Vec<u8>,
     /// How long it may be used, by `Cache-Control` (RFC 9111 §5.2.2.1).
     pub max_age: Option<Duration>,
+    /// Its entity tag, as it was written (RFC 9110 §8.8.3).
+    pub etag: Option<String>,
 }
 
 /// Why there is none.
@@ -49,8 +59,8 @@ pub struct Https(Agent);
 /// Whole fetches, from name to last byte.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Far above any JWKS.
-const LARGEST: u64 = 256 * 1024;
+/// Far above any JWKS, and a feed in which some hundred thousand keys are revoked.
+const LARGEST: (u64, u64) = (256 * 1024, 16 * 1024 * 1024);
 
 impl Https {
     /// Ready to fetch.
@@ -97,14 +107,45 @@ impl Default for Https {
 }
 
 impl Fetch for Https {
-    /// On a thread of its own, every few minutes once: a runtime that shuts down does not wait
-    /// for it, as it would for a blocking task.
     fn get(&self, url: &str) -> Fetching {
-        let (agent, url) = (self.0.clone(), url.to_owned());
+        self.start(Asked {
+            url: url.to_owned(),
+            etag: None,
+            accept: "application/json",
+            patience: TIMEOUT,
+            largest: LARGEST.0,
+        })
+    }
+
+    fn newer(&self, url: &str, etag: Option<&str>, patience: Duration) -> Fetching {
+        self.start(Asked {
+            url: url.to_owned(),
+            etag: etag.map(str::to_owned),
+            accept: "application/jwt",
+            patience,
+            largest: LARGEST.1,
+        })
+    }
+}
+
+/// What is asked for.
+struct Asked {
+    url: String,
+    etag: Option<String>,
+    accept: &'static str,
+    patience: Duration,
+    largest: u64,
+}
+
+impl Https {
+    /// On a thread of its own, one at a time for each verifier and what it follows: a runtime that
+    /// shuts down does not wait for it, as it would for a blocking task.
+    fn start(&self, asked: Asked) -> Fetching {
+        let agent = self.0.clone();
         let (tell, told) = oneshot::channel();
         let thread = std::thread::Builder::new().name("tenmint-fetch".to_owned());
         let spawned = thread.spawn(move || {
-            let _ = tell.send(fetch(&agent, &url));
+            let _ = tell.send(fetch(&agent, &asked));
         });
         Box::pin(async move {
             spawned.map_err(|why| FetchError::Failed(why.to_string()))?;
@@ -114,22 +155,31 @@ impl Fetch for Https {
     }
 }
 
-fn fetch(agent: &Agent, url: &str) -> Result<Document, FetchError> {
+fn fetch(agent: &Agent, asked: &Asked) -> Result<Document, FetchError> {
     let failed = |why: ureq::Error| FetchError::Failed(why.to_string());
     // Whoever asks again wants to know what is true now, not what a cache on the way remembers.
-    let mut answer = agent
-        .get(url)
-        .header(header::ACCEPT, "application/json")
-        .header(header::CACHE_CONTROL, "no-cache")
-        .call()
-        .map_err(failed)?;
+    let mut request = agent
+        .get(&asked.url)
+        .header(header::ACCEPT, asked.accept)
+        .header(header::CACHE_CONTROL, "no-cache");
+    if let Some(etag) = &asked.etag {
+        request = request.header(header::IF_NONE_MATCH, etag);
+    }
+    let request = request.config().timeout_global(Some(asked.patience));
+    let mut answer = request.build().call().map_err(failed)?;
     if answer.status() != StatusCode::OK {
         return Err(FetchError::Status(answer.status().as_u16()));
     }
     let max_age = max_age(answer.headers());
-    let body = answer.body_mut().with_config().limit(LARGEST);
+    let etag = answer.headers().get(header::ETAG);
+    let etag = etag.and_then(|etag| etag.to_str().ok()).map(str::to_owned);
+    let body = answer.body_mut().with_config().limit(asked.largest);
     let body = body.read_to_vec().map_err(failed)?;
-    Ok(Document { body, max_age })
+    Ok(Document {
+        body,
+        max_age,
+        etag,
+    })
 }
 
 fn max_age(headers: &HeaderMap) -> Option<Duration> {

@@ -95,6 +95,12 @@ impl Keys {
             .then_some(held)
     }
 
+    /// The keys, if they are not past their time.
+    pub(super) async fn fresh(self: &Arc<Self>) -> Option<Arc<Held>> {
+        let held = self.current().await?;
+        held.is_fresh(self.clock.monotonic()).then_some(held)
+    }
+
     /// The keys after they were fetched again, because a token names one that is not among `held`.
     /// Within the cooldown nothing is fetched: whoever makes names up gets no further.
     pub(super) async fn renewed(self: &Arc<Self>, held: &Arc<Held>) -> Arc<Held> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine as _;
@@ -45,6 +45,9 @@ pub struct Published {
     pub fetches: AtomicUsize,
     /// How often the metadata were.
     pub discoveries: AtomicUsize,
+    /// The revocation feed, and how often it was asked for.
+    pub feed: Mutex<Option<String>>,
+    pub feed_fetches: AtomicUsize,
     /// Answers wait for a permit each: there are plenty unless a test takes them away.
     pub permits: Semaphore,
 }
@@ -98,12 +101,15 @@ impl Issuer {
             status: Mutex::new(StatusCode::OK),
             fetches: AtomicUsize::new(0),
             discoveries: AtomicUsize::new(0),
+            feed: Mutex::default(),
+            feed_fetches: AtomicUsize::new(0),
             permits: Semaphore::new(Semaphore::MAX_PERMITS),
         });
         let well_known = format!("/.well-known/oauth-authorization-server{path}");
         let router = Router::new()
             .route(&format!("{path}/keys"), get(keys))
             .route(&well_known, get(metadata_of))
+            .route(&format!("{path}/.well-known/revocations"), get(feed))
             .with_state(Arc::clone(&published));
         tokio::spawn(async move { axum::serve(listener, router).await });
         let issuer = Self {
@@ -136,6 +142,29 @@ impl Issuer {
             .map(|(key, public)| (&key.kid, key.algorithm, public))
             .collect();
         *self.published.jwks.lock().unwrap() = jwks::document(&listed);
+    }
+
+    /// A feed of its own that voids these, as of this many seconds from now.
+    pub fn feed(&self, seq: i64, revoked: &Value) -> String {
+        self.feed_by(&self.key, seq, revoked)
+    }
+
+    pub fn feed_by(&self, key: &SigningKey, seq: i64, revoked: &Value) -> String {
+        let now = self.clock.now().unix();
+        let claims = json!({
+            "iss": self.url, "iat": now, "exp": now + 300, "seq": seq, "revoked": revoked,
+        });
+        let header = json!({ "typ": "revocations+jwt", "alg": key.algorithm, "kid": key.kid });
+        key.sign(&header, &claims)
+    }
+
+    /// Publishes this text as its feed, or none.
+    pub fn tell(&self, feed: Option<String>) {
+        *self.published.feed.lock().unwrap() = feed;
+    }
+
+    pub fn feed_fetches(&self) -> usize {
+        self.published.feed_fetches.load(Ordering::SeqCst)
     }
 
     /// Answers for the keys with this status from now on.
@@ -185,4 +214,19 @@ async fn keys(State(published): State<Arc<Published>>) -> Response {
 async fn metadata_of(State(published): State<Arc<Published>>) -> String {
     published.discoveries.fetch_add(1, Ordering::SeqCst);
     published.metadata.lock().unwrap().to_string()
+}
+
+async fn feed(State(published): State<Arc<Published>>, headers: HeaderMap) -> Response {
+    published.feed_fetches.fetch_add(1, Ordering::SeqCst);
+    let Some(text) = published.feed.lock().unwrap().clone() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let tag = format!("W/\"{}\"", &text[text.len() - 20..]);
+    if headers
+        .get(header::IF_NONE_MATCH)
+        .is_some_and(|held| *held == *tag)
+    {
+        return StatusCode::NOT_MODIFIED.into_response();
+    }
+    ([(header::ETAG, tag)], text).into_response()
 }

@@ -13,6 +13,8 @@ mod support;
 mod agreement;
 mod answers;
 mod claims;
+mod feed;
+mod feed_of_mint;
 mod forged;
 mod issuer;
 mod mint;

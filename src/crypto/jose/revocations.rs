@@ -8,7 +8,8 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::{Map, Value};
 
 /// The `typ` of feeds (RFC 8725 §3.11): nothing else that tenmint signs has it.
 pub const TYP: &str = "revocations+jwt";
@@ -32,6 +33,7 @@ pub struct FeedClaims {
     /// Rises from feed to feed: Unix milliseconds of what it is made from.
     pub seq: i64,
     /// What is void.
+    #[serde(deserialize_with = "object")]
     pub revoked: Revoked,
 }
 
@@ -135,6 +137,12 @@ impl Revoked {
             }
         }
     }
+}
+
+/// An object and nothing else: serde would take an empty list for one in which nothing is.
+fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Revoked, D::Error> {
+    let members = Map::<String, Value>::deserialize(deserializer)?;
+    Revoked::deserialize(Value::Object(members)).map_err(de::Error::custom)
 }
 
 /// Notes an instant; of two that speak of the same, the one that voids more stays.
