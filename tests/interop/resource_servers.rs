@@ -69,7 +69,11 @@ async fn the_program_for_node_lets_through_what_it_should() {
     let mint = Mint::start().await;
     // Beside its packages, as `npm install` puts them.
     let folder = tempfile::tempdir().unwrap();
-    for file in ["resource_server.mjs", "tenmint-scopes.mjs"] {
+    for file in [
+        "resource_server.mjs",
+        "tenmint-scopes.mjs",
+        "tenmint-revocations.mjs",
+    ] {
         let from = format!("{DOCS}/resource-servers/node/{file}");
         std::fs::copy(from, folder.path().join(file)).unwrap();
     }
@@ -122,6 +126,10 @@ async fn holds_vectors(runtime: &Runtime, driver: &str, folder: &str) {
         ("HELPERS", format!("{DOCS}/resource-servers/{folder}")),
         ("SCOPE_VECTORS", format!("{DOCS}/scope-vectors.json")),
         ("NETWORK_VECTORS", format!("{DOCS}/network-vectors.json")),
+        (
+            "REVOCATION_VECTORS",
+            format!("{DOCS}/revocation-vectors.json"),
+        ),
     ];
     let inputs = inputs.each_ref().map(|(name, value)| (*name, &**value));
     let report = runtime.run(driver, &inputs).await;
@@ -260,6 +268,25 @@ async fn holds(mint: &Mint, url: &str) {
         let reply = Reply::of(asked.header(header, "127.0.0.2")).await;
         reply.expect(StatusCode::FORBIDDEN);
     }
+
+    // A key that is revoked takes its tokens with it, also one that was seen before.
+    let ask = async || Reply::of(get("/whoami").bearer_auth(&token)).await;
+    ask().await.expect(StatusCode::OK);
+    let revoke = format!("/v1/organizations/acme/api-keys/{}/revoke", mint.key.id);
+    let server = &mint.server;
+    let revoked = server.operate(reqwest::Method::POST, &revoke, json!(null));
+    revoked.await.expect(StatusCode::OK);
+    let begun = std::time::Instant::now();
+    while ask().await.status == StatusCode::OK {
+        assert!(begun.elapsed() < Duration::from_secs(15), "it still counts");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    refused(
+        get("/whoami").bearer_auth(&token),
+        401,
+        Some("invalid_token"),
+    )
+    .await;
 }
 
 /// A refusal with this status and error code; gives the challenge.

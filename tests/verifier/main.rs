@@ -15,6 +15,7 @@ mod answers;
 mod claims;
 mod feed;
 mod feed_of_mint;
+mod feed_vectors;
 mod forged;
 mod issuer;
 mod mint;

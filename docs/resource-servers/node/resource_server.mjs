@@ -6,6 +6,7 @@
 import express from 'express'
 import * as jose from 'jose'
 
+import { Revocations } from './tenmint-revocations.mjs'
 import { allows, permits } from './tenmint-scopes.mjs'
 
 const { ISSUER, AUDIENCE, PORT = '8090' } = process.env
@@ -18,6 +19,17 @@ const keys = jose.createRemoteJWKSet(new URL(metadata.jwks_uri), {
   cacheMaxAge: 300_000,
   cooldownDuration: 10_000,
 })
+const algorithms = ['ES256', 'EdDSA', 'RS256'] // of these, the one that the key is for
+
+/** Header and claims of whatever the issuer signed. */
+async function signed(text) {
+  const { payload, protectedHeader } = await jose.compactVerify(text, keys, { algorithms })
+  return { header: protectedHeader, claims: JSON.parse(new TextDecoder().decode(payload)) }
+}
+
+// What is revoked, asked every five seconds: tokens of a revoked key do not count until their end.
+const revocations = new Revocations(ISSUER, signed, { url: metadata.tenmint_revocations_uri })
+await revocations.follow()
 
 /** RFC 6750, section 3. */
 function refuse(response, status, error, description, scope) {
@@ -34,14 +46,18 @@ async function caller(request, response, next) {
   const [, token] = /^bearer +(\S+) *$/i.exec(lines[0] ?? '') ?? []
   if (!token) return refuse(response, 401)
   try {
-    const { payload } = await jose.jwtVerify(token, keys, {
-      algorithms: ['ES256', 'EdDSA', 'RS256'], // of these, the one that the key is for
+    const { payload, protectedHeader } = await jose.jwtVerify(token, keys, {
+      algorithms,
       issuer: ISSUER,
       audience: AUDIENCE,
       typ: 'at+jwt',
       clockTolerance: 5,
       requiredClaims: ['exp', 'iat', 'sub', 'client_id', 'jti'],
     })
+    if (revocations.voids(payload, protectedHeader.kid)) {
+      return refuse(response, 401, 'invalid_token', 'this token is revoked')
+    }
+    if (!revocations.isKnown) throw new Error('what is revoked is not known')
     request.claims = payload
   } catch (why) {
     const ofTheToken = /^ERR_(JWT|JWS|JOSE_ALG|JOSE_NOT|JWKS_NO|JWKS_MULTIPLE)/.test(why.code ?? '')

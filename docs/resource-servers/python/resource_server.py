@@ -12,6 +12,7 @@ import urllib.request
 import jwt
 from fastapi import Depends, FastAPI, HTTPException, Request
 
+from tenmint_revocations import Revocations
 from tenmint_scopes import allows, permits
 
 ISSUER, AUDIENCE = os.environ["ISSUER"], os.environ["AUDIENCE"]
@@ -22,6 +23,20 @@ if metadata["issuer"] != ISSUER:
     raise SystemExit("the metadata are of another issuer")
 # Held for five minutes; a key that is not known is looked for, at most every ten seconds.
 KEYS = jwt.PyJWKClient(metadata["jwks_uri"], lifespan=300, cooldown_duration=10, timeout=5)
+ALGORITHMS = ["ES256", "EdDSA", "RS256"]  # of these, the one that the key is for
+
+
+def signed(text):
+    """Header and claims of whatever the issuer signed."""
+    options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False}
+    key = KEYS.get_signing_key_from_jwt(text)
+    decoded = jwt.decode_complete(text, key, algorithms=ALGORITHMS, options=options)
+    return decoded["header"], decoded["payload"]
+
+
+# What is revoked, asked every five seconds: tokens of a revoked key do not count until their end.
+REVOCATIONS = Revocations(ISSUER, signed, metadata["tenmint_revocations_uri"])
+REVOCATIONS.follow()
 
 
 def refuse(status, error=None, description=None, scope=None):
@@ -48,7 +63,7 @@ def caller(request: Request):
         decoded = jwt.decode_complete(
             token,
             KEYS.get_signing_key_from_jwt(token),
-            algorithms=["ES256", "EdDSA", "RS256"],  # of these, the one that the key is for
+            algorithms=ALGORITHMS,
             issuer=ISSUER,
             audience=AUDIENCE,
             leeway=5,
@@ -61,6 +76,10 @@ def caller(request: Request):
     if str(decoded["header"].get("typ")).lower() not in ("at+jwt", "application/at+jwt"):
         raise refuse(401, "invalid_token", "this is not an access token")
     claims = decoded["payload"]
+    if REVOCATIONS.voids(claims, decoded["header"]["kid"]):
+        raise refuse(401, "invalid_token", "this token is revoked")
+    if not REVOCATIONS.is_known:
+        raise HTTPException(503, "tokens cannot be checked at present", {"Retry-After": "2"})
     # The peer's address. Behind a proxy, start uvicorn with --proxy-headers and the proxy's address
     # in --forwarded-allow-ips. By default it believes whoever is on the same machine.
     if not allows(claims, request.client.host if request.client else None):

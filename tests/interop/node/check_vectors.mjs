@@ -2,9 +2,13 @@
 
 import { readFileSync } from 'node:fs'
 
+import * as jose from 'jose'
+
 const helpers = await import(`${process.env.HELPERS}/tenmint-scopes.mjs`)
+const { Revocations } = await import(`${process.env.HELPERS}/tenmint-revocations.mjs`)
 const scopes = JSON.parse(readFileSync(process.env.SCOPE_VECTORS))
 const networks = JSON.parse(readFileSync(process.env.NETWORK_VECTORS))
+const revocations = JSON.parse(readFileSync(process.env.REVOCATION_VECTORS))
 
 const wrong = []
 let count = 0
@@ -29,4 +33,23 @@ for (const vector of networks.cases) {
 }
 const known = [...helpers.MANAGEMENT_ACTIONS].sort().join()
 if (known !== scopes.management_actions.sort().join()) wrong.push('management_actions')
+
+const keys = jose.createLocalJWKSet(revocations.jwks)
+async function signed(text) {
+  const { payload, protectedHeader } = await jose.compactVerify(text, keys, { algorithms: ['EdDSA'] })
+  return { header: protectedHeader, claims: JSON.parse(new TextDecoder().decode(payload)) }
+}
+for (const vector of revocations.cases) {
+  count += 1
+  const known = new Revocations(revocations.issuer, signed, { clock: () => revocations.now })
+  for (const { feed, counts } of vector.feeds) {
+    const kept = await known.keep(feed).then(() => true, () => false)
+    if (kept !== counts) wrong.push([vector.name, feed])
+  }
+  for (const { token, void: expected } of vector.tokens) {
+    count += 1
+    const { header, claims } = await signed(token)
+    if (known.voids(claims, header.kid) !== expected) wrong.push([vector.name, token])
+  }
+}
 console.log(JSON.stringify({ count, wrong }))

@@ -4,7 +4,10 @@ import json
 import os
 import sys
 
+import jwt
+
 sys.path.insert(0, os.environ["HELPERS"])
+import tenmint_revocations
 import tenmint_scopes
 
 
@@ -19,6 +22,8 @@ with open(os.environ["SCOPE_VECTORS"]) as file:
     scopes = json.load(file)
 with open(os.environ["NETWORK_VECTORS"]) as file:
     networks = json.load(file)
+with open(os.environ["REVOCATION_VECTORS"]) as file:
+    revocations = json.load(file)
 
 wrong, count = [], 0
 for case in scopes["parse"]:
@@ -39,4 +44,30 @@ for case in networks["cases"]:
                 wrong.append([case, address])
 if tenmint_scopes.MANAGEMENT_ACTIONS != set(scopes["management_actions"]):
     wrong.append("management_actions")
+keys = jwt.PyJWKSet.from_dict(revocations["jwks"])
+
+
+def signed(text):
+    options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False}
+    key = keys[jwt.get_unverified_header(text)["kid"]]
+    decoded = jwt.decode_complete(text, key, algorithms=["EdDSA"], options=options)
+    return decoded["header"], decoded["payload"]
+
+
+for case in revocations["cases"]:
+    count += 1
+    known = tenmint_revocations.Revocations(revocations["issuer"], signed, clock=lambda: revocations["now"])
+    for feed in case["feeds"]:
+        try:
+            known.keep(feed["feed"])
+            counts = True
+        except Exception:
+            counts = False
+        if counts is not feed["counts"]:
+            wrong.append([case["name"], feed])
+    for token in case["tokens"]:
+        count += 1
+        header, claims = signed(token["token"])
+        if known.voids(claims, header["kid"]) is not token["void"]:
+            wrong.append([case["name"], token])
 print(json.dumps({"count": count, "wrong": wrong}))
