@@ -24,3 +24,4 @@ mod revocations;
 mod rotation;
 mod scopes;
 mod sources;
+mod three_agree;
