@@ -36,7 +36,7 @@ pub(super) async fn attend(
     let mut turns = Turns::new(management.clock.clone(), LOOK, stopped);
     let mut seen = None;
     while let Some(now) = turns.next().await {
-        match in_turn(&management, &turns, &mut seen, now).await {
+        match Box::pin(in_turn(&management, &turns, &mut seen, now)).await {
             Ok(()) if seen.is_some() => turns.again_in(PAUSE),
             Ok(()) => turns.again_in(EVERY),
             Err(error) => {

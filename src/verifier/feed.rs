@@ -179,7 +179,7 @@ impl Shared {
         } else {
             self.url.clone()
         };
-        let patience = self.how.patience(is_waiting);
+        let patience = Follow::patience(is_waiting);
         let fetched = self.fetch.newer(url.as_str(), etag.as_deref(), patience);
         let document = match fetched.await {
             Err(FetchError::Status(304)) if etag.is_some() => return Ok(false),

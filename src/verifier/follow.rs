@@ -63,9 +63,10 @@ impl Follow {
     }
 
     /// How long an answer may take.
-    pub(super) fn patience(&self, is_waiting: bool) -> Duration {
-        let whole = Duration::from_secs(5);
-        if is_waiting { WAIT + whole } else { whole }
+    pub(super) const fn patience(is_waiting: bool) -> Duration {
+        let whole = 5;
+        let waiting = if is_waiting { WAIT.as_secs() } else { 0 };
+        Duration::from_secs(waiting + whole)
     }
 
     /// Where to ask so that news is waited for.

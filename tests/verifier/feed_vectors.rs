@@ -110,9 +110,39 @@ fn case(name: &str, feeds: &[(String, bool)], tokens: &[(String, bool)]) -> Valu
 }
 
 fn vectors() -> Value {
-    let [one, two] = &keys();
-    let voids = |kind: &str, name: &str, before: i64| json!({ kind: { alias(name): before } });
-    let plain = |key| token(key, &json!({}));
+    let keys = keys();
+    let mut cases = alone(&keys);
+    cases.extend(kinds(&keys));
+    cases.extend(one_after_the_other(&keys));
+    cases.push(withdrawn(&keys));
+    let [one, two] = &keys;
+    let publics: Vec<_> = [one, two].map(|key| key.pair.public()).into();
+    let listed: Vec<_> = [one, two]
+        .iter()
+        .zip(&publics)
+        .map(|(key, public)| (&key.kid, key.algorithm, public))
+        .collect();
+    json!({
+        "description": "Revocation feeds, for whoever follows them elsewhere; docs/revocation-feed.md says how. In each case the feeds are shown one after the other, at the instant `now`, to whoever trusts `issuer` and holds `jwks`, and has seen no feed before: those that `counts` are kept, the others change nothing. Afterwards each token, genuine and in force by itself, is `void` or is not.",
+        "issuer": ISSUER,
+        "now": NOW,
+        "jwks": serde_json::from_str::<Value>(&jwks::document(&listed)).unwrap(),
+        "cases": cases,
+    })
+}
+
+/// A feed that voids what has this name.
+fn voids(kind: &str, name: &str, before: i64) -> Value {
+    json!({ kind: { alias(name): before } })
+}
+
+fn plain(key: &SigningKey) -> String {
+    token(key, &json!({}))
+}
+
+/// Feeds that count by themselves, and such that do not.
+#[expect(clippy::too_many_lines, reason = "it is a table")]
+fn alone([one, two]: &[SigningKey; 2]) -> Vec<Value> {
     let mut cases = Vec::new();
 
     let good = feed(one, &json!({}));
@@ -225,7 +255,12 @@ fn vectors() -> Value {
     ] {
         cases.push(case(name, &[(feed, counts)], &[]));
     }
+    cases
+}
 
+/// What each kind of entry voids, and what it does not.
+fn kinds([one, two]: &[SigningKey; 2]) -> Vec<Value> {
+    let mut cases = Vec::new();
     let kid = two.kid.as_str();
     for (kind, name) in [
         ("keys", "key_1"),
@@ -277,7 +312,12 @@ fn vectors() -> Value {
             &[(plain(two), false)],
         ));
     }
+    cases
+}
 
+/// Feeds that come in some order.
+fn one_after_the_other([one, _]: &[SigningKey; 2]) -> Vec<Value> {
+    let mut cases = Vec::new();
     let revoked = |seq: i64, name: &str| {
         feed(
             one,
@@ -330,6 +370,12 @@ fn vectors() -> Value {
     ] {
         cases.push(case(name, &feeds, &tokens));
     }
+    cases
+}
+
+/// A signing key that is withdrawn vouches for nothing.
+fn withdrawn([one, two]: &[SigningKey; 2]) -> Value {
+    let kid = two.kid.as_str();
     let withdrawn = feed(
         one,
         &json!({ "seq": 1, "revoked": voids("signing_keys", kid, FAR) }),
@@ -338,25 +384,11 @@ fn vectors() -> Value {
         two,
         &json!({ "iat": NOW + 100_000, "exp": NOW + 200_000, "nbf": NOW }),
     );
-    cases.push(case(
+    case(
         "a withdrawn signing key signs no feed, and dates its tokens in vain",
         &[(withdrawn, true), (feed(two, &json!({ "seq": 2 })), false)],
         &[(plain(two), true), (late, true), (plain(one), false)],
-    ));
-
-    let publics: Vec<_> = [one, two].map(|key| key.pair.public()).into();
-    let listed: Vec<_> = [one, two]
-        .iter()
-        .zip(&publics)
-        .map(|(key, public)| (&key.kid, key.algorithm, public))
-        .collect();
-    json!({
-        "description": "Revocation feeds, for whoever follows them elsewhere; docs/revocation-feed.md says how. In each case the feeds are shown one after the other, at the instant `now`, to whoever trusts `issuer` and holds `jwks`, and has seen no feed before: those that `counts` are kept, the others change nothing. Afterwards each token, genuine and in force by itself, is `void` or is not.",
-        "issuer": ISSUER,
-        "now": NOW,
-        "jwks": serde_json::from_str::<Value>(&jwks::document(&listed)).unwrap(),
-        "cases": cases,
-    })
+    )
 }
 
 #[test]
