@@ -104,22 +104,32 @@ impl Feeds {
     /// # Errors
     /// See [`IssuerError`].
     pub async fn of(&self, issuer: &Issuer) -> Result<Option<Arc<Feed>>, IssuerError> {
-        let organization = issuer.signing_organization();
-        let Some(identity) = self.issuers.published(&organization).await? else {
-            return Ok(None);
-        };
-        let last = self.published.get(&organization);
+        let last = self.published.get(&issuer.signing_organization());
         let last = last.filter(|feed| feed.counts_at(self.clock.now()));
-        let patience = if last.is_some() { PATIENCE.1 } else { PATIENCE.0 };
-        let read = tokio::time::timeout(patience, self.snapshot()).await;
-        match (read.unwrap_or(Err(StoreError::TimedOut)), last) {
-            (Ok(snapshot), _) => Ok(Some(self.sign(issuer, &identity, &snapshot).await)),
-            (Err(error), Some(feed)) if error.is_passing() => {
+        let patience = if last.is_some() {
+            PATIENCE.1
+        } else {
+            PATIENCE.0
+        };
+        let made = tokio::time::timeout(patience, self.make(issuer)).await;
+        let made = made.unwrap_or(Err(IssuerError::Store(StoreError::TimedOut)));
+        match (made, last) {
+            (Err(IssuerError::Store(error)), Some(feed)) if error.is_passing() => {
                 self.generations.asked_in_vain();
                 Ok(Some(feed))
             }
-            (Err(error), _) => Err(error.into()),
+            (made, _) => made,
         }
+    }
+
+    /// Signs with what signs now, never with what may have been withdrawn since: as for tokens.
+    async fn make(&self, issuer: &Issuer) -> Result<Option<Arc<Feed>>, IssuerError> {
+        let organization = issuer.signing_organization();
+        let Some(identity) = self.issuers.of(&organization).await? else {
+            return Ok(None);
+        };
+        let snapshot = self.snapshot().await?;
+        Ok(Some(self.sign(issuer, &identity, &snapshot).await))
     }
 
     /// The same once it is another than those that `held` names, or `wait` is over, which is cut
