@@ -15,6 +15,7 @@ use crate::crypto::jose::trust::TokenError;
 use crate::domain::audience::{Audiences, Resource};
 use crate::domain::issuer::{BaseUrl, Issuer};
 use crate::domain::organization::OrganizationId;
+use crate::domain::policy::Effective;
 use crate::domain::secret::ApiKeySecret;
 use crate::domain::usage::Outcome;
 use crate::usage::{Explanation, Usage, Use};
@@ -163,6 +164,26 @@ impl Checker {
             }
         }
         Err(Refusal::Unsettled)
+    }
+
+    /// Requires of a key that was presented itself that it may be: one that is to be exchanged is
+    /// worth nothing where services are shown it.
+    ///
+    /// # Errors
+    /// [`Refusal::ExchangeOnly`].
+    pub fn require_direct(&self, holder: &Holder) -> Result<(), Refused> {
+        let credential = holder.credential();
+        if holder.token.is_some() || !credential.exchange_only() {
+            return Ok(());
+        }
+        let policy = credential.policy.as_deref();
+        let issuer = if policy.is_some_and(Effective::own_issuer_only) {
+            Issuer::Organization(credential.key.organization.clone())
+        } else {
+            Issuer::Deployment
+        };
+        let endpoint = format!("{}/oauth/token", issuer.name(&self.base));
+        Err(holder.refuse(Refusal::ExchangeOnly { endpoint }))
     }
 
     /// Counts a refusal of a key, or of a stranger, and keeps why. Of tokens nothing is counted:

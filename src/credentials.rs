@@ -401,6 +401,13 @@ impl Credential {
         }
     }
 
+    /// Whether the key is exchanged for tokens and not shown to services itself: by itself, or by
+    /// its organization's policy.
+    #[must_use]
+    pub fn exchange_only(&self) -> bool {
+        self.key.exchange_only || self.policy.as_deref().is_some_and(Effective::exchange_only)
+    }
+
     /// Which of the key's secrets this must be, if it is one. Only a key under rotation has to
     /// be asked.
     fn presented(&self, secret: &ApiKeySecret, now: Timestamp) -> Which {

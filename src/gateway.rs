@@ -70,7 +70,7 @@ impl Gateway {
     }
 
     /// Whether a request may go through. The order is that of the exchange: secret, state,
-    /// network, rate, scope, target. An API key spends of its rate, and `standing` then says how
+    /// network, whether it may be shown itself, rate, scope, target. An API key spends of its rate, and `standing` then says how
     /// it stands, also beside a refusal; a token spent when it was issued.
     ///
     /// # Errors
@@ -96,6 +96,8 @@ impl Gateway {
         let mut holder = self.checker.holder(presented, expected).await?;
         for _ in 0..ATTEMPTS {
             holder.require_address(address)?;
+            // Also where it is to be exchanged here: its client sends what lives long all the same.
+            self.checker.require_direct(&holder)?;
             if holder.token.is_some() {
                 holder.require_scopes(required)?;
                 return Ok(Passed {

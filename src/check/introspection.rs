@@ -66,6 +66,7 @@ impl Checker {
         if asked.address.is_some() {
             holder.require_address(asked.address)?;
         }
+        self.require_direct(&holder)?;
         if let Some(scopes) = &asked.scopes {
             holder.require_scopes(scopes)?;
         }

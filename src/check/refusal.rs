@@ -44,6 +44,12 @@ pub enum Refusal {
         /// The first such scope.
         scope: Scope,
     },
+    /// The key itself was shown, and is to be exchanged.
+    #[error("the key is to be exchanged, not shown")]
+    ExchangeOnly {
+        /// Where.
+        endpoint: String,
+    },
     /// The key kept changing while it was looked at.
     #[error("the key kept changing while it was looked at")]
     Unsettled,
@@ -97,7 +103,8 @@ impl Refusal {
             | Self::TokenDenied
             | Self::KeyOfToken(_)
             | Self::NetworkDenied { .. }
-            | Self::ScopeBeyond { .. } => None,
+            | Self::ScopeBeyond { .. }
+            | Self::ExchangeOnly { .. } => None,
         }
     }
 
@@ -110,6 +117,7 @@ impl Refusal {
             Self::OtherOrganization => Some(Outcome::OtherOrganization),
             Self::NetworkDenied { .. } => Some(Outcome::NetworkDenied),
             Self::ScopeBeyond { .. } => Some(Outcome::InvalidScope),
+            Self::ExchangeOnly { .. } => Some(Outcome::ExchangeOnly),
             Self::Unsettled => Some(Outcome::Unavailable),
             Self::Token(_) | Self::TokenDenied | Self::KeyOfToken(_) | Self::Issuer(_) => None,
         }
@@ -131,6 +139,11 @@ impl Refusal {
             Self::ScopeBeyond { scope } => format!(
                 "the service wants the scope {scope}, which the key does not hold: let the client \
                  use a key that does"
+            ),
+            Self::ExchangeOnly { endpoint } => format!(
+                "the key is exchange_only, by itself or by its organization's policy, and a \
+                 service was shown it itself: let the client exchange it at {endpoint} and send \
+                 the token"
             ),
             Self::Unsettled => "the key kept changing while it was looked at: the client may try \
                  again"

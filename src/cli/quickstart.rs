@@ -110,6 +110,7 @@ async fn prepare(app: &Arc<App>, new_key: bool) -> Result<Ready, Refusal> {
         scopes: ScopeSet::parse_parameter(SCOPES).expect("scopes"),
         networks: NetworkSet::any(),
         rate_limit: None,
+        exchange_only: false,
         roles: RoleNames::default(),
         external_id: None,
         metadata: Metadata::default(),

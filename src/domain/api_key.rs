@@ -49,6 +49,8 @@ pub struct ApiKey {
     pub networks: NetworkSet,
     /// How often it may be exchanged, if that is limited for this key by itself.
     pub rate_limit: Option<RateLimit>,
+    /// Whether it is exchanged, and refused where a service is shown it itself.
+    pub exchange_only: bool,
     /// The platform's own id for the holder.
     pub external_id: Option<ExternalId>,
     /// The platform's own notes.
@@ -132,6 +134,8 @@ pub struct NewApiKey {
     pub networks: NetworkSet,
     /// How often it may be exchanged.
     pub rate_limit: Option<RateLimit>,
+    /// Whether services are never to be shown it itself.
+    pub exchange_only: bool,
     /// The platform's own id for the holder.
     pub external_id: Option<ExternalId>,
     /// The platform's own notes.

@@ -143,6 +143,8 @@ rules! {
     /// Whether keys obtain tokens from their organization's issuer alone, but for the
     /// management plane.
     OwnIssuerOnly own_issuer_only: Required,
+    /// Whether keys are exchanged for tokens and never shown to a service themselves.
+    ExchangeOnly exchange_only: Required,
     /// After how many days without use a key is revoked: 8 to 3,650.
     RevokeUnusedAfterDays revoke_unused_after_days: AtMost<8, 3_650>,
 }

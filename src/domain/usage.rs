@@ -13,8 +13,10 @@ use super::timestamp::Timestamp;
 pub enum Outcome {
     /// A token was issued.
     Issued,
-    /// The key itself was presented, to the management plane or at a gateway, and let in.
+    /// The key itself was presented at a gateway, and let through to a service.
     Direct,
+    /// The key itself was presented to the management plane, and let in.
+    Managed,
     /// The key itself was presented to a service, which asked about it by introspection and was
     /// told that it is in force.
     Checked,
@@ -42,6 +44,8 @@ pub enum Outcome {
     TokenTooLong,
     /// The key is confined to its organization's own issuer.
     OwnIssuerOnly,
+    /// The key is to be exchanged, and was shown to a service itself.
+    ExchangeOnly,
     /// The issuer has no signing key.
     NoSigningKey,
     /// Too many first uses at once.
@@ -78,12 +82,13 @@ pub struct UserAgent(Box<str>);
 
 impl Outcome {
     /// How many there are.
-    pub const COUNT: usize = 21;
+    pub const COUNT: usize = 23;
 
     /// Every outcome, once, in the order of its declaration.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Issued,
         Self::Direct,
+        Self::Managed,
         Self::Checked,
         Self::WrongSecret,
         Self::Expired,
@@ -97,6 +102,7 @@ impl Outcome {
         Self::OtherOrganization,
         Self::TokenTooLong,
         Self::OwnIssuerOnly,
+        Self::ExchangeOnly,
         Self::NoSigningKey,
         Self::Overloaded,
         Self::Unavailable,
@@ -111,6 +117,7 @@ impl Outcome {
         match self {
             Self::Issued => "issued",
             Self::Direct => "direct",
+            Self::Managed => "managed",
             Self::Checked => "checked",
             Self::WrongSecret => "wrong_secret",
             Self::Expired => "expired",
@@ -124,6 +131,7 @@ impl Outcome {
             Self::OtherOrganization => "other_organization",
             Self::TokenTooLong => "token_too_long",
             Self::OwnIssuerOnly => "own_issuer_only",
+            Self::ExchangeOnly => "exchange_only",
             Self::NoSigningKey => "no_signing_key",
             Self::Overloaded => "overloaded",
             Self::Unavailable => "unavailable",
@@ -131,6 +139,12 @@ impl Outcome {
             Self::UnknownKey => "unknown_key",
             Self::Malformed => "malformed",
         }
+    }
+
+    /// Whether a service was shown the key itself, and it counted.
+    #[must_use]
+    pub const fn is_of_a_service(self) -> bool {
+        matches!(self, Self::Direct | Self::Checked)
     }
 
     /// The outcome of exactly this name.

@@ -202,7 +202,7 @@ impl CountsView {
         for (outcome, count) in counts {
             match outcome {
                 Outcome::Issued => self.issued += count,
-                Outcome::Direct => self.direct += count,
+                Outcome::Direct | Outcome::Managed => self.direct += count,
                 Outcome::Checked => self.checked += count,
                 cause => *self.refused.entry(cause.as_str()).or_default() += count,
             }

@@ -107,6 +107,7 @@ async fn create_now(
         details: json!({
             "name": &key.name, "description": &key.description, "scopes": &key.scopes,
             "roles": &key.roles, "rate_limit": key.rate_limit,
+            "exchange_only": key.exchange_only,
             "external_id": &key.external_id, "metadata": &key.metadata,
             "allowed_ip_cidrs": &key.networks, "expires_at": key.expires_at,
             "fingerprint": &key.fingerprint,
@@ -190,6 +191,7 @@ pub(super) async fn insert(
         effective,
         networks: new.networks,
         rate_limit: new.rate_limit,
+        exchange_only: new.exchange_only,
         external_id: new.external_id,
         metadata: new.metadata,
         fingerprint: fingerprint::of(&minted.secret),

@@ -194,6 +194,7 @@ async fn within(
         roles: RoleNames::default(),
         networks: NetworkSet::any(),
         rate_limit: None,
+        exchange_only: false,
         external_id: None,
         metadata: Metadata::default(),
         // It ends with whoever makes it, so that keys which expire, as they should, can bootstrap.

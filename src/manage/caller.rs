@@ -129,7 +129,7 @@ impl Management {
                 user_agent,
                 scope: None,
             };
-            self.usage.used(Outcome::Direct, direct);
+            self.usage.used(Outcome::Managed, direct);
         }
         Ok(Caller {
             key: key.id,

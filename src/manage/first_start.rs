@@ -84,6 +84,7 @@ pub async fn operator_key(
         roles: RoleNames::default(),
         networks: NetworkSet::any(),
         rate_limit: None,
+        exchange_only: false,
         external_id: None,
         metadata: Metadata::default(),
         expiry,

@@ -2,16 +2,21 @@
 //! breach.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::Management;
 use super::act::Act;
 use super::refusal::Refusal;
+use super::usage;
 use crate::domain::api_key::{ApiKey, Creator, Status};
 use crate::domain::organization::Organization;
 use crate::domain::policy::{AtMost, Rule, Terms, Violation};
 
 /// How many active keys are looked at for what a new policy finds in breach.
 const LOOKED_AT: usize = 10_000;
+
+/// How far back uses are looked at.
+const LATELY: Duration = Duration::from_hours(7 * 24);
 
 /// How many of them at a time.
 const BATCH: u16 = 500;
@@ -21,6 +26,9 @@ const BATCH: u16 = 500;
 pub struct Breaches {
     /// How many keys break a rule; of those that may be active at a time, how many are too many.
     pub keys: BTreeMap<Rule, u64>,
+    /// How often services were shown keys themselves in the last 7 days, which `exchange_only`
+    /// ends.
+    pub shown: u64,
     /// Whether all keys were looked at.
     pub complete: bool,
 }
@@ -80,6 +88,17 @@ pub(super) async fn breaches(
             keys.insert(Rule::MaxActiveKeys, too_many);
         }
     }
+    let mut shown = 0;
+    if policy.exchange_only() {
+        usage::write_down(management).await?;
+        let lately = store
+            .shown_lately(&organization.id, now.minus(LATELY), now)
+            .await?;
+        shown = lately.uses;
+        if lately.keys > 0 {
+            keys.insert(Rule::ExchangeOnly, lately.keys);
+        }
+    }
     let (mut after, mut looked_at) = (None, 0);
     loop {
         let batch = store
@@ -99,7 +118,11 @@ pub(super) async fn breaches(
         after = batch.last().map(|key| key.id);
         let complete = batch.len() < usize::from(BATCH);
         if complete || looked_at >= LOOKED_AT {
-            return Ok(Breaches { keys, complete });
+            return Ok(Breaches {
+                keys,
+                shown,
+                complete,
+            });
         }
     }
 }

@@ -4,6 +4,7 @@ pub mod ageing;
 pub mod nodes;
 pub mod reading;
 pub mod record;
+pub mod shown;
 
 use serde::Serialize;
 use sqlx::{PgConnection, SqliteConnection};
@@ -31,6 +32,8 @@ pub struct Batch {
     pub counts: Vec<CountRow>,
     /// Which secrets were used last, and by whom.
     pub uses: Vec<UseRow>,
+    /// Which keys services were shown last, and from where.
+    pub shown: Vec<ShownRow>,
     /// From where tokens were obtained.
     pub exchanges: Vec<ExchangeRow>,
     /// Which requests were refused, and why.
@@ -69,6 +72,20 @@ pub struct UseRow {
     pub address: Option<Origin>,
     /// By what.
     pub user_agent: Option<UserAgent>,
+}
+
+/// The last time that a service was shown a key itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct ShownRow {
+    /// Whose.
+    pub organization: OrganizationId,
+    /// Which key.
+    pub key: KeyId,
+    /// When.
+    #[serde(serialize_with = "unix")]
+    pub at: Timestamp,
+    /// From where, if that was told.
+    pub address: Option<Origin>,
 }
 
 /// Tokens obtained with a key on one day, from one place, for one text of scopes.
@@ -128,6 +145,7 @@ impl Store {
         }
         add(transaction.on(), ADD_COUNTS, &batch.counts).await?;
         add(transaction.on(), ADD_USES, &batch.uses).await?;
+        add(transaction.on(), ADD_SHOWN, &batch.shown).await?;
         add(transaction.on(), ADD_EXCHANGES, &batch.exchanges).await?;
         add(transaction.on(), ADD_REFUSALS, &batch.refusals).await?;
         transaction.commit().await
@@ -165,7 +183,7 @@ const ADD_COUNTS: Texts = with_rows!(
      DO UPDATE SET count = usage_counts.count + excluded.count"
 );
 
-/// Not of keys that were erased meanwhile, nor are the next two.
+/// Not of keys that were erased meanwhile, nor are the next three.
 const ADD_USES: Texts = with_rows!(
     "INSERT INTO secret_uses (api_key_id, fingerprint, last_used_at, address, user_agent)
      SELECT e.value ->> 'key', e.value ->> 'fingerprint', CAST(e.value ->> 'at' AS BIGINT),
@@ -176,6 +194,17 @@ const ADD_USES: Texts = with_rows!(
      DO UPDATE SET last_used_at = excluded.last_used_at, address = excluded.address,
                    user_agent = excluded.user_agent
      WHERE excluded.last_used_at >= secret_uses.last_used_at"
+);
+
+const ADD_SHOWN: Texts = with_rows!(
+    "INSERT INTO direct_uses (organization_id, api_key_id, last_at, address)
+     SELECT e.value ->> 'organization', e.value ->> 'key', CAST(e.value ->> 'at' AS BIGINT),
+            e.value ->> 'address'
+     FROM",
+    "WHERE EXISTS (SELECT 1 FROM api_keys k WHERE k.id = e.value ->> 'key')
+     ON CONFLICT (api_key_id)
+     DO UPDATE SET last_at = excluded.last_at, address = excluded.address
+     WHERE excluded.last_at >= direct_uses.last_at"
 );
 
 /// A pair that is not stored yet is stored while its key has fewer than 200 (`MOST_PAIRS`) on

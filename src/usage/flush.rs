@@ -13,7 +13,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::domain::usage::{Grain, Outcome};
 use crate::store::error::StoreError;
 use crate::store::usage::nodes::Delivery;
-use crate::store::usage::{Batch, CountRow, ExchangeRow, OTHER, UseRow};
+use crate::store::usage::{Batch, CountRow, ExchangeRow, OTHER, ShownRow, UseRow};
 
 /// How many keys go into one batch: the database's one writer must not be kept for long.
 const KEYS_TO_A_BATCH: usize = 500;
@@ -167,6 +167,7 @@ fn batch(keys: &[Entry]) -> Batch {
         ..Batch::default()
     };
     let mut uses = BTreeMap::new();
+    let mut shown = BTreeMap::new();
     let mut exchanges = BTreeMap::new();
     for ((key, hour), tally) in keys {
         for last in &tally.uses {
@@ -175,6 +176,10 @@ fn batch(keys: &[Entry]) -> Batch {
             if last.at > slot.at {
                 *slot = last;
             }
+        }
+        if let Some(last) = tally.shown {
+            let slot = shown.entry(*key).or_insert((&tally.organization, last));
+            slot.1 = slot.1.max(last);
         }
         let day = Grain::Day.start(*hour);
         let pairs = tally.pairs.iter();
@@ -195,6 +200,15 @@ fn batch(keys: &[Entry]) -> Batch {
             at: last.at,
             address: last.address,
             user_agent: last.user_agent.clone(),
+        })
+        .collect();
+    batch.shown = shown
+        .into_iter()
+        .map(|(key, (organization, (at, address)))| ShownRow {
+            organization: organization.clone(),
+            key,
+            at,
+            address,
         })
         .collect();
     batch.exchanges = exchanges

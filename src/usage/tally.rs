@@ -42,6 +42,8 @@ pub(super) struct KeyTally {
     pub(super) organization: OrganizationId,
     pub(super) counts: [u64; Outcome::COUNT],
     pub(super) uses: Vec<LastUse>,
+    /// When a service was last shown the key itself, and from where.
+    pub(super) shown: Option<(Timestamp, Option<Origin>)>,
     pub(super) pairs: Vec<Pair>,
     /// How many exchanges beyond the pairs, and when the last was.
     pub(super) others: Option<(u64, Timestamp)>,
@@ -103,6 +105,9 @@ impl Shard {
         };
         tally.counts[outcome as usize] += 1;
         tally.note_use(now, proven);
+        if outcome.is_of_a_service() {
+            tally.shown = Some((now, proven.address));
+        }
         if let (Some(scope), Some(origin)) = (proven.scope, proven.address) {
             tally.record(now, origin, scope, &mut record_bytes);
         }
@@ -143,6 +148,7 @@ impl Shard {
                 organization: organization.clone(),
                 counts: [0; Outcome::COUNT],
                 uses: Vec::new(),
+                shown: None,
                 pairs: Vec::new(),
                 others: None,
                 explained: 0,

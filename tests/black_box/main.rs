@@ -42,6 +42,7 @@ mod doctor_outside;
 mod dry_runs;
 mod edit_property;
 mod edit_property_coalition;
+mod exchange_only;
 mod exchange_records;
 mod forged_tokens;
 mod freshness;

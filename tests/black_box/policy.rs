@@ -220,6 +220,7 @@ async fn its_own_policy_is_never_looser_than_the_operators(server: Server) {
             Value::Null,
         ),
         ("own_issuer_only", json!(true), json!(true), json!(false)),
+        ("exchange_only", json!(true), json!(true), json!(false)),
         ("revoke_unused_after_days", json!(90), json!(8), json!(91)),
     ] {
         let above = set(&server, &acme, "operator_policy", json!({ rule: bound })).await;

@@ -34,6 +34,11 @@ pub(super) struct Fields {
     #[arg(long, value_name = "TIMES/DURATION")]
     rate_limit: Option<Rate>,
 
+    /// Whether it is to be exchanged for tokens and refused where a service is shown it itself
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true")]
+    exchange_only: Option<bool>,
+
     /// How long it is to live, such as 90d
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     expires_in: Option<Duration>,
@@ -93,6 +98,9 @@ impl Fields {
                 "rate_limit",
                 json!({ "limit": limit, "window_seconds": window }),
             );
+        }
+        if let Some(exchange_only) = self.exchange_only {
+            put("exchange_only", json!(exchange_only));
         }
         match self.expires_in {
             // The server counts days, by its own clock.

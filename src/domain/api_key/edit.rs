@@ -29,6 +29,8 @@ pub struct ApiKeyEdit {
     pub networks: Option<NetworkSet>,
     /// How often it may be exchanged.
     pub rate_limit: Option<Option<RateLimit>>,
+    /// Whether services are never to be shown it itself.
+    pub exchange_only: Option<bool>,
     /// The platform's own id for the holder.
     pub external_id: Option<Option<ExternalId>>,
     /// The platform's own notes.
@@ -90,6 +92,9 @@ impl ApiKeyEdit {
         }
         if let Some(rate_limit) = self.rate_limit {
             key.rate_limit = rate_limit;
+        }
+        if let Some(exchange_only) = self.exchange_only {
+            key.exchange_only = exchange_only;
         }
         if let Some(networks) = &self.networks {
             key.networks = networks.clone();

@@ -97,6 +97,12 @@ impl Effective {
         self.rules.own_issuer_only.is_some_and(|rule| rule.0)
     }
 
+    /// Whether keys are exchanged, and not shown to services themselves.
+    #[must_use]
+    pub fn exchange_only(&self) -> bool {
+        self.rules.exchange_only.is_some_and(|rule| rule.0)
+    }
+
     /// Every rule that a key breaks by itself at `now`, however many others there are.
     #[must_use]
     pub fn broken_by(&self, key: Terms<'_>, now: Timestamp) -> Vec<Violation> {

@@ -30,6 +30,8 @@ pub(super) struct NewKeyBody {
     #[schema(nullable = false)]
     allowed_ip_cidrs: Option<NetworkSet>,
     rate_limit: Option<RateLimit>,
+    #[serde(default)]
+    exchange_only: bool,
     expires_at: Option<Timestamp>,
     #[serde(default, deserialize_with = "json::present")]
     #[schema(nullable = false)]
@@ -62,6 +64,9 @@ pub(super) struct EditBody {
     #[serde(default, deserialize_with = "json::nullable")]
     #[schema(value_type = Option<RateLimit>)]
     rate_limit: Option<Option<RateLimit>>,
+    #[serde(default, deserialize_with = "json::present")]
+    #[schema(nullable = false)]
+    exchange_only: Option<bool>,
     #[serde(default, deserialize_with = "json::nullable")]
     #[schema(value_type = Option<Timestamp>)]
     expires_at: Option<Option<Timestamp>>,
@@ -104,6 +109,7 @@ impl NewKeyBody {
             roles: self.roles,
             networks: self.allowed_ip_cidrs.unwrap_or_else(NetworkSet::any),
             rate_limit: self.rate_limit,
+            exchange_only: self.exchange_only,
             external_id: self.external_id,
             metadata: self.metadata,
             expiry,
@@ -126,6 +132,7 @@ impl EditBody {
             roles: self.roles,
             networks: self.allowed_ip_cidrs,
             rate_limit: self.rate_limit,
+            exchange_only: self.exchange_only,
             external_id: self.external_id,
             metadata: self.metadata,
             expiry,

@@ -25,6 +25,8 @@ pub(super) struct DryRunView<'a> {
     would_lose: Vec<LostView<'a>>,
     /// Exchanges beyond the record's bound, of which only the number is known.
     unrecorded: u64,
+    /// How often a service was shown the key itself, which would be refused.
+    refused_direct: u64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -77,6 +79,7 @@ impl<'a> DryRunView<'a> {
                 })
                 .collect(),
             unrecorded: foreseen.others,
+            refused_direct: foreseen.shown,
         }
     }
 }

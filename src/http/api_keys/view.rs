@@ -35,6 +35,8 @@ pub struct KeyView<'a> {
     allowed_ip_cidrs: &'a NetworkSet,
     #[schema(required)]
     rate_limit: Option<RateLimit>,
+    /// Whether services that are shown the key itself refuse it, whatever the policy says.
+    exchange_only: bool,
     fingerprint: &'a str,
     secrets: Vec<SecretView<'a>>,
     #[schema(required)]
@@ -208,6 +210,7 @@ impl<'a> KeyView<'a> {
             effective_scopes: &key.effective,
             allowed_ip_cidrs: &key.networks,
             rate_limit: key.rate_limit,
+            exchange_only: key.exchange_only,
             fingerprint: &key.fingerprint,
             secrets: std::iter::once(own).chain(before).collect(),
             external_id: key.external_id.as_ref(),
@@ -272,8 +275,8 @@ impl WarningView {
                 Warning::WidenedScopes => "this key may do more than before",
                 Warning::WidenedNetworks => "this key may be used from more addresses than before",
                 Warning::BreaksPresentUse => {
-                    "exchanges like some of the last 7 days will be refused, or give less; a dry \
-                     run lists them"
+                    "uses like some of the last 7 days will be refused, or give less; a dry run \
+                     lists them"
                 }
             },
         };

@@ -53,6 +53,7 @@ fn uncounted(why: &Uncounted, required: &ScopeSet) -> OAuthError {
     }
     match why {
         Uncounted::NetworkDenied { .. } => denied("not from this network address"),
+        Uncounted::ExchangeOnly { endpoint } => OAuthError::exchange_instead(endpoint),
         Uncounted::ScopeBeyond { .. } => OAuthError::insufficient_scope(&required.to_parameter()),
         // The same to the byte, whatever the cause.
         Uncounted::Key(_)

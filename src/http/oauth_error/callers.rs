@@ -78,6 +78,21 @@ impl OAuthError {
         }
     }
 
+    /// An API key was shown where its token is wanted (RFC 6750 §3). Its client can be told where
+    /// to get one, because it has proved that it holds the key.
+    #[must_use]
+    pub fn exchange_instead(endpoint: &str) -> Self {
+        let description =
+            format!("exchange this API key for a token at {endpoint} and send the token");
+        let challenge = format!(
+            r#"Bearer realm="tenmint", error="invalid_token", error_description="{description}""#
+        );
+        Self {
+            challenge: Some(challenge.into()),
+            ..Self::new(StatusCode::UNAUTHORIZED, "invalid_token", description)
+        }
+    }
+
     /// A scope is missing (RFC 6750 §3.1): what is wanted in all, separated by single spaces.
     #[must_use]
     pub fn insufficient_scope(wanted: &str) -> Self {

@@ -258,7 +258,7 @@ fn bound(rule: Rule, written: bool) -> Schema {
         Rule::MinPrefixIpv6 => bound(0, 128),
         Rule::TokenLifetimeSeconds => bound(60, 3_600),
         Rule::RevokeUnusedAfterDays => bound(8, 3_650),
-        Rule::RequireExpiry | Rule::RequireNetworks | Rule::OwnIssuerOnly => {
+        Rule::RequireExpiry | Rule::RequireNetworks | Rule::OwnIssuerOnly | Rule::ExchangeOnly => {
             ObjectBuilder::new().schema_type(Type::Boolean).into()
         }
         Rule::DefaultRateLimit | Rule::MaxRateLimit => match RateLimit::schema() {

@@ -57,6 +57,10 @@ pub(super) struct BreachesView {
 struct BreachView {
     rule: Rule,
     keys: u64,
+    /// Of `exchange_only`: how often services were shown these keys themselves in the last 7 days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    direct_uses: Option<u64>,
 }
 
 impl<'a> OrganizationView<'a> {
@@ -87,7 +91,13 @@ impl From<Breaches> for BreachesView {
     fn from(breaches: Breaches) -> Self {
         let keys = breaches.keys.into_iter();
         Self {
-            violations: keys.map(|(rule, keys)| BreachView { rule, keys }).collect(),
+            violations: keys
+                .map(|(rule, keys)| BreachView {
+                    rule,
+                    keys,
+                    direct_uses: (rule == Rule::ExchangeOnly).then_some(breaches.shown),
+                })
+                .collect(),
             violations_complete: breaches.complete,
         }
     }

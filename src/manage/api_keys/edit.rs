@@ -44,6 +44,16 @@ pub struct Foreseen {
     pub effect: Effect,
     /// How many more there were, of which only the number is known.
     pub others: u64,
+    /// How often services were shown the key itself since then, and it would be refused.
+    pub shown: u64,
+}
+
+/// What would have become of what a key was used for lately.
+#[derive(Default)]
+struct Lately {
+    effect: Effect,
+    others: u64,
+    shown: u64,
 }
 
 /// How far back exchanges are looked at.
@@ -91,8 +101,8 @@ pub async fn edit(
     to_its_end(async move {
         let mut act = Act::begin(&management, &actor, &organization, action).await?;
         let (before, after) = prepare(&management, &mut act, id, &edit, &precondition).await?;
-        let (effect, _) = effect(&mut act, &before, &after).await?;
-        let warnings = warnings(&before, &after, &effect);
+        let lately = lately(&mut act, &before, &after).await?;
+        let warnings = warnings(&before, &after, &lately);
         let details = differences(&before, &after);
         if details.is_empty() {
             return Ok(Edited {
@@ -134,32 +144,33 @@ pub async fn foresee(
     // Never committed: it never happens.
     let mut act = Act::begin(management, actor, organization, action).await?;
     let (before, after) = prepare(management, &mut act, id, edit, precondition).await?;
-    let (effect, others) = effect(&mut act, &before, &after).await?;
+    let lately = lately(&mut act, &before, &after).await?;
     Ok(Foreseen {
-        warnings: warnings(&before, &after, &effect),
+        warnings: warnings(&before, &after, &lately),
         key: after,
         since: act.now.minus(LATELY),
         recorded: management.usage.records_exchanges(),
-        effect,
-        others,
+        effect: lately.effect,
+        others: lately.others,
+        shown: lately.shown,
     })
 }
 
-/// What would have become of lately recorded exchanges, and how many more there were.
-async fn effect(
-    act: &mut Act<'_>,
-    before: &ApiKey,
-    after: &ApiKey,
-) -> Result<(Effect, u64), Refusal> {
+async fn lately(act: &mut Act<'_>, before: &ApiKey, after: &ApiKey) -> Result<Lately, Refusal> {
+    let since = act.now.minus(LATELY);
+    let mut lately = Lately::default();
+    if after.exchange_only && !before.exchange_only {
+        lately.shown = act.write.count_shown(before.id, since).await?;
+    }
     let narrowed = after.effective.uncovered(&before.effective).is_some()
         || !after.networks.covers(&before.networks);
     if !narrowed {
-        return Ok((Effect::default(), 0));
+        return Ok(lately);
     }
-    let since = act.now.minus(LATELY);
     let record = act.write.exchange_record(before.id, since).await?;
-    let effect = Effect::of(before, after, record.exchanges);
-    Ok((effect, record.others))
+    lately.effect = Effect::of(before, after, record.exchanges);
+    lately.others = record.others;
+    Ok(lately)
 }
 
 /// The key as it is and as it would become, once everything that could refuse the edit was
@@ -217,7 +228,7 @@ fn require_grant(act: &Act<'_>, before: &ApiKey, after: &ApiKey) -> Result<(), R
     act.authority.require_growth(before, after)
 }
 
-fn warnings(before: &ApiKey, after: &ApiKey, effect: &Effect) -> Vec<Warning> {
+fn warnings(before: &ApiKey, after: &ApiKey, lately: &Lately) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if after.networks.has_wildcard() && after.networks != before.networks {
         warnings.push(Warning::WildcardNetwork);
@@ -231,7 +242,7 @@ fn warnings(before: &ApiKey, after: &ApiKey, effect: &Effect) -> Vec<Warning> {
     if after.expires_at.is_none() && before.expires_at.is_some() {
         warnings.push(Warning::NoExpiry);
     }
-    if !effect.is_none() {
+    if !lately.effect.is_none() || lately.shown > 0 {
         warnings.push(Warning::BreaksPresentUse);
     }
     warnings
@@ -262,6 +273,11 @@ fn differences(before: &ApiKey, after: &ApiKey) -> Map<String, Value> {
         "rate_limit",
         json!(before.rate_limit),
         json!(after.rate_limit),
+    );
+    note(
+        "exchange_only",
+        json!(before.exchange_only),
+        json!(after.exchange_only),
     );
     note(
         "external_id",

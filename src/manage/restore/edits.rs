@@ -85,6 +85,7 @@ fn edited(before: &ApiKey, details: &Value) -> Result<ApiKey, String> {
                 "roles" => key.roles = read(to)?,
                 "allowed_ip_cidrs" => key.networks = read(to)?,
                 "rate_limit" => key.rate_limit = read(to)?,
+                "exchange_only" => key.exchange_only = read(to)?,
                 "external_id" => key.external_id = read(to)?,
                 "metadata" => key.metadata = read(to)?,
                 "expires_at" => key.expires_at = read(to)?,

@@ -14,8 +14,9 @@ use crate::store::error::{StoreError, corrupt};
 macro_rules! columns {
     () => {
         "k.id, k.organization_id, k.name, k.description, k.scopes, k.allowed_ip_cidrs,
-         k.rate_limit, k.rate_window, k.external_id, k.metadata, k.created_at, k.created_by,
-         k.expires_at, k.disabled_at, k.narrowed_at, k.revoked_at, k.revoke_reason, k.revision,
+         k.rate_limit, k.rate_window, k.exchange_only, k.external_id, k.metadata, k.created_at,
+         k.created_by, k.expires_at, k.disabled_at, k.narrowed_at, k.revoked_at, k.revoke_reason,
+         k.revision,
          k.next_notice_at, k.unused_warned_at,
          s.fingerprint, s.created_at AS secret_created_at,
          e.fingerprint AS ending_fingerprint, e.created_at AS ending_created_at,
@@ -59,6 +60,7 @@ pub(super) struct ApiKeyRow {
     allowed_ip_cidrs: String,
     rate_limit: Option<i64>,
     rate_window: Option<i64>,
+    exchange_only: i64,
     external_id: Option<String>,
     metadata: String,
     created_at: i64,
@@ -120,6 +122,7 @@ impl TryFrom<ApiKeyRow> for ApiKey {
                 .zip(row.rate_window)
                 .map(|limit| rate_limit(limit).ok_or_else(|| wrong("rate_limit")))
                 .transpose()?,
+            exchange_only: row.exchange_only != 0,
             external_id: row
                 .external_id
                 .map(|text| ExternalId::new(&text))

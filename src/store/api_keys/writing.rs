@@ -66,7 +66,7 @@ impl Write {
                  rate_limit = $7, rate_window = $8, external_id = $9, metadata = $10,
                  expires_at = $11, disabled_at = $12, revoked_at = $13, revoke_reason = $14,
                  revision = $15, next_notice_at = $16, unused_warned_at = $17,
-                 narrowed_at = $18
+                 narrowed_at = $18, exchange_only = $19
              WHERE organization_id = $1 AND id = $2",
             organization.as_str(), &id, key.name.as_str(),
             key.description.as_ref().map(Description::as_str),
@@ -79,7 +79,8 @@ impl Write {
             key.revoked.map(|revoked| revoked.at.unix()),
             key.revoked.map(|revoked| revoked.reason.as_str()),
             key.revision, key.next_notice_at.map(Timestamp::unix),
-            key.unused_warned_at.map(Timestamp::unix), key.narrowed_at.map(Timestamp::unix)
+            key.unused_warned_at.map(Timestamp::unix), key.narrowed_at.map(Timestamp::unix),
+            i64::from(key.exchange_only)
         )?;
         sql!(run self.on(), "DELETE FROM api_key_roles WHERE api_key_id = $1", &id)?;
         for role in &key.roles {

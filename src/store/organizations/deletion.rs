@@ -6,12 +6,13 @@ use crate::store::error::StoreError;
 use crate::store::write::Write;
 
 /// What goes, in an order in which nothing refers to what is gone.
-const ERASURES: [&str; 11] = [
+const ERASURES: [&str; 12] = [
     "DELETE FROM api_key_roles WHERE organization_id = $1",
     "DELETE FROM api_key_secrets
      WHERE api_key_id IN (SELECT id FROM api_keys WHERE organization_id = $1)",
     "DELETE FROM secret_uses
      WHERE api_key_id IN (SELECT id FROM api_keys WHERE organization_id = $1)",
+    "DELETE FROM direct_uses WHERE organization_id = $1",
     "DELETE FROM exchange_records
      WHERE api_key_id IN (SELECT id FROM api_keys WHERE organization_id = $1)",
     "DELETE FROM api_keys WHERE organization_id = $1",
