@@ -14,6 +14,7 @@ mod inspect;
 mod keys;
 mod listing;
 mod migrate;
+mod migration;
 mod operator_key;
 mod orgs;
 mod output;
@@ -97,6 +98,9 @@ enum Command {
     /// Show what keys are used for
     #[command(after_help = exit::HELP)]
     Usage(With<usage::Usage>),
+    /// Show which keys services are still shown, and which are ready for tokens alone
+    #[command(after_help = exit::HELP)]
+    Migration(With<migration::Migration>),
     /// Show which requests were refused lately, and why in truth
     #[command(after_help = exit::HELP)]
     Refusals(With<usage::Refusals>),
@@ -198,6 +202,7 @@ impl Cli {
             Command::SigningKeys(command) => command.run(),
             Command::Policy(command) => command.run(),
             Command::Usage(With { verb, remote }) => verb.run(&remote.open()?),
+            Command::Migration(With { verb, remote }) => verb.run(&remote.open()?),
             Command::Refusals(With { verb, remote }) => verb.run(&remote.open()?),
             Command::Audit(command) => command.run(),
             Command::Token(arguments) => token::run(&arguments),

@@ -16,6 +16,7 @@ mod json;
 mod jwks;
 mod metadata;
 pub mod metrics;
+mod migration;
 mod oauth_error;
 mod openapi;
 mod organizations;
@@ -164,6 +165,7 @@ fn management_plane() -> Routes {
                 )
                 .route(&format!("{root}/api-keys/{{id}}/usage"), get(usage::of_key))
                 .route(&format!("{root}/usage"), get(usage::of_organization))
+                .route(&format!("{root}/migration"), get(migration::show))
                 .route(&format!("{root}/refusals"), get(refusals::list))
                 .route(
                     &format!("{root}/api-keys/{{id}}/rotate"),

@@ -9,6 +9,7 @@ pub mod bootstrap;
 pub mod caller;
 pub mod first_start;
 pub mod idempotency;
+pub mod migration;
 pub mod notices;
 pub mod organizations;
 pub mod policy;

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::output::cell;
 
-/// The columns of a table: a title, and the member that is shown below it.
+/// The columns of a table: a title, and the member that is shown below it, or with dots
+/// between their names the member of a member.
 pub(super) type Columns = &'static [(&'static str, &'static str)];
 
 /// Widest cell of a table on a terminal, in characters. The first column is never cut.
@@ -41,7 +42,8 @@ impl Table {
         lines.extend(rows.iter().map(|row| {
             let cells = self.columns.iter().enumerate();
             let cells = cells.map(|(at, (_, member))| {
-                let text = row.get(member).map_or_else(|| "-".to_owned(), cell);
+                let inner = member.split('.').try_fold(row, |row, name| row.get(name));
+                let text = inner.map_or_else(|| "-".to_owned(), cell);
                 let cut = self.on_terminal && at > 0;
                 if cut { shortened(text) } else { text }
             });

@@ -14,8 +14,8 @@ use utoipa::openapi::{
 };
 
 use super::{
-    api_keys, audit, bootstrap, conditional, gateway, introspect, jwks, organizations, refusals,
-    revocations, roles, scopes, signing_keys, token, usage,
+    api_keys, audit, bootstrap, conditional, gateway, introspect, jwks, migration, organizations,
+    refusals, revocations, roles, scopes, signing_keys, token, usage,
 };
 use crate::app::App;
 
@@ -47,6 +47,7 @@ fn document() -> OpenApi {
         ("Signing keys", signing_keys::describe()),
         ("Usage", usage::describe()),
         ("Usage", refusals::describe()),
+        ("Usage", migration::describe()),
         ("Audit", audit::describe()),
         ("Organizations", organizations::describe()),
         ("Organizations", bootstrap::describe()),

@@ -68,6 +68,7 @@ mod manage_cli_signing_keys;
 mod management_tokens;
 mod metadata;
 mod metrics;
+mod migration;
 mod networks;
 mod openapi;
 mod organizations;

@@ -29,6 +29,7 @@ audit.read           GET    /v1/audit-events
 audit.read           GET    /v1/audit-events/checkpoint
 usage.read           GET    /v1/api-keys/{id}/usage
 usage.read           GET    /v1/usage
+usage.read           GET    /v1/migration
 usage.read           GET    /v1/refusals
 api_keys.update      POST   /v1/api-keys/{id}/rotate                       {"overlap_seconds":0}
 api_keys.update      POST   /v1/api-keys/{id}/rotate/finish
@@ -67,6 +68,7 @@ audit.read           GET    /v1/organizations/{org}/audit-events
 audit.read           GET    /v1/organizations/{org}/audit-events/checkpoint
 usage.read           GET    /v1/organizations/{org}/api-keys/{id}/usage
 usage.read           GET    /v1/organizations/{org}/usage
+usage.read           GET    /v1/organizations/{org}/migration
 usage.read           GET    /v1/organizations/{org}/refusals
 api_keys.update      POST   /v1/organizations/{org}/api-keys/{id}/rotate   {"overlap_seconds":0}
 api_keys.update      POST   /v1/organizations/{org}/api-keys/{id}/rotate/finish
