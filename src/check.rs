@@ -16,7 +16,7 @@ use crate::domain::audience::{Audiences, Resource};
 use crate::domain::issuer::{BaseUrl, Issuer};
 use crate::domain::organization::OrganizationId;
 use crate::domain::policy::Effective;
-use crate::domain::secret::ApiKeySecret;
+use crate::domain::secret::{ApiKeySecret, ForeignSecret, PresentedSecret};
 use crate::domain::usage::Outcome;
 use crate::usage::{Explanation, Usage, Use};
 
@@ -50,6 +50,8 @@ pub struct Checker {
 pub enum Presented<'a> {
     /// An API key.
     Key(ApiKeySecret),
+    /// What may be an API key that another system gave out.
+    Foreign(ForeignSecret),
     /// Anything else is taken for an access token.
     Token(&'a str),
 }
@@ -71,7 +73,10 @@ impl<'a> Presented<'a> {
     pub fn read(text: &'a str) -> Self {
         match ApiKeySecret::parse(text) {
             Ok(secret) => Self::Key(secret),
-            Err(_) => Self::Token(text),
+            Err(_) => match ForeignSecret::parse(text) {
+                Ok(foreign) => Self::Foreign(foreign),
+                Err(_) => Self::Token(text),
+            },
         }
     }
 }
@@ -88,7 +93,14 @@ impl Checker {
         expected: Expected<'_>,
     ) -> Result<Holder, Refused> {
         match presented {
-            Presented::Key(secret) => self.holder_of_key(secret, expected).await,
+            Presented::Key(secret) => self.holder_of_key(secret.into(), expected).await,
+            Presented::Foreign(secret) => {
+                let known = self.credentials.is_imported(&secret).await;
+                if !known.map_err(Refusal::Key)? {
+                    return Err(Refusal::Token(TokenError::Malformed).into());
+                }
+                self.holder_of_key(secret.into(), expected).await
+            }
             Presented::Token(text) => self
                 .holder_of_token(text, expected)
                 .await
@@ -98,13 +110,13 @@ impl Checker {
 
     async fn holder_of_key(
         &self,
-        secret: ApiKeySecret,
+        secret: PresentedSecret,
         expected: Expected<'_>,
     ) -> Result<Holder, Refused> {
         let named = secret.id();
         let outcome = self.credentials.authenticate(secret, self.clock.now());
         let mut verified = outcome.await.map_err(|rejected| match rejected.why {
-            Denied::Unknown => Refusal::UnknownKey(named).into(),
+            Denied::Unknown if let Some(named) = named => Refusal::UnknownKey(named).into(),
             why => Refused {
                 refusal: Refusal::Key(why),
                 key: rejected.credential,

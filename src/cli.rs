@@ -10,6 +10,7 @@ mod doctor;
 mod editing;
 mod exit;
 mod fetch;
+mod import;
 mod inspect;
 mod keys;
 mod listing;
@@ -74,6 +75,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Make an API key of the operator and print it; works beside a running server
     OperatorKey(operator_key::Arguments),
+    /// Import API keys that another system gave out, with the strings that customers have
+    Import(import::Arguments),
     /// Replace the root key, and look after those that were replaced; works beside a running server
     #[command(subcommand, after_help = exit::HELP)]
     RootKey(root_key::Command),
@@ -190,6 +193,10 @@ impl Cli {
             Command::OperatorKey(arguments) => {
                 let _log = start_log(&arguments.settings, Some("warn"))?;
                 block_on(operator_key::run(&arguments))
+            }
+            Command::Import(arguments) => {
+                let _log = start_log(&arguments.settings, Some("warn"))?;
+                block_on(import::run(&arguments))
             }
             Command::RootKey(command) => {
                 let _log = start_log(command.settings(), Some("error"))?;

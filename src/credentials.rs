@@ -2,9 +2,11 @@
 
 pub mod denials;
 pub mod explain;
+mod foreign;
 pub mod freshness;
 pub mod gate;
 pub mod generations;
+mod imports;
 pub mod issuers;
 pub mod limits;
 pub mod proofs;
@@ -23,7 +25,7 @@ use crate::domain::api_key::{ApiKey, Status};
 use crate::domain::claims::KeyClaims;
 use crate::domain::policy::Effective;
 use crate::domain::rate_limit::RateLimit;
-use crate::domain::secret::{ApiKeySecret, KeyId};
+use crate::domain::secret::{ApiKeySecret, KeyId, PresentedSecret};
 use crate::domain::timestamp::Timestamp;
 use crate::store::Store;
 use crate::store::api_keys::{StoredCredential, StoredHash};
@@ -33,6 +35,7 @@ use denials::Denials;
 use freshness::Trust;
 use gate::{Gate, Overloaded};
 use generations::{Generation, Generations};
+use imports::Imports;
 use proofs::Proofs;
 use renewals::Renewals;
 
@@ -54,6 +57,7 @@ pub struct Credentials {
     cache: Cache<KeyId, Cached>,
     proofs: Arc<Proofs>,
     renewals: Renewals,
+    imports: Imports,
     generations: Arc<Generations>,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -153,7 +157,13 @@ impl Credentials {
         let proofs = Arc::new(Proofs::new(Arc::clone(&crypto), gate, CAPACITY));
         Self {
             denials: Denials::new(store.clone(), Arc::clone(&generations)),
-            renewals: Renewals::new(store.clone(), Arc::clone(&proofs), Arc::clone(&generations)),
+            imports: Imports::new(store.clone(), Arc::clone(&crypto), Arc::clone(&generations)),
+            renewals: Renewals::new(
+                store.clone(),
+                Arc::clone(&crypto),
+                Arc::clone(&proofs),
+                Arc::clone(&generations),
+            ),
             store,
             proofs,
             crypto,
@@ -171,7 +181,7 @@ impl Credentials {
     /// See [`Denied`].
     pub async fn authenticate(
         &self,
-        secret: ApiKeySecret,
+        secret: impl Into<PresentedSecret>,
         now: Timestamp,
     ) -> Result<Verified, Rejected> {
         let verified = self.identify(secret, now).await?;
@@ -190,9 +200,13 @@ impl Credentials {
     /// See [`Denied`].
     pub async fn identify(
         &self,
-        secret: ApiKeySecret,
+        secret: impl Into<PresentedSecret>,
         now: Timestamp,
     ) -> Result<Verified, Rejected> {
+        let secret = match secret.into() {
+            PresentedSecret::Own(own) => own,
+            PresentedSecret::Foreign(foreign) => return self.identify_foreign(foreign, now).await,
+        };
         if !self.crypto.is_genuine(&secret) {
             return Err(Denied::Forged.into());
         }

@@ -4,6 +4,8 @@
 mod deployment;
 #[cfg(feature = "server")]
 pub mod fingerprint;
+#[cfg(feature = "server")]
+pub mod imported;
 pub mod jose;
 #[cfg(feature = "server")]
 pub mod key_mint;

@@ -16,7 +16,7 @@ use crate::domain::audience::Audiences;
 use crate::domain::issuer::{BaseUrl, Issuer};
 use crate::domain::policy::Effective;
 use crate::domain::scope::{ScopeError, ScopeSet};
-use crate::domain::secret::{ApiKeySecret, KeyId};
+use crate::domain::secret::{KeyId, PresentedSecret};
 use crate::domain::usage::Outcome;
 use crate::usage::{Explanation, Usage, Use};
 
@@ -52,7 +52,7 @@ pub struct Exchange<'a> {
     /// Which issuer was asked.
     pub issuer: &'a Issuer,
     /// The API key presented; `None` when what was presented cannot be one.
-    pub secret: Option<ApiKeySecret>,
+    pub secret: Option<PresentedSecret>,
     /// Which scopes.
     pub scope: AskedScope,
     /// The `resource` parameters (RFC 8707 §2), as written.
@@ -152,12 +152,12 @@ impl Mint {
 
     async fn authenticate(
         &self,
-        secret: ApiKeySecret,
+        secret: PresentedSecret,
     ) -> Result<Verified, (Refusal, Option<Arc<Credential>>)> {
         let named = secret.id();
         let outcome = self.credentials.authenticate(secret, self.clock.now());
         outcome.await.map_err(|rejected| match rejected.why {
-            Denied::Unknown => (Refusal::UnknownKey(named), None),
+            Denied::Unknown if let Some(named) = named => (Refusal::UnknownKey(named), None),
             why => (Refusal::Client(why), rejected.credential),
         })
     }

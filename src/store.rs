@@ -17,6 +17,7 @@ pub mod forwarding;
 pub mod health;
 pub mod history;
 pub mod idempotency;
+pub mod imports;
 pub mod leases;
 pub mod lock;
 pub mod migrate;

@@ -35,6 +35,7 @@ pub struct Generations {
     tick: AtomicU64,
     everything: AtomicU64,
     denials: AtomicU64,
+    imports: AtomicU64,
     keys: Box<[AtomicU64]>,
     organizations: Box<[AtomicU64]>,
     hasher: RandomState,
@@ -58,6 +59,7 @@ impl Generations {
             tick: AtomicU64::new(0),
             everything: AtomicU64::new(0),
             denials: AtomicU64::new(0),
+            imports: AtomicU64::new(0),
             keys: slots(KEY_SLOTS),
             organizations: slots(ORGANIZATION_SLOTS),
             hasher: RandomState::new(),
@@ -105,6 +107,7 @@ impl Generations {
             Change::Key(id) => self.key_slot(*id),
             Change::Organization(id) => self.organization_slot(id),
             Change::Denials => &self.denials,
+            Change::Imports => &self.imports,
             Change::Everything => &self.everything,
         };
         slot.fetch_max(tick, Ordering::SeqCst);
@@ -153,6 +156,13 @@ impl Generations {
     pub fn are_denials_current(&self, loaded: Generation) -> bool {
         self.everything.load(Ordering::SeqCst) <= loaded.tick
             && self.denials.load(Ordering::SeqCst) <= loaded.tick
+    }
+
+    /// Whether what was found out of imported strings still holds.
+    #[must_use]
+    pub fn are_imports_current(&self, loaded: Generation) -> bool {
+        self.everything.load(Ordering::SeqCst) <= loaded.tick
+            && self.imports.load(Ordering::SeqCst) <= loaded.tick
     }
 
     fn key_slot(&self, id: KeyId) -> &AtomicU64 {

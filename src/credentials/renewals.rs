@@ -12,8 +12,11 @@ use tokio::sync::Semaphore;
 use super::generations::Generations;
 use super::proofs::Proofs;
 use super::{Credential, Which};
-use crate::domain::secret::ApiKeySecret;
+use crate::crypto::Crypto;
+use crate::crypto::imported::Kept;
+use crate::domain::secret::{ApiKeySecret, ForeignSecret};
 use crate::store::Store;
+use crate::store::api_keys::StoredHash;
 use crate::store::changes::Change;
 
 /// How many may be under way at once: after a rotation every key in use wants one.
@@ -25,18 +28,32 @@ pub(super) struct Renewals {
     shared: Arc<Shared>,
 }
 
+/// A string of another system that was just proven.
+pub(super) struct Foreign {
+    pub(super) secret: Arc<ForeignSecret>,
+    pub(super) credential: Arc<Credential>,
+    pub(super) which: Which,
+}
+
 struct Shared {
     store: Store,
+    crypto: Arc<Crypto>,
     proofs: Arc<Proofs>,
     generations: Arc<Generations>,
 }
 
 impl Renewals {
-    pub(super) fn new(store: Store, proofs: Arc<Proofs>, generations: Arc<Generations>) -> Self {
+    pub(super) fn new(
+        store: Store,
+        crypto: Arc<Crypto>,
+        proofs: Arc<Proofs>,
+        generations: Arc<Generations>,
+    ) -> Self {
         Self {
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             shared: Arc::new(Shared {
                 store,
+                crypto,
                 proofs,
                 generations,
             }),
@@ -57,7 +74,39 @@ impl Renewals {
     }
 }
 
+impl Renewals {
+    /// Has what is stored of a string of another system, which was just proven, made anew: in the
+    /// place of a slow hash, or of what a former root key made.
+    pub(super) fn renew_foreign(&self, foreign: Foreign) {
+        let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() else {
+            return;
+        };
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            shared.renew_foreign(&foreign).await;
+            drop(turn);
+        });
+    }
+}
+
 impl Shared {
+    async fn renew_foreign(&self, foreign: &Foreign) {
+        let id = foreign.credential.key.id;
+        let before = foreign.credential.hash(foreign.which);
+        let (made, root_key) = self.crypto.import(id, &Kept::of(&foreign.secret));
+        let after = StoredHash {
+            phc: made.hash,
+            root_key: root_key.to_string(),
+        };
+        let renewed = self.store.renew_import(id, before, &after, &made.unique);
+        if let Err(error) = renewed.await {
+            tracing::debug!(%error, key = %id, "an imported string waits for the database to be made anew");
+            return;
+        }
+        self.generations.raise(&Change::Key(id));
+        self.generations.raise(&Change::Imports);
+    }
+
     async fn renew(&self, secret: ApiKeySecret, credential: &Credential, which: Which) {
         let (id, before) = (credential.key.id, credential.hash(which));
         let secret = Arc::new(secret);

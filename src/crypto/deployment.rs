@@ -6,11 +6,12 @@ use ring::hmac;
 use ulid::Ulid;
 use zeroize::Zeroizing;
 
+use super::imported::{self, Imported, Kept, Lookup};
 use super::keyring::{Keyring, NotHeld};
 use super::root_key::RootKeyId;
 use super::seal::{DoesNotOpen, Row};
 use super::secret_hash::{HashCost, SecretHasher, StoredHashError};
-use crate::domain::secret::{ApiKeySecret, KeyPrefix};
+use crate::domain::secret::{ApiKeySecret, ForeignSecret, KeyId, KeyPrefix};
 
 /// What the root keys make possible. Which there are can change while others use this.
 pub struct Crypto {
@@ -101,9 +102,62 @@ impl Crypto {
         secret: &ApiKeySecret,
         phc: &str,
     ) -> Result<bool, StoredHashError> {
+        if imported::is_imported(phc) {
+            // That of another string than tenmint makes.
+            return Ok(false);
+        }
         let keyring = self.keyring();
         match keyring.held(root_key) {
             Ok(root) => self.hasher.verify(&root.pepper, secret, phc),
+            Err(NotHeld(_)) if keyring.is_dropped(root_key) => Ok(false),
+            Err(NotHeld(_)) => Err(StoredHashError::NotHeld),
+        }
+    }
+
+    /// What is to be stored of a string that another system gave out, under the current root key,
+    /// and the id of that.
+    #[must_use]
+    pub fn import(&self, id: KeyId, kept: &Kept) -> (Imported, RootKeyId) {
+        let keyring = self.keyring();
+        let root = keyring.in_use();
+        (root.imports.import(id, kept, &root.seal), root.id.clone())
+    }
+
+    /// By what a string of another system may be found, under each of the root keys that are
+    /// held: by itself, and by its beginnings of these lengths.
+    #[must_use]
+    pub fn lookups(&self, secret: &ForeignSecret, prefixes: &[usize]) -> Vec<Lookup> {
+        let keyring = self.keyring();
+        let held = keyring.all_held();
+        held.flat_map(|root| root.imports.lookups(secret, prefixes))
+            .collect()
+    }
+
+    /// What would be unique of the same under former root keys that are held.
+    #[must_use]
+    pub fn formerly_unique(&self, id: KeyId, kept: &Kept) -> Vec<Lookup> {
+        let keyring = self.keyring();
+        let former = keyring.all_held().skip(1);
+        former
+            .map(|root| root.imports.import(id, kept, &root.seal).unique)
+            .collect()
+    }
+
+    /// Whether a string is the one of which `stored` was made for the key of this id. Where
+    /// [`imported::is_slow`] says so it takes a while: call it off the async threads.
+    ///
+    /// # Errors
+    /// A hash that cannot be used, see [`StoredHashError`].
+    pub fn verify_imported(
+        &self,
+        root_key: &str,
+        id: KeyId,
+        secret: &ForeignSecret,
+        stored: &str,
+    ) -> Result<bool, StoredHashError> {
+        let keyring = self.keyring();
+        match keyring.held(root_key) {
+            Ok(root) => root.imports.verify(id, secret, stored, &root.seal),
             Err(NotHeld(_)) if keyring.is_dropped(root_key) => Ok(false),
             Err(NotHeld(_)) => Err(StoredHashError::NotHeld),
         }

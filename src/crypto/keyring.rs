@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ring::hmac;
 use zeroize::Zeroizing;
 
+use super::imported::Imports;
 use super::key_mint::KeyMint;
 use super::root_key::{Purpose, RootKey, RootKeyId};
 use super::seal::{DoesNotOpen, Seal};
@@ -31,6 +32,7 @@ pub(super) struct Derived {
     pub(super) seal: Seal,
     pub(super) chain: hmac::Key,
     pub(super) anchor: hmac::Key,
+    pub(super) imports: Imports,
     lasting: Lasting,
 }
 
@@ -202,6 +204,13 @@ impl Keyring {
         Ok(found.ok_or_else(|| NotHeld(id.to_owned()))?)
     }
 
+    /// Every root key that is held, the current one first.
+    pub(super) fn all_held(&self) -> impl Iterator<Item = &Derived> {
+        std::iter::once(&self.current)
+            .chain(&self.others)
+            .map(|derived| &**derived)
+    }
+
     /// Whether a root key was given up, so that nothing depends on it any more.
     pub(super) fn is_dropped(&self, id: &str) -> bool {
         let mut traces = self.traces.iter();
@@ -240,6 +249,7 @@ impl Derived {
             seal: Seal::new(root),
             chain: mac(Purpose::ChainAudit),
             anchor: mac(Purpose::AnchorAudit),
+            imports: Imports::new(root),
             lasting: Lasting(lasting),
         }
     }

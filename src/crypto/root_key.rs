@@ -33,6 +33,10 @@ pub enum Purpose {
     ChainAudit,
     /// The MACs over where an audit chain stood when its root key was replaced.
     AnchorAudit,
+    /// The MACs by which imported strings are found.
+    FindImports,
+    /// The MACs by which they are proved.
+    ProveImports,
     /// The public name of the root key.
     Identify,
 }
@@ -150,6 +154,8 @@ impl Purpose {
             Self::TagApiKeys => b"tag api keys",
             Self::ChainAudit => b"chain audit entries",
             Self::AnchorAudit => b"anchor audit chains",
+            Self::FindImports => b"find imports",
+            Self::ProveImports => b"prove imports",
             Self::Identify => b"identify",
         }
     }
@@ -226,6 +232,8 @@ mod tests {
             Purpose::TagApiKeys,
             Purpose::ChainAudit,
             Purpose::AnchorAudit,
+            Purpose::FindImports,
+            Purpose::ProveImports,
             Purpose::Identify,
         ];
         let derived: std::collections::HashSet<_> =

@@ -3,6 +3,7 @@
 //! `<prefix>_<ULID>_<secret><tag><crc>`: 43 characters of secret, 11 of tag, 6 of checksum,
 //! all base62, so that no form-encoding, header or shell changes it on its way.
 
+mod foreign;
 mod spotting;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::timestamp::Timestamp;
 
+pub use foreign::{ANY_CLIENT, ForeignError, ForeignSecret, PresentedSecret};
 pub use spotting::{contains_api_key, redact};
 
 const SECRET: usize = 43;

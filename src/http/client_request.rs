@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Uri, header};
 use zeroize::Zeroizing;
 
 use super::authorization::{Authorization, read};
-use crate::domain::secret::ApiKeySecret;
+use crate::domain::secret::{ApiKeySecret, PresentedSecret};
 
 /// Longest body, in bytes.
 pub const MAX_BODY: usize = 32 * 1024;
@@ -143,6 +143,11 @@ impl AboutToken {
         let secret = client_secret.as_ref().map(|secret| secret.as_str());
         let secret = secret.filter(|secret| !secret.is_empty());
         let (secret, scheme) = credentials(headers, id, secret)?;
+        let secret = secret.and_then(|secret| match secret {
+            PresentedSecret::Own(own) => Some(own),
+            // Services are given keys of tenmint's own.
+            PresentedSecret::Foreign(_) => None,
+        });
         let token: SecretParameter = token.filter(|token: &Zeroizing<String>| !token.is_empty());
         Ok(Self {
             token: token.ok_or(Malformed::NoToken)?,
@@ -161,7 +166,7 @@ pub fn credentials(
     headers: &HeaderMap,
     client_id: Option<&str>,
     client_secret: Option<&str>,
-) -> Result<(Option<ApiKeySecret>, Scheme), Malformed> {
+) -> Result<(Option<PresentedSecret>, Scheme), Malformed> {
     let (id, secret, scheme) = match read(headers) {
         Authorization::Several => return Err(Malformed::SeveralHeaders),
         Authorization::Absent => {
@@ -175,25 +180,23 @@ pub fn credentials(
     };
     let parsed = match &id {
         Some(id) => key(id, &secret),
-        None => ApiKeySecret::parse(&secret).ok(),
+        None => PresentedSecret::read(&secret),
     };
-    if let Some(named) = client_id {
-        let same = match (&id, &parsed) {
-            (Some(id), _) => **id == *named,
-            (None, Some(secret)) => secret.id().to_string() == named,
-            (None, None) => true,
-        };
-        if !same {
-            return Err(Malformed::OtherClientId);
-        }
-    }
+    let Some(named) = client_id else {
+        return Ok((parsed, scheme));
+    };
+    let parsed = match (&id, parsed) {
+        (Some(id), parsed) if **id == *named => parsed,
+        (None, None) => None,
+        (None, Some(secret)) => Some(secret.beside(named).ok_or(Malformed::OtherClientId)?),
+        (Some(_), _) => return Err(Malformed::OtherClientId),
+    };
     Ok((parsed, scheme))
 }
 
 /// A key whose own id is the `client_id` beside it.
-fn key(client_id: &str, secret: &str) -> Option<ApiKeySecret> {
-    let secret = ApiKeySecret::parse(secret).ok()?;
-    (client_id.parse() == Ok(secret.id())).then_some(secret)
+fn key(client_id: &str, secret: &str) -> Option<PresentedSecret> {
+    PresentedSecret::read(secret)?.beside(client_id)
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::client_request::{Parameter, SecretParameter, credentials, once, parameters};
 use crate::domain::scope::ScopeSet;
-use crate::domain::secret::ApiKeySecret;
+use crate::domain::secret::PresentedSecret;
 use crate::issue::AskedScope;
 
 pub use super::client_request::{Malformed, Scheme};
@@ -15,7 +15,7 @@ pub use super::client_request::{Malformed, Scheme};
 /// A well-formed token request.
 pub struct TokenRequest<'a> {
     /// The key presented; `None` when what was presented cannot be one.
-    pub secret: Option<ApiKeySecret>,
+    pub secret: Option<PresentedSecret>,
     /// How it was presented.
     pub scheme: Scheme,
     /// Which scopes.

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod edit;
+pub mod import;
 mod list;
 mod revoke;
 mod rotate;

@@ -41,6 +41,8 @@ pub enum Change {
     Organization(OrganizationId),
     /// Which access tokens are denied.
     Denials,
+    /// Which strings of other systems are API keys.
+    Imports,
     /// Anything: some news may have been missed.
     Everything,
 }
@@ -205,6 +207,7 @@ impl fmt::Display for Change {
             Self::Key(id) => write!(f, "key:{id}"),
             Self::Organization(id) => write!(f, "organization:{id}"),
             Self::Denials => f.write_str("denials"),
+            Self::Imports => f.write_str("imports"),
             Self::Everything => f.write_str("everything"),
         }
     }
@@ -219,6 +222,7 @@ impl FromStr for Change {
             Some(("key", id)) => id.parse().map(Self::Key).map_err(|_| ()),
             Some(("organization", id)) => id.parse().map(Self::Organization).map_err(|_| ()),
             None if text == "denials" => Ok(Self::Denials),
+            None if text == "imports" => Ok(Self::Imports),
             _ => Ok(Self::Everything),
         }
     }
@@ -234,6 +238,7 @@ mod tests {
             Change::Key(KeyId::new(Ulid(7))),
             Change::Organization("acme".parse().unwrap()),
             Change::Denials,
+            Change::Imports,
             Change::Everything,
         ];
         for change in changes {

@@ -54,6 +54,8 @@ mod hostile_framing;
 mod hostile_memory;
 mod hostile_storm;
 mod idempotency;
+mod import_attacks;
+mod imports;
 mod introspection;
 mod introspection_walls;
 mod jwks;

@@ -8,12 +8,14 @@ use crate::introspection::{introspect, is_active};
 use crate::on_both_engines;
 use crate::rotation::post;
 use crate::support::server::{Key, Reply, Server};
+use crate::support::shell::{Shell, rows};
 
 on_both_engines!(
     direct_uses_are_set_against_exchanges_key_by_key,
     the_latest_shown_come_first_and_pages_miss_none,
     a_key_is_ready_once_thirty_days_have_passed,
     the_management_plane_is_no_service,
+    the_command_line_tells_the_same_and_sets_the_rule,
 );
 
 async fn report(server: &Server, bearer: &str, query: &str) -> Value {
@@ -172,4 +174,43 @@ async fn the_management_plane_is_no_service(server: Server) {
     let usage = server.call(&acme.secret, Method::GET, "/v1/usage", Value::Null);
     let usage: Reply = usage.await;
     assert_eq!(usage.body["totals"]["direct"], 4);
+}
+
+async fn the_command_line_tells_the_same_and_sets_the_rule(server: Server) {
+    let server = behind_gateways(server, &[]).await;
+    let acme = server.organization("acme").await;
+    let shell = Shell::new(&server.base, &acme.secret);
+    let key = server.key_with(&acme, &["read"]).await;
+    told(&verify_bearer(&server, "", &key.secret).await);
+    let said = shell.run(&["migration", "--all"]);
+    assert!(
+        said.err.contains("1 of 2 active keys are ready"),
+        "{}",
+        said.err
+    );
+    let table = rows(&said.out);
+    assert_eq!((table.len(), table[0][0]), (2, &*key.id));
+    let not_ready = shell.json(&["migration", "--ready=false"]);
+    assert_eq!(not_ready["data"].as_array().unwrap().len(), 1);
+    let operator = Shell::operator(&server);
+    assert!(
+        operator
+            .does(&["migration", "--org", "acme"])
+            .contains(&key.id)
+    );
+
+    let edit = ["keys", "edit", &key.id, "--exchange-only"];
+    let tried = shell.json(&[&edit[..], &["--dry-run"]].concat());
+    assert_eq!(tried["refused_direct"], 1);
+    assert_eq!(shell.json(&edit)["exchange_only"], true);
+    verify_bearer(&server, "", &key.secret)
+        .await
+        .refuses(401, "invalid_token");
+    let back = ["keys", "edit", &key.id, "--exchange-only=false"];
+    assert_eq!(shell.json(&back)["exchange_only"], false);
+    let set = ["policy", "edit", "--set", "exchange_only=true"];
+    assert_eq!(shell.json(&set)["violations"][0]["rule"], "exchange_only");
+    verify_bearer(&server, "", &key.secret)
+        .await
+        .refuses(401, "invalid_token");
 }

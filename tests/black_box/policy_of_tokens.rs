@@ -178,7 +178,7 @@ async fn a_policy_counts_on_every_node() {
     let exchange = async || {
         let asked = Exchange {
             issuer: &Issuer::Deployment,
-            secret: Some(ApiKeySecret::parse(&acme.secret).unwrap()),
+            secret: Some(ApiKeySecret::parse(&acme.secret).unwrap().into()),
             scope: AskedScope::Everything,
             resources: vec![],
             address: Some([127, 0, 0, 1].into()),

@@ -460,7 +460,7 @@ impl Node {
     fn issue(&self, tenant: &Tenant) -> (String, u64) {
         let asked = Exchange {
             issuer: &tenant.issuer,
-            secret: Some(ApiKeySecret::parse(&tenant.secret).unwrap()),
+            secret: Some(ApiKeySecret::parse(&tenant.secret).unwrap().into()),
             scope: AskedScope::Everything,
             resources: Vec::new(),
             address: Some([127, 0, 0, 1].into()),

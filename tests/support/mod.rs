@@ -15,6 +15,7 @@
 pub mod crowd;
 pub mod database;
 pub mod forged;
+pub mod imports;
 pub mod key_rows;
 pub mod left_out;
 pub mod line;

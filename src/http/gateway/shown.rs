@@ -4,7 +4,6 @@
 use axum::http::{HeaderMap, HeaderName, header};
 
 use crate::check::Presented;
-use crate::domain::secret::ApiKeySecret;
 use crate::http::authorization::{Authorization, read};
 
 /// Where platforms have their customers put API keys.
@@ -39,16 +38,13 @@ pub(super) fn shown<'a>(headers: &'a HeaderMap, address: &str) -> Shown<'a> {
     // What is no text is no key: it is answered like any other that is none.
     let key = key.map(|line| std::str::from_utf8(line.as_bytes()).unwrap_or("").trim());
     match (read(headers), key) {
-        (Authorization::Absent, Some(key)) => match ApiKeySecret::parse(key) {
-            Ok(secret) => Shown::One {
-                presented: Presented::Key(secret),
-                token: None,
+        (Authorization::Absent, Some(key)) => Shown::One {
+            presented: match Presented::read(key) {
+                // Tokens belong into the other header: this is nobody's key.
+                Presented::Token(_) => Presented::Token(""),
+                key => key,
             },
-            // Tokens belong into the other header: this is nobody's key.
-            Err(_) => Shown::One {
-                presented: Presented::Token(""),
-                token: None,
-            },
+            token: None,
         },
         (Authorization::Bearer(text), None) => one(text),
         (Authorization::Bearer(text), Some(key)) if text == key => one(text),

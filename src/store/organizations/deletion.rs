@@ -6,7 +6,7 @@ use crate::store::error::StoreError;
 use crate::store::write::Write;
 
 /// What goes, in an order in which nothing refers to what is gone.
-const ERASURES: [&str; 12] = [
+const ERASURES: [&str; 14] = [
     "DELETE FROM api_key_roles WHERE organization_id = $1",
     "DELETE FROM api_key_secrets
      WHERE api_key_id IN (SELECT id FROM api_keys WHERE organization_id = $1)",
@@ -15,6 +15,9 @@ const ERASURES: [&str; 12] = [
     "DELETE FROM direct_uses WHERE organization_id = $1",
     "DELETE FROM exchange_records
      WHERE api_key_id IN (SELECT id FROM api_keys WHERE organization_id = $1)",
+    "DELETE FROM imported_lookups
+     WHERE api_key_id IN (SELECT id FROM api_keys WHERE organization_id = $1)",
+    "DELETE FROM imports WHERE organization_id = $1",
     "DELETE FROM api_keys WHERE organization_id = $1",
     "DELETE FROM roles WHERE organization_id = $1",
     "DELETE FROM scope_catalogue WHERE organization_id = $1",
