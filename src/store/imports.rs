@@ -324,12 +324,13 @@ impl From<(i64, i64, i64)> for Progress {
 const PROGRESS: &str = "SELECT lines, imported, rejected FROM imports
      WHERE organization_id = $1 AND file_sha256 = $2";
 
-const FIND_IN_SQLITE: &str = "SELECT api_key_id, one FROM imported_lookups
-     WHERE lookup IN (SELECT e.value FROM json_each($1) AS e) ORDER BY api_key_id";
+const FIND_IN_SQLITE: &str = "SELECT api_key_id, MAX(one) FROM imported_lookups
+     WHERE lookup IN (SELECT e.value FROM json_each($1) AS e)
+     GROUP BY api_key_id ORDER BY api_key_id";
 
-const FIND: &str = "SELECT api_key_id, one FROM imported_lookups
+const FIND: &str = "SELECT api_key_id, MAX(one) FROM imported_lookups
      WHERE lookup IN (SELECT e.value FROM json_array_elements_text(CAST($1 AS json)) AS e(value))
-     ORDER BY api_key_id";
+     GROUP BY api_key_id ORDER BY api_key_id";
 
 const KNOWN_IN_SQLITE: &str = "SELECT lookup FROM imported_lookups
      WHERE one = 1 AND lookup IN (SELECT e.value FROM json_each($1) AS e)";
