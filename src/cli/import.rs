@@ -148,7 +148,7 @@ impl Lines {
             };
             ends_open = *last != b'\n';
             context.update(&buffer[..read]);
-            count += buffer[..read].iter().filter(|byte| **byte == b'\n').count() as u64;
+            count += buffer[..read].split(|byte| *byte == b'\n').count() as u64 - 1;
         }
         io::Seek::rewind(&mut file).map_err(cannot)?;
         Ok(Self {
