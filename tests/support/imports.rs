@@ -32,7 +32,7 @@ pub fn sha256(text: &str) -> Vec<u8> {
 }
 
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    tenmint::domain::hex::hex(bytes)
 }
 
 pub fn bcrypt_of(text: &str) -> String {
@@ -79,8 +79,8 @@ pub fn line(kind: &str, text: &str) -> Value {
 pub fn file(place: &Place, name: &str, lines: &[Value]) -> PathBuf {
     let path = place.folder().join("import").join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    fs::write(&path, text).unwrap();
+    let lines: Vec<_> = lines.iter().map(Value::to_string).collect();
+    fs::write(&path, lines.join("\n")).unwrap();
     path
 }
 
