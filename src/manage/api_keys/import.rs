@@ -295,6 +295,7 @@ async fn key(
         created_by: act.creator(),
         expires_at,
         disabled_at: None,
+        narrowed_at: None,
         revoked: None,
         revision: 1,
         next_notice_at: None,
