@@ -13,6 +13,7 @@ mod obtain;
 mod runtime;
 mod validate;
 
+mod compiled_servers;
 mod curl;
 mod gateways;
 mod guide;
@@ -23,3 +24,4 @@ mod resource_servers;
 mod rotations;
 mod rust_clients;
 mod schemathesis;
+mod signed_by_hand;

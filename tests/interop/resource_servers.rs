@@ -11,6 +11,7 @@ use tenmint::domain::timestamp::Timestamp;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::runtime::{Runtime, node, python};
+use crate::signed_by_hand;
 use crate::support::server::{Key, Place, Reply, Server};
 
 #[path = "../../examples/resource_server.rs"]
@@ -22,16 +23,16 @@ use crate::support::server::{Key, Place, Reply, Server};
 )]
 mod example;
 
-const AUDIENCE: &str = "https://api.example";
+pub const AUDIENCE: &str = "https://api.example";
 const ANOTHER: &str = "https://billing.example";
-const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs");
+pub const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs");
 const LONG: u64 = 7_200;
 
 /// A mint, and one token of each kind.
-struct Mint {
-    server: Server,
+pub struct Mint {
+    pub server: Server,
     /// For `files.*` and `read:projects/42/**`.
-    key: Key,
+    pub key: Key,
     expired: String,
 }
 
@@ -112,6 +113,7 @@ fn the_documents_print_the_programs_that_are_tested() {
         ("rust.md", "../../examples/resource_server.rs"),
         ("README.md", "python/resource_server.py"),
         ("README.md", "node/resource_server.mjs"),
+        ("README.md", "go/resource_server.go"),
     ] {
         let folder = Path::new(DOCS).join("resource-servers");
         let text = std::fs::read_to_string(folder.join(document)).unwrap();
@@ -137,13 +139,13 @@ async fn holds_vectors(runtime: &Runtime, driver: &str, folder: &str) {
     assert!(report["count"].as_u64() > Some(250));
 }
 
-async fn free_port() -> String {
+pub async fn free_port() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().port().to_string()
 }
 
 /// The URL of a program, once it listens.
-async fn answering(port: &str) -> String {
+pub async fn answering(port: &str) -> String {
     let address = format!("127.0.0.1:{port}");
     for _ in 0..600 {
         if TcpStream::connect(&address).await.is_ok() {
@@ -155,7 +157,7 @@ async fn answering(port: &str) -> String {
 }
 
 impl Mint {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         // A token that has expired comes from a clock that is behind, and then catches up.
         let now = Clock::system().now().unix();
         let long_ago = now - i64::try_from(LONG).unwrap();
@@ -163,6 +165,7 @@ impl Mint {
         let server = place
             .start_at(Timestamp::from_unix(long_ago).unwrap())
             .await;
+        signed_by_hand::hold_the_signing_key(&server).await;
         let acme = server.organization("acme").await;
         let scopes = ["files.*", "read:projects/42/**"];
         let key = server.key_with(&acme, &scopes).await;
@@ -195,8 +198,8 @@ impl Mint {
     }
 }
 
-/// What every resource server must do.
-async fn holds(mint: &Mint, url: &str) {
+/// What every resource server must do. Its time is the machine's.
+pub async fn holds(mint: &Mint, url: &str) {
     let client = Client::new();
     let get = |path: &str| client.get(format!("{url}{path}"));
     let token = mint.server.token(&mint.key, &[]).await;
@@ -238,6 +241,10 @@ async fn holds(mint: &Mint, url: &str) {
         let challenge = refused(asked, 401, Some("invalid_token")).await;
         assert!(!challenge.contains(bad));
     }
+    signed_by_hand::counts_only_as_it_should(&token, async |made| {
+        Reply::of(get("/whoami").bearer_auth(made)).await
+    })
+    .await;
 
     let challenge = refused(
         get("/projects/43").bearer_auth(&token),

@@ -66,6 +66,53 @@ pub fn node() -> Option<Runtime> {
     or_left_out(runtime, "Node.js with the clients", REMEDY)
 }
 
+/// Go with the modules of `docs/resource-servers/go`, or else the calling test is left out.
+#[track_caller]
+pub fn go() -> Option<Runtime> {
+    static RECENT: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+        // Too old a one refuses what go.mod says.
+        let fits = |program: &PathBuf| {
+            let mut asked = command(program);
+            asked.args(["list", "-m"]).envs(go_places());
+            output(asked.current_dir(GO_FOLDER)).is_some()
+        };
+        let candidates = [PathBuf::from("go"), venv().join("go")];
+        candidates.into_iter().find(fits)
+    });
+    let installed = beside_venv("go/pkg/mod").exists();
+    let program = RECENT.clone().filter(|_| installed);
+    let runtime = program.map(|program| Runtime {
+        program,
+        folder: GO_FOLDER,
+        text_follows: &[],
+    });
+    or_left_out(runtime, "Go with the modules", REMEDY)
+}
+
+/// Where Go keeps what it has fetched and built. `.ci/run` says the same; here nothing is fetched.
+pub fn go_places() -> [(&'static str, String); 6] {
+    let place = |name| beside_venv(name).to_str().unwrap().to_owned();
+    [
+        ("GOPATH", place("go")),
+        ("GOCACHE", place("go/cache")),
+        ("GOPROXY", "off".to_owned()),
+        ("GOFLAGS", "-mod=readonly -buildvcs=false".to_owned()),
+        ("GOTOOLCHAIN", "local".to_owned()),
+        ("CGO_ENABLED", "0".to_owned()),
+    ]
+}
+
+const GO_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/resource-servers/go");
+
+/// A program that needs no runtime.
+pub fn program(program: PathBuf) -> Runtime {
+    Runtime {
+        program,
+        folder: "/",
+        text_follows: &[],
+    }
+}
+
 /// A shell that has curl, or else the calling test is left out.
 #[track_caller]
 pub fn shell_with_curl() -> Option<Runtime> {
@@ -179,6 +226,10 @@ fn command(program: impl AsRef<Path>) -> Command {
 
 /// The programs of the environment that `.ci/run` makes in the target directory.
 fn venv() -> PathBuf {
+    beside_venv("venv/bin")
+}
+
+fn beside_venv(path: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    target.join("interop/venv/bin")
+    target.join("interop").join(path)
 }

@@ -1,0 +1,42 @@
+//! The programs of `docs/resource-servers` that are compiled first, against the mint's tokens.
+
+use std::path::Path;
+
+use crate::resource_servers::{AUDIENCE, DOCS, Mint, answering, free_port, holds};
+use crate::runtime::{Runtime, go, go_places, program};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_for_go_lets_through_what_it_should() {
+    let Some(go) = go() else { return };
+    let built = tempfile::tempdir().unwrap();
+    let server = built.path().join("server");
+    in_go(&go, &["build", "-o", server.to_str().unwrap(), "."]).await;
+    let (mint, port) = (Mint::start().await, free_port().await);
+    let inputs = [
+        ("ISSUER", &*mint.server.base),
+        ("AUDIENCE", AUDIENCE),
+        ("PORT", &port),
+    ];
+    let _running = program(server).start(&[], &inputs, built.path());
+    holds(&mint, &answering(&port).await).await;
+}
+
+#[tokio::test]
+async fn the_helper_for_go_holds_the_shared_vectors() {
+    let Some(go) = go() else { return };
+    let report = in_go(&go, &["test", "-count=1", "-v", "./..."]).await;
+    for name in ["Scopes", "Networks"] {
+        let passed = format!("--- PASS: Test{name}AreAsTheVectorsSay");
+        assert!(report.contains(&passed), "{report}");
+    }
+}
+
+/// Runs Go in the program's folder; gives what it says.
+async fn in_go(go: &Runtime, arguments: &[&str]) -> String {
+    let places = go_places();
+    let places = places.each_ref().map(|(name, value)| (*name, &**value));
+    let folder = Path::new(DOCS).join("resource-servers/go");
+    let (done, report) = go.judge(arguments, &places, &folder).await;
+    assert!(done, "{report}");
+    report
+}
