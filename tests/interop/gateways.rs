@@ -14,17 +14,22 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use crate::on_both_engines;
+use crate::runtime::beside_venv;
 use crate::support::left_out::or_left_out;
 use crate::support::server::{Key, Reply, Server, claims};
 
 on_both_engines!(
     nginx_lets_through_what_it_should,
-    caddy_lets_through_what_it_should
+    caddy_lets_through_what_it_should,
+    envoy_lets_through_what_it_should,
+    haproxy_lets_through_what_it_should,
 );
 
+const GATEWAYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/gateways");
+
 /// A gateway on this machine. Dropped, it is gone.
-struct Gateway {
-    url: String,
+pub struct Gateway {
+    pub url: String,
     child: Child,
     client: Client,
     _folder: tempfile::TempDir,
@@ -66,6 +71,36 @@ async fn caddy_lets_through_what_it_should(server: Server) {
     .await;
 }
 
+async fn envoy_lets_through_what_it_should(server: Server) {
+    let Some(envoy) = envoy() else { return };
+    a_gateway_lets_through_what_it_should(server, |folder, config| {
+        let path = folder.join("envoy.yaml");
+        std::fs::write(&path, config("envoy.yaml")).unwrap();
+        run_envoy(&envoy, &path)
+    })
+    .await;
+}
+
+async fn haproxy_lets_through_what_it_should(server: Server) {
+    let Some(haproxy) = found("haproxy") else {
+        return;
+    };
+    a_gateway_lets_through_what_it_should(server, |folder, config| {
+        let (place, script) = (
+            "/etc/haproxy/haproxy.lua",
+            format!("{GATEWAYS}/haproxy.lua"),
+        );
+        let said = config("haproxy.cfg");
+        assert!(said.contains(place));
+        let path = folder.join("haproxy.cfg");
+        std::fs::write(&path, said.replace(place, &script)).unwrap();
+        let mut command = command(&haproxy);
+        command.arg("-db").arg("-f").arg(path);
+        command
+    })
+    .await;
+}
+
 /// `start` is given a folder for the gateway's files, and what a file of docs/gateways says for
 /// the addresses here.
 async fn a_gateway_lets_through_what_it_should(
@@ -95,6 +130,12 @@ async fn a_gateway_lets_through_what_it_should(
     for bearer in [&key.secret, &token] {
         gateway.get(bearer).await.expect(StatusCode::UNAUTHORIZED);
     }
+
+    let other = server.key_with(&acme, &["read"]).await;
+    gateway.get(&other.secret).await.expect(StatusCode::OK);
+    let _place = server.stop().await;
+    let unanswered = gateway.get(&other.secret).await.status;
+    assert!(unanswered.is_server_error(), "{unanswered}");
 }
 
 async fn services_see_tokens_alone(server: &Server, gateway: &Gateway, key: &Key) {
@@ -242,7 +283,7 @@ async fn nothing_is_smuggled(server: &Server, gateway: &Gateway, acme: &Key) {
 }
 
 /// A service that answers with what it sees.
-async fn service() -> SocketAddr {
+pub async fn service() -> SocketAddr {
     let echo = |request: Request| async {
         let (parts, body) = request.into_parts();
         let mut headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -272,7 +313,8 @@ async fn service() -> SocketAddr {
 }
 
 impl Gateway {
-    async fn start(
+    /// `start` is given a folder, and what a file, below docs/gateways, says for the addresses here.
+    pub async fn start(
         tenmint: SocketAddr,
         service: SocketAddr,
         start: impl FnOnce(&Path, &dyn Fn(&str) -> String) -> Command,
@@ -284,20 +326,20 @@ impl Gateway {
             .local_addr()
             .unwrap();
         let config = |name: &str| {
-            let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("docs/gateways")
-                .join(name);
-            let said = std::fs::read_to_string(path).unwrap();
-            [
-                ("127.0.0.1:8000", free),
-                ("127.0.0.1:8080", tenmint),
-                ("127.0.0.1:9000", service),
-            ]
-            .into_iter()
-            .fold(said, |said, (there, here)| {
-                assert!(said.contains(there), "{name} names {there}");
-                said.replace(there, &here.to_string())
-            })
+            let said = std::fs::read_to_string(Path::new(GATEWAYS).join(name)).unwrap();
+            [(8000, free), (8080, tenmint), (9000, service)]
+                .into_iter()
+                .fold(said, |said, (port, here)| {
+                    let plain = format!("127.0.0.1:{port}");
+                    let envoys = format!("127.0.0.1, port_value: {port} ");
+                    assert!(
+                        said.contains(&plain) || said.contains(&envoys),
+                        "{name}: {port}"
+                    );
+                    let here_in_envoys = format!("127.0.0.1, port_value: {} ", here.port());
+                    said.replace(&plain, &here.to_string())
+                        .replace(&envoys, &here_in_envoys)
+                })
         };
         let mut command = start(folder.path(), &config);
         let log = std::fs::File::create(folder.path().join("output")).unwrap();
@@ -354,6 +396,21 @@ fn found(name: &str) -> Option<PathBuf> {
         .map(|folder| folder.join(name))
         .find(|path| path.exists());
     or_left_out(program, name, "run .ci/run once")
+}
+
+/// Envoy, of the Python environment, or else the calling test is left out.
+#[track_caller]
+pub fn envoy() -> Option<PathBuf> {
+    let program = beside_venv("venv/bin/envoy");
+    let program = Some(program).filter(|program| program.exists());
+    or_left_out(program, "envoy", "run .ci/run once")
+}
+
+pub fn run_envoy(envoy: &Path, config: &Path) -> Command {
+    let mut command = command(envoy);
+    command.args(["--disable-hot-restart", "--concurrency", "1"]);
+    command.args(["--log-level", "warning", "-c"]).arg(config);
+    command
 }
 
 #[expect(

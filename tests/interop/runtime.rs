@@ -229,7 +229,8 @@ fn venv() -> PathBuf {
     beside_venv("venv/bin")
 }
 
-fn beside_venv(path: &str) -> PathBuf {
+/// What `.ci/run` puts into the target directory for the tests of this binary.
+pub fn beside_venv(path: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     target.join("interop").join(path)
 }
