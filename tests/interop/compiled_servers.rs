@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use crate::resource_servers::{AUDIENCE, DOCS, Mint, answering, free_port, holds};
-use crate::runtime::{Runtime, go, go_places, program};
+use crate::runtime::{Runtime, go, go_places, java, program};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_program_for_go_lets_through_what_it_should() {
@@ -29,6 +31,45 @@ async fn the_helper_for_go_holds_the_shared_vectors() {
         let passed = format!("--- PASS: Test{name}AreAsTheVectorsSay");
         assert!(report.contains(&passed), "{report}");
     }
+}
+
+/// One build for both: it is slow.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_and_the_helper_for_java_do_what_they_should() {
+    let folder = tempfile::tempdir().unwrap();
+    let drivers = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/java");
+    let Some(java) = java(Path::new(drivers), folder.path()) else {
+        return;
+    };
+    let jar = folder.path().join("target/resource-server.jar");
+    let jar = jar.to_str().unwrap();
+
+    let (scopes, networks) = (
+        format!("{DOCS}/scope-vectors.json"),
+        format!("{DOCS}/network-vectors.json"),
+    );
+    let inputs = [("SCOPE_VECTORS", &*scopes), ("NETWORK_VECTORS", &networks)];
+    let launcher = "org.springframework.boot.loader.launch.PropertiesLauncher";
+    let driver = "-Dloader.main=example.CheckVectors";
+    let arguments = ["-cp", jar, driver, launcher];
+    let (done, report) = java.judge(&arguments, &inputs, folder.path()).await;
+    assert!(done, "{report}");
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["wrong"], json!([]));
+    assert!(report["count"].as_u64() > Some(250));
+
+    let (mint, port) = (Mint::start().await, free_port().await);
+    let inputs = [
+        ("ISSUER", &*mint.server.base),
+        ("AUDIENCE", AUDIENCE),
+        ("PORT", &port),
+    ];
+    let _running = java.start(
+        &["-XX:TieredStopAtLevel=1", "-jar", jar],
+        &inputs,
+        folder.path(),
+    );
+    holds(&mint, &answering(&port).await).await;
 }
 
 /// Runs Go in the program's folder; gives what it says.

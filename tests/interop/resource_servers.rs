@@ -114,6 +114,10 @@ fn the_documents_print_the_programs_that_are_tested() {
         ("README.md", "python/resource_server.py"),
         ("README.md", "node/resource_server.mjs"),
         ("README.md", "go/resource_server.go"),
+        (
+            "README.md",
+            "java/src/main/java/example/ResourceServer.java",
+        ),
     ] {
         let folder = Path::new(DOCS).join("resource-servers");
         let text = std::fs::read_to_string(folder.join(document)).unwrap();
@@ -258,8 +262,11 @@ pub async fn holds(mint: &Mint, url: &str) {
         "/projects/%0Ax",
         "/projects/%C3%A9",
     ] {
-        let asked = get(path).bearer_auth(&token);
-        refused(asked, 403, Some("insufficient_scope")).await;
+        // Some refuse such a path before they look who asks.
+        let asked = || get(path).bearer_auth(&token);
+        if Reply::of(asked()).await.status != StatusCode::BAD_REQUEST {
+            refused(asked(), 403, Some("insufficient_scope")).await;
+        }
     }
     let narrow = [("scope", "read:projects/42")];
     let narrow = mint.server.token(&mint.key, &narrow).await;

@@ -104,6 +104,43 @@ pub fn go_places() -> [(&'static str, String); 6] {
 
 const GO_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/resource-servers/go");
 
+/// Java with the program of `docs/resource-servers/java` and what `beside` adds to it, built, or else
+/// the calling test is left out.
+#[track_caller]
+pub fn java(beside: &Path, into: &Path) -> Option<Runtime> {
+    let packages = beside_venv("m2");
+    // It is put there when all others are.
+    let complete = packages.join("pom.xml");
+    let works = |name: &str, flag: &str| output(command(name).arg(flag)).is_some();
+    let is_there = complete.exists() && works("java", "--version") && works("mvn", "--version");
+    or_left_out(is_there.then_some(()), "Java with the packages", REMEDY)?;
+    let sources = into.join("src/main/java/example");
+    std::fs::create_dir_all(&sources).unwrap();
+    std::fs::create_dir_all(into.join("src/main/resources")).unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/resource-servers/java");
+    for place in ["", "src/main/resources", "src/main/java/example"] {
+        copy_files(&folder.join(place), &into.join(place));
+    }
+    copy_files(beside, &sources);
+    let mut build = command("mvn");
+    // Nothing is fetched.
+    build.args(["--offline", "--batch-mode", "--quiet", "package"]);
+    build.arg(format!("-Dmaven.repo.local={}", packages.display()));
+    let built = build.current_dir(into).output().unwrap();
+    let said = String::from_utf8_lossy(&built.stdout);
+    assert!(built.status.success(), "{said}");
+    Some(program("java".into()))
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
 /// A program that needs no runtime.
 pub fn program(program: PathBuf) -> Runtime {
     Runtime {
