@@ -20,6 +20,7 @@ use crate::support::server::{Key, Reply, Server, claims};
 
 on_both_engines!(
     nginx_lets_through_what_it_should,
+    a_place_has_a_scope_of_its_own,
     caddy_lets_through_what_it_should,
     envoy_lets_through_what_it_should,
     haproxy_lets_through_what_it_should,
@@ -38,22 +39,26 @@ pub struct Gateway {
 async fn nginx_lets_through_what_it_should(server: Server) {
     let Some(nginx) = found("nginx") else { return };
     a_gateway_lets_through_what_it_should(server, |folder, config| {
-        // As whoever runs the tests, without the places that Debian compiled in.
-        let places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|kind| format!("{kind}_temp_path {}/{kind};", folder.display()));
-        let places = format!("http {{\naccess_log off;\n{}\n", places.join("\n"));
-        let path = folder.join("nginx.conf");
-        std::fs::write(&path, config("nginx.conf").replacen("http {", &places, 1)).unwrap();
-        let globals = format!(
-            "daemon off; master_process off; pid {}/pid;",
-            folder.display()
-        );
-        let mut command = command(&nginx);
-        command.arg("-c").arg(path).arg("-g").arg(globals);
-        command.arg("-e").arg(folder.join("error.log"));
-        command
+        run_nginx(&nginx, folder, config)
     })
     .await;
+}
+
+fn run_nginx(nginx: &Path, folder: &Path, config: &dyn Fn(&str) -> String) -> Command {
+    // As whoever runs the tests, without the places that Debian compiled in.
+    let places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {}/{kind};", folder.display()));
+    let places = format!("http {{\naccess_log off;\n{}\n", places.join("\n"));
+    let path = folder.join("nginx.conf");
+    std::fs::write(&path, config("nginx.conf").replacen("http {", &places, 1)).unwrap();
+    let globals = format!(
+        "daemon off; master_process off; pid {}/pid;",
+        folder.display()
+    );
+    let mut command = command(nginx);
+    command.arg("-c").arg(path).arg("-g").arg(globals);
+    command.arg("-e").arg(folder.join("error.log"));
+    command
 }
 
 async fn caddy_lets_through_what_it_should(server: Server) {
@@ -136,6 +141,55 @@ async fn a_gateway_lets_through_what_it_should(
     let _place = server.stop().await;
     let unanswered = gateway.get(&other.secret).await.status;
     assert!(unanswered.is_server_error(), "{unanswered}");
+}
+
+/// As nginx.conf asks for.
+async fn a_place_has_a_scope_of_its_own(server: Server) {
+    let Some(nginx) = found("nginx") else { return };
+    let flags = ["--gateway-peers", "127.0.0.1"];
+    let server = server.stop().await.with(&flags).start().await;
+    let acme = server.organization("acme").await;
+    let start = |folder: &Path, config: &dyn Fn(&str) -> String| run_nginx(&nginx, folder, config);
+    let gateway = Gateway::start(server.address(), service().await, start).await;
+    let one = server.key_with(&acme, &["read:projects/42/**"]).await;
+    let all = server.key_with(&acme, &["read"]).await;
+    let get = async |key: &Key, path: &str| {
+        let request = gateway.client.get(format!("{}{path}", gateway.url));
+        Reply::of(request.bearer_auth(&key.secret)).await
+    };
+    for path in [
+        "/projects/42",
+        "/projects/42?x=/../43",
+        "/projects/42/files",
+    ] {
+        get(&one, path).await.expect(StatusCode::OK);
+    }
+    for (path, wanted) in [
+        ("/projects/43", "read:projects/43"),
+        ("/projects/420", "read:projects/420"),
+        ("/projects", "read"),
+        ("/projects/4%32", "read"),
+        ("/orders?/projects/42", "read"),
+    ] {
+        let reply = get(&one, path).await;
+        let challenge = reply
+            .expect(StatusCode::FORBIDDEN)
+            .header("www-authenticate");
+        let wanted = format!(r#"scope="{wanted}""#);
+        assert!(
+            challenge.unwrap().contains(&wanted),
+            "{path}: {challenge:?}"
+        );
+        get(&all, path).await.expect(StatusCode::OK);
+    }
+    for path in [
+        "/projects/42%2F..%2F43",
+        "/projects/42//43",
+        "/projects/42/.x",
+        "/projects/42%5C43",
+    ] {
+        get(&all, path).await.expect(StatusCode::BAD_REQUEST);
+    }
 }
 
 async fn services_see_tokens_alone(server: &Server, gateway: &Gateway, key: &Key) {

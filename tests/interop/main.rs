@@ -16,6 +16,7 @@ mod validate;
 mod compiled_servers;
 mod curl;
 mod gateways;
+mod guards;
 mod guide;
 mod node;
 mod python;

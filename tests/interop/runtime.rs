@@ -141,6 +141,18 @@ fn copy_files(from: &Path, to: &Path) {
     }
 }
 
+/// Lua as Envoy has it, or else the calling test is left out.
+#[track_caller]
+pub fn lua() -> Option<Runtime> {
+    let found = output(command("luajit").arg("-v")).is_some();
+    let runtime = found.then(|| Runtime {
+        program: "luajit".into(),
+        folder: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/lua"),
+        text_follows: &["-e"],
+    });
+    or_left_out(runtime, "LuaJIT", REMEDY)
+}
+
 /// A program that needs no runtime.
 pub fn program(program: PathBuf) -> Runtime {
     Runtime {

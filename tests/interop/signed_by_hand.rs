@@ -41,6 +41,7 @@ pub async fn counts_only_as_it_should(genuine: &str, present: impl AsyncFn(&str)
         json!("0.0.0.0/0"),
         Value::Null,
         json!(["0.0.0.0/0", "x"]),
+        json!(["0.0.0.0/0", null]),
     ] {
         let claims = with(claims(genuine), &json!({ "allowed_ip_cidrs": networks }));
         let reply = present(&signed(&header(genuine), &claims)).await;
@@ -70,6 +71,7 @@ fn forged(genuine: &str) -> Vec<String> {
         json!({ "aud": null }),
         json!({ "aud": [] }),
         json!({ "aud": "https://api.example/" }),
+        json!({ "aud": "http://api.example" }),
         json!({ "aud": ["https://api.example.evil"] }),
         json!({ "exp": null }),
         json!({ "exp": now - 60 }),

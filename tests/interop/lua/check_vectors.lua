@@ -1,0 +1,44 @@
+-- Holds the Lua helper against the shared vectors. Prints what differs.
+
+package.path = os.getenv("HELPERS") .. "/?.lua"
+local helpers = require("tenmint_scopes")
+local vectors = dofile(os.getenv("VECTORS"))
+
+local wrong, count = {}, 0
+local function expect(found, said, what)
+  count = count + 1
+  if found ~= said then
+    wrong[#wrong + 1] = ("%q"):format(what)
+  end
+end
+
+for _, vector in ipairs(vectors.scopes.parse) do
+  -- A token says scopes as text alone.
+  if type(vector.input) == "string" then
+    expect(helpers.canonical(vector.input), vector.canonical, vector.input)
+  end
+end
+for _, vector in ipairs(vectors.scopes.covers) do
+  local held, asked = vector.held, vector.asked
+  local permits = helpers.permits({ scope = "x.y " .. held }, asked)
+  expect(helpers.covers(held, asked) and permits, vector.covers, held .. " " .. asked)
+  expect(permits, vector.covers, held .. " " .. asked)
+end
+for _, vector in ipairs(vectors.networks.cases) do
+  for _, address in ipairs(vector.allowed) do
+    expect(helpers.allows(vector.claims, address), true, address)
+  end
+  for _, address in ipairs(vector.refused) do
+    expect(helpers.allows(vector.claims, address), false, address)
+  end
+end
+local known = 0
+for _, action in ipairs(vectors.scopes.management_actions) do
+  expect(helpers.management_actions[action], true, action)
+  known = known + 1
+end
+for _ in pairs(helpers.management_actions) do
+  known = known - 1
+end
+expect(known, 0, "management_actions")
+print(('{"count":%d,"wrong":[%s]}'):format(count, table.concat(wrong, ",")))
