@@ -27,7 +27,7 @@ async fn the_program_for_go_lets_through_what_it_should() {
 async fn the_helper_for_go_holds_the_shared_vectors() {
     let Some(go) = go() else { return };
     let report = in_go(&go, &["test", "-count=1", "-v", "./..."]).await;
-    for name in ["Scopes", "Networks"] {
+    for name in ["Scopes", "Networks", "Feeds"] {
         let passed = format!("--- PASS: Test{name}AreAsTheVectorsSay");
         assert!(report.contains(&passed), "{report}");
     }
@@ -44,11 +44,15 @@ async fn the_program_and_the_helper_for_java_do_what_they_should() {
     let jar = folder.path().join("target/resource-server.jar");
     let jar = jar.to_str().unwrap();
 
-    let (scopes, networks) = (
-        format!("{DOCS}/scope-vectors.json"),
-        format!("{DOCS}/network-vectors.json"),
-    );
-    let inputs = [("SCOPE_VECTORS", &*scopes), ("NETWORK_VECTORS", &networks)];
+    let inputs = [
+        ("SCOPE_VECTORS", format!("{DOCS}/scope-vectors.json")),
+        ("NETWORK_VECTORS", format!("{DOCS}/network-vectors.json")),
+        (
+            "REVOCATION_VECTORS",
+            format!("{DOCS}/revocation-vectors.json"),
+        ),
+    ];
+    let inputs = inputs.each_ref().map(|(name, value)| (*name, &**value));
     let launcher = "org.springframework.boot.loader.launch.PropertiesLauncher";
     let driver = "-Dloader.main=example.CheckVectors";
     let arguments = ["-cp", jar, driver, launcher];

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::gateways::{Gateway, envoy, run_envoy, service};
-use crate::resource_servers::{DOCS, Mint, holds};
+use crate::resource_servers::{DOCS, Mint, checks_tokens};
 use crate::runtime::lua;
 use crate::support::server::Reply;
 
@@ -29,7 +29,7 @@ async fn envoy_lets_through_what_a_resource_server_should() {
         run_envoy(&envoy, &path)
     };
     let gateway = Gateway::start(mint.server.address(), service().await, start).await;
-    holds(&mint, &gateway.url).await;
+    checks_tokens(&mint, &gateway.url).await;
 
     // What the service is told is not the client's to say.
     let token = mint.server.token(&mint.key, &[]).await;

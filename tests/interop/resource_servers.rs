@@ -204,6 +204,12 @@ impl Mint {
 
 /// What every resource server must do. Its time is the machine's.
 pub async fn holds(mint: &Mint, url: &str) {
+    checks_tokens(mint, url).await;
+    follows_revocations(mint, url).await;
+}
+
+/// What each token is looked at for.
+pub async fn checks_tokens(mint: &Mint, url: &str) {
     let client = Client::new();
     let get = |path: &str| client.get(format!("{url}{path}"));
     let token = mint.server.token(&mint.key, &[]).await;
@@ -282,8 +288,13 @@ pub async fn holds(mint: &Mint, url: &str) {
         let reply = Reply::of(asked.header(header, "127.0.0.2")).await;
         reply.expect(StatusCode::FORBIDDEN);
     }
+}
 
-    // A key that is revoked takes its tokens with it, also one that was seen before.
+/// A key that is revoked takes its tokens with it, also one that was seen before.
+async fn follows_revocations(mint: &Mint, url: &str) {
+    let client = Client::new();
+    let get = |path: &str| client.get(format!("{url}{path}"));
+    let token = mint.server.token(&mint.key, &[]).await;
     let ask = async || Reply::of(get("/whoami").bearer_auth(&token)).await;
     ask().await.expect(StatusCode::OK);
     let revoke = format!("/v1/organizations/acme/api-keys/{}/revoke", mint.key.id);

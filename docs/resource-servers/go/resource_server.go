@@ -26,8 +26,12 @@ import (
 var issuer, audience = os.Getenv("ISSUER"), os.Getenv("AUDIENCE")
 
 func main() {
-	keys, err := fetchKeys()
+	keys, revoked, err := fetchKeys()
 	if err != nil {
+		log.Fatal(err)
+	}
+	// Tokens of a revoked key do not count until their end.
+	if err := revoked.Follow(5 * time.Second); err != nil {
 		log.Fatal(err)
 	}
 	routes := http.NewServeMux()
@@ -48,7 +52,7 @@ func main() {
 	})
 	server := http.Server{
 		Addr:              "127.0.0.1:" + cmp.Or(os.Getenv("PORT"), "8090"),
-		Handler:           authenticated(keys, routes),
+		Handler:           authenticated(keys, revoked, routes),
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	log.Fatal(server.ListenAndServe())
@@ -67,37 +71,44 @@ const (
 	staleFor = time.Hour        // how long they count on when the issuer cannot be reached
 )
 
-// Once, at the start: the metadata say where the keys are.
-func fetchKeys() (*keys, error) {
+// Once, at the start: the metadata say where the keys are, and what is revoked.
+func fetchKeys() (*keys, *Revocations, error) {
 	if issuer == "" || audience == "" {
-		return nil, errors.New("say ISSUER and AUDIENCE")
+		return nil, nil, errors.New("say ISSUER and AUDIENCE")
 	}
 	found := &keys{}
 	client := &http.Client{Timeout: 5 * time.Second, Transport: found}
 	response, err := client.Get(issuer + "/.well-known/openid-configuration")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer response.Body.Close()
 	var metadata struct {
-		Issuer  string `json:"issuer"`
-		JWKSURI string `json:"jwks_uri"`
+		Issuer      string `json:"issuer"`
+		JWKS        string `json:"jwks_uri"`
+		Revocations string `json:"tenmint_revocations_uri"`
 	}
 	if err := json.NewDecoder(response.Body).Decode(&metadata); err != nil {
-		return nil, fmt.Errorf("the metadata of %s: %w", issuer, err)
+		return nil, nil, fmt.Errorf("the metadata of %s: %w", issuer, err)
 	}
 	if metadata.Issuer != issuer {
-		return nil, fmt.Errorf("the metadata are those of %q", metadata.Issuer)
+		return nil, nil, fmt.Errorf("the metadata are those of %q", metadata.Issuer)
 	}
 	mustBeThere := false
-	found.Keyfunc, err = keyfunc.NewDefaultOverrideCtx(context.Background(), []string{metadata.JWKSURI}, keyfunc.Override{
+	found.Keyfunc, err = keyfunc.NewDefaultOverrideCtx(context.Background(), []string{metadata.JWKS}, keyfunc.Override{
 		Client:                    client,
 		NoErrorReturnFirstHTTPReq: &mustBeThere,
 		RefreshInterval:           maxAge,
 		RefreshUnknownKID:         rate.NewLimiter(rate.Every(cooldown), 1),
 		RateLimitWaitMax:          5 * time.Second,
 	})
-	return found, err
+	revoked := &Revocations{
+		Issuer: issuer,
+		URL:    metadata.Revocations,
+		Verify: found.freshlySigned,
+		Now:    func() int64 { return time.Now().Unix() },
+	}
+	return found, revoked, err
 }
 
 // RoundTrip notes when the issuer last answered.
@@ -109,8 +120,41 @@ func (keys *keys) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
+var algorithms = jwt.WithValidMethods([]string{"ES256", "EdDSA", "RS256"}) // of these, the one that the key is for
+
+var anything = jwt.NewParser(algorithms, jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
+
+// Header and claims of whatever the issuer signed.
+func (keys *keys) signed(text string) (header, claims map[string]any, err error) {
+	said := jwt.MapClaims{}
+	token, err := anything.ParseWithClaims(text, said, keys.named)
+	if err != nil {
+		return nil, nil, err
+	}
+	return token.Header, said, nil
+}
+
+// The same by keys that came lately: one that was withdrawn must not say that nothing is revoked.
+func (keys *keys) freshlySigned(text string) (header, claims map[string]any, err error) {
+	if keys.age() > maxAge+time.Minute {
+		return nil, nil, errors.New("the keys are old")
+	}
+	return keys.signed(text)
+}
+
+func (keys *keys) age() time.Duration {
+	return time.Since(time.Unix(keys.fetched.Load(), 0))
+}
+
+func (keys *keys) named(token *jwt.Token) (any, error) {
+	if kid, _ := token.Header["kid"].(string); kid == "" {
+		return nil, errors.New("no key is named")
+	}
+	return keys.Keyfunc.Keyfunc(token)
+}
+
 var tokens = jwt.NewParser(
-	jwt.WithValidMethods([]string{"ES256", "EdDSA", "RS256"}), // of these, the one that the key is for
+	algorithms,
 	jwt.WithIssuer(issuer),
 	jwt.WithAudience(audience),
 	jwt.WithExpirationRequired(),
@@ -120,7 +164,7 @@ var tokens = jwt.NewParser(
 )
 
 // Lets requests through that bring a token, with its claims.
-func authenticated(keys *keys, next http.Handler) http.Handler {
+func authenticated(keys *keys, revoked *Revocations, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
 		headers := request.Header.Values("Authorization")
 		if len(headers) > 1 {
@@ -132,13 +176,13 @@ func authenticated(keys *keys, next http.Handler) http.Handler {
 			refuse(answer, 401, "", "", "")
 			return
 		}
-		if time.Since(time.Unix(keys.fetched.Load(), 0)) > maxAge+staleFor {
+		if keys.age() > maxAge+staleFor || !revoked.AreKnown() {
 			answer.Header().Set("Retry-After", "2")
 			say(answer, 503, map[string]any{"error": "temporarily_unavailable"})
 			return
 		}
-		claims, err := verify(request.Context(), keys, strings.TrimSpace(written))
-		if err != nil {
+		claims, kid, err := verify(keys, strings.TrimSpace(written))
+		if err != nil || revoked.Voids(claims, kid) {
 			refuse(answer, 401, "invalid_token", "this token does not count here, or no longer", "")
 			return
 		}
@@ -149,31 +193,28 @@ func authenticated(keys *keys, next http.Handler) http.Handler {
 			say(answer, 403, map[string]any{"error": "access_denied"})
 			return
 		}
-		next.ServeHTTP(answer, request.WithContext(context.WithValue(request.Context(), caller{}, claims)))
+		next.ServeHTTP(answer, request.WithContext(context.WithValue(request.Context(), caller{}, map[string]any(claims))))
 	})
 }
 
-func verify(ctx context.Context, keys *keys, written string) (map[string]any, error) {
-	claims := jwt.MapClaims{}
-	token, err := tokens.ParseWithClaims(written, claims, func(token *jwt.Token) (any, error) {
-		if kid, _ := token.Header["kid"].(string); kid == "" {
-			return nil, errors.New("no key is named")
-		}
-		return keys.KeyfuncCtx(ctx)(token)
-	})
+// The claims of a token, and which key signed it.
+func verify(keys *keys, written string) (claims jwt.MapClaims, kid string, err error) {
+	claims = jwt.MapClaims{}
+	token, err := tokens.ParseWithClaims(written, claims, keys.named)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	typ, _ := token.Header["typ"].(string)
 	if strings.TrimPrefix(strings.ToLower(typ), "application/") != "at+jwt" {
-		return nil, errors.New("this is no access token")
+		return nil, "", errors.New("this is no access token")
 	}
 	for _, name := range []string{"sub", "client_id", "jti"} {
 		if text, _ := claims[name].(string); text == "" {
-			return nil, fmt.Errorf("%s is missing", name)
+			return nil, "", fmt.Errorf("%s is missing", name)
 		}
 	}
-	return claims, nil
+	kid, _ = token.Header["kid"].(string)
+	return claims, kid, nil
 }
 
 type caller struct{}
