@@ -1,6 +1,7 @@
 -- Asks tenmint whether a request may go through: `http-request lua.tenmint <base URL> <scope>`.
 -- A yes puts who it is, and a token, into the request; a no is the client's answer.
--- It needs nothing but HAProxy's own HTTP client.
+-- It needs nothing but HAProxy's own HTTP client, which knows tenmint's certificate by the authorities of the
+-- system, or of `httpclient.ssl.ca-file`, when the base URL is https.
 
 local asked = { "authorization", "x-api-key", "x-forwarded-for", "user-agent" }
 local told = { "www-authenticate", "content-type", "retry-after", "ratelimit", "ratelimit-policy" }
