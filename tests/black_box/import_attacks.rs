@@ -114,6 +114,7 @@ async fn unknown_strings_cost_no_slow_hash(server: Server) {
         .expect(StatusCode::OK);
 }
 
+#[expect(clippy::print_stderr, reason = "a measurement to read")]
 async fn an_import_that_was_killed_goes_on_where_it_was(server: Server) {
     const ROWS: usize = 6_000;
     let acme = server.organization("acme").await;
@@ -197,6 +198,7 @@ async fn a_string_is_found_nowhere_on_postgres() {
 }
 
 /// Not in the log, however much is logged, not in the database, not in what an import says.
+#[expect(clippy::too_many_lines, reason = "one way through every place")]
 async fn watch(place: Place) {
     let flags = [
         ("TENMINT_LOG", "trace"),
