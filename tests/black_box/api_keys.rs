@@ -65,7 +65,7 @@ async fn a_key_is_what_its_maker_said_and_shows_its_secret_once(server: Server) 
         "created_by": acme.id, "last_used_at": null,
         "revoked_at": null, "revoke_reason": null, "disabled_at": null,
         "roles": [], "effective_scopes": ["read:projects/42/**", "write:projects/*"],
-        "rate_limit": null, "revision": 1, "secrets": [{
+        "rate_limit": null, "exchange_only": false, "revision": 1, "secrets": [{
             "fingerprint": created.body["fingerprint"], "created_at": now.to_string(),
             "expires_at": null, "last_used_at": null, "last_used_address": null,
         }],

@@ -131,7 +131,8 @@ async fn each_act_leaves_one_event_that_says_who_did_what_to_what(server: Server
         let event = log.one().await;
         says(&event, actor, "api_key.create", id);
         let details = json!({ "name": "ci", "scopes": ["read"], "roles": [],
-            "description": null, "rate_limit": null, "external_id": null, "metadata": {},
+            "description": null, "rate_limit": null, "exchange_only": false, "external_id": null,
+            "metadata": {},
             "allowed_ip_cidrs": ["203.0.113.7/32"], "expires_at": made.body["expires_at"],
             "fingerprint": made.body["fingerprint"] });
         assert_eq!(event.details(), details);

@@ -38,7 +38,7 @@ async fn what_is_not_acceptable(server: Server) {
     content-type: application/problem+json
     {
       "code": "invalid_field",
-      "detail": "unknown field `nmae`, expected one of `name`, `description`, `scopes`, `roles`, `allowed_ip_cidrs`, `rate_limit`, `expires_at`, `expires_in_days`, `external_id`, `metadata`",
+      "detail": "unknown field `nmae`, expected one of `name`, `description`, `scopes`, `roles`, `allowed_ip_cidrs`, `rate_limit`, `exchange_only`, `expires_at`, `expires_in_days`, `external_id`, `metadata`",
       "pointer": "/nmae",
       "request_id": "req_[ulid]",
       "status": 422,
