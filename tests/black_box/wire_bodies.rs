@@ -137,6 +137,7 @@ async fn bootstraps_over_the_wire(server: Server) {
           "tokens.*",
           "usage.*"
         ],
+        "exchange_only": false,
         "expires_at": null,
         "external_id": null,
         "fingerprint": "sha256:[digest]",
@@ -203,6 +204,7 @@ async fn bootstraps_over_the_wire(server: Server) {
         "retiring_at": null,
         "revoked_at": null,
         "rotates_at": "[rotates_at]",
+        "stands_in_for": null,
         "status": "active"
       }
     }
@@ -233,6 +235,7 @@ async fn api_keys_over_the_wire(server: Server) {
       "effective_scopes": [
         "read:projects/42/**"
       ],
+      "exchange_only": false,
       "expires_at": "[now+7776000s]",
       "external_id": "customer-42",
       "fingerprint": "sha256:[digest]",
@@ -282,6 +285,7 @@ async fn api_keys_over_the_wire(server: Server) {
       "effective_scopes": [
         "*"
       ],
+      "exchange_only": false,
       "expires_at": null,
       "external_id": null,
       "fingerprint": "sha256:[digest]",
@@ -338,6 +342,7 @@ async fn api_keys_over_the_wire(server: Server) {
       "effective_scopes": [
         "read:projects/42/**"
       ],
+      "exchange_only": false,
       "expires_at": "[now+7775940s]",
       "external_id": "customer-42",
       "fingerprint": "sha256:[digest]",
@@ -385,6 +390,7 @@ async fn api_keys_over_the_wire(server: Server) {
           "effective_scopes": [
             "read:projects/42/**"
           ],
+          "exchange_only": false,
           "expires_at": "[now+7775940s]",
           "external_id": "customer-42",
           "fingerprint": "sha256:[digest]",

@@ -201,9 +201,8 @@ impl Operation {
         .answers_nothing(304, "The document held already is still the one")
     }
 
-    /// A public JWT that caches may keep for a moment.
-    pub fn answers_jwt<T: ToSchema>(self, what: &str) -> Self {
-        let reference = Ref::from_schema_name(T::name());
+    /// A public JWT that caches may keep for a moment. It has no schema: tools would read it as JSON.
+    pub fn answers_jwt(self, what: &str) -> Self {
         let tag = HeaderBuilder::new()
             .description(Some("What is in it, for If-None-Match"))
             .schema(Some(text("A weak entity tag")))
@@ -213,10 +212,9 @@ impl Operation {
             "The entity tag of the document held already",
             text("Entity tags").examples([json!("*")]),
         )
-        .keep::<T>()
         .answer_with(200, what, |response| {
             response
-                .content("application/jwt", Content::new(Some(reference)))
+                .content("application/jwt", Content::new(None::<Ref>))
                 .header("ETag", tag)
         })
         .answers_nothing(304, "The document held already is as good")

@@ -150,11 +150,19 @@ pub fn complete(operation: OperationBuilder, path: &str) -> OperationBuilder {
             )
         }
         "/oauth/authorize" => refused(operation, "OAuthError", &OAUTH_ERRORS[..1]),
+        "/.well-known/revocations" => {
+            documents(operation).response("422", Ref::from_response_name("Problem422"))
+        }
         "/healthz" | "/readyz" | "/openapi.json" => operation,
-        _ => refused(operation, "Problem", &PROBLEMS[3..4])
-            .response("500", Ref::from_response_name("Problem500"))
-            .response("503", Ref::from_response_name("Problem503")),
+        _ => documents(operation),
     }
+}
+
+/// With the refusals of public documents.
+fn documents(operation: OperationBuilder) -> OperationBuilder {
+    refused(operation, "Problem", &PROBLEMS[3..4])
+        .response("500", Ref::from_response_name("Problem500"))
+        .response("503", Ref::from_response_name("Problem503"))
 }
 
 /// With the RateLimit fields.

@@ -1,16 +1,7 @@
 //! The revocation feed in the OpenAPI document.
 
-use std::borrow::Cow;
-
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::Schema;
-use utoipa::{PartialSchema, ToSchema};
-
 use crate::http::openapi::Operation;
-use crate::http::openapi::words::{text, whole};
-
-/// A JWT, `docs/revocation-feed.md`.
-struct RevocationFeed;
+use crate::http::openapi::words::whole;
 
 /// Every operation.
 pub fn describe() -> Vec<Operation> {
@@ -25,7 +16,7 @@ pub fn describe() -> Vec<Operation> {
             "Seconds to wait at most while there is nothing new",
             whole(0, 600),
         )
-        .answers_jwt::<RevocationFeed>("The signed feed")
+        .answers_jwt("The signed feed: a JWT of the type revocations+jwt, in compact form")
     };
     vec![
         feed("/.well-known/revocations", "getRevocations"),
@@ -34,16 +25,4 @@ pub fn describe() -> Vec<Operation> {
             "getOrganizationRevocations",
         ),
     ]
-}
-
-impl PartialSchema for RevocationFeed {
-    fn schema() -> RefOr<Schema> {
-        text("A JWT of the type revocations+jwt, in compact form").into()
-    }
-}
-
-impl ToSchema for RevocationFeed {
-    fn name() -> Cow<'static, str> {
-        "RevocationFeed".into()
-    }
 }
