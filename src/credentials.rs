@@ -340,7 +340,7 @@ impl Credentials {
             match self.cache.get_value_or_guard_async(&id).await {
                 Ok(cached) if self.is_current(id, &cached) => {
                     match self.generations.trust(cached.loaded) {
-                        Trust::Whole => {
+                        Trust::Whole | Trust::Unanswered => {
                             self.hits.fetch_add(1, Ordering::Relaxed);
                             return Ok(cached);
                         }

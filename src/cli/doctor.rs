@@ -19,7 +19,7 @@ use crate::app::existing::{existing, require_needed_root_keys};
 use crate::clock::Clock;
 use crate::crypto::Crypto;
 use crate::crypto::jose::provider;
-use crate::settings::Settings;
+use crate::settings::{Settings, SettingsError};
 use crate::store::Store;
 
 use finding::{Finding, Verdict};
@@ -55,6 +55,9 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 async fn look(settings: &Settings, full: bool) -> Vec<Finding> {
     let mut findings = files::look(settings);
+    if let Err(why) = together(settings) {
+        findings.push(Finding::problem("settings", why.to_string()));
+    }
     match existing(settings).await {
         Ok((store, crypto)) => {
             findings.push(root_key(settings, &store, &crypto).await);
@@ -65,6 +68,15 @@ async fn look(settings: &Settings, full: bool) -> Vec<Finding> {
     }
     findings.extend(server::proxies(settings));
     findings
+}
+
+/// Whether a server could use these settings together. The base URL is looked at elsewhere.
+fn together(settings: &Settings) -> Result<(), SettingsError> {
+    settings.schedule()?;
+    if let Ok(base) = settings.base(settings.listen) {
+        settings.audiences(&base)?;
+    }
+    Ok(())
 }
 
 /// Whether the root keys are all that a server needs, and none was changed.

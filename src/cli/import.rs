@@ -169,6 +169,9 @@ impl Lines {
         let mut bytes = Zeroizing::new(Vec::with_capacity(1024));
         let mut bounded = (&mut self.reader).take(LONGEST_LINE);
         bounded.read_until(b'\n', &mut bytes)?;
+        if bytes.is_empty() {
+            return Err("the file became shorter while it was read: begin again".into());
+        }
         if bytes.len() as u64 == LONGEST_LINE && bytes.last() != Some(&b'\n') {
             self.reader.skip_until(b'\n')?;
             return Ok(Line::TooLong);

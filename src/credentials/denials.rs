@@ -52,7 +52,7 @@ impl Denials {
     /// When the database is unavailable: what may be denied must not be taken for good.
     pub async fn is_denied(&self, jti: &str, now: Timestamp) -> Result<bool, StoreError> {
         let held = match self.current() {
-            Some((held, Trust::Whole)) => held,
+            Some((held, Trust::Whole | Trust::Unanswered)) => held,
             Some((held, Trust::Doubtful)) => self.ask_first(held, now).await?,
             Some((_, Trust::None)) | None => tokio::time::timeout(PATIENCE, self.load(now))
                 .await

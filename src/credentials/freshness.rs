@@ -34,6 +34,8 @@ pub enum Trust {
     Whole,
     /// The database is to be asked first. If it does not answer, it may be used.
     Doubtful,
+    /// The same, and the database was asked in vain a moment ago: it may be used.
+    Unanswered,
     /// Only the database can tell.
     None,
 }
@@ -69,7 +71,7 @@ impl Freshness {
         } else if age > self.limit {
             Trust::None
         } else if since(self.in_vain.load(Ordering::SeqCst), now) < IN_VAIN {
-            Trust::Whole
+            Trust::Unanswered
         } else {
             Trust::Doubtful
         }
@@ -128,7 +130,7 @@ mod tests {
         let freshness = Freshness::new(LIMIT);
         freshness.hear(at(0));
         freshness.asked_in_vain(at(3_000));
-        assert_eq!(freshness.trust(at(0), at(3_400)), Trust::Whole);
+        assert_eq!(freshness.trust(at(0), at(3_400)), Trust::Unanswered);
         assert_eq!(freshness.trust(at(0), at(3_500)), Trust::Doubtful);
         freshness.asked_in_vain(at(9_900));
         assert_eq!(freshness.trust(at(0), at(10_001)), Trust::None);

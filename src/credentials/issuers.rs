@@ -114,9 +114,8 @@ impl Issuers {
     /// # Errors
     /// See [`IssuerError`].
     pub async fn of(&self, id: &OrganizationId) -> Result<Option<Arc<Identity>>, IssuerError> {
-        tokio::time::timeout(PATIENCE, self.look_up(id))
-            .await
-            .unwrap_or(Err(IssuerError::Store(StoreError::TimedOut)))
+        let found = self.found(id).await?;
+        Ok(found.map(|published| published.identity))
     }
 
     /// The same for what is published: while the database does not answer, what was true when it
@@ -125,22 +124,35 @@ impl Issuers {
     /// # Errors
     /// See [`IssuerError`].
     pub async fn published(&self, id: &OrganizationId) -> Result<Option<Published>, IssuerError> {
-        let of = |identity, is_known| Published { identity, is_known };
-        match self.of(id).await {
+        match self.found(id).await {
             Err(IssuerError::Store(error)) if error.is_passing() => match self.last_known.get(id) {
-                Some(identity) => Ok(Some(of(identity, false))),
+                Some(identity) => Ok(Some(Published {
+                    identity,
+                    is_known: false,
+                })),
                 None => Err(IssuerError::Store(error)),
             },
-            other => Ok(other?.map(|identity| of(identity, true))),
+            other => other,
         }
     }
 
-    async fn look_up(&self, id: &OrganizationId) -> Result<Option<Arc<Identity>>, IssuerError> {
+    async fn found(&self, id: &OrganizationId) -> Result<Option<Published>, IssuerError> {
+        tokio::time::timeout(PATIENCE, self.look_up(id))
+            .await
+            .unwrap_or(Err(IssuerError::Store(StoreError::TimedOut)))
+    }
+
+    async fn look_up(&self, id: &OrganizationId) -> Result<Option<Published>, IssuerError> {
+        let of = |cached: Cached, is_known| Published {
+            identity: cached.identity,
+            is_known,
+        };
         loop {
             match self.cache.get_value_or_guard_async(id).await {
                 Ok(cached) if self.generations.is_current(cached.loaded, None, id) => {
                     match self.generations.trust(cached.loaded) {
-                        Trust::Whole => return Ok(Some(cached.identity)),
+                        Trust::Whole => return Ok(Some(of(cached, true))),
+                        Trust::Unanswered => return Ok(Some(of(cached, false))),
                         Trust::Doubtful => return self.ask_first(id, cached).await,
                         Trust::None => self.forget(id, &cached),
                     }
@@ -152,9 +164,8 @@ impl Issuers {
                         return Ok(None);
                     };
                     if self.generations.is_current(cached.loaded, None, id) {
-                        let identity = Arc::clone(&cached.identity);
-                        let _ = guard.insert(cached);
-                        return Ok(Some(identity));
+                        let _ = guard.insert(cached.clone());
+                        return Ok(Some(of(cached, true)));
                     }
                 }
             }
@@ -166,19 +177,25 @@ impl Issuers {
         &self,
         id: &OrganizationId,
         held: Cached,
-    ) -> Result<Option<Arc<Identity>>, IssuerError> {
+    ) -> Result<Option<Published>, IssuerError> {
         match tokio::time::timeout(ASKING, self.load(id)).await {
             Ok(Ok(loaded)) => {
                 // Should a change have overtaken it, whoever finds it sees that.
                 if let Some(cached) = &loaded {
                     self.cache.insert(id.clone(), cached.clone());
                 }
-                Ok(loaded.map(|cached| cached.identity))
+                Ok(loaded.map(|cached| Published {
+                    identity: cached.identity,
+                    is_known: true,
+                }))
             }
             Ok(Err(error)) if !is_passing(&error) => Err(error),
             Ok(Err(_)) | Err(_) => {
                 self.generations.asked_in_vain();
-                Ok(Some(held.identity))
+                Ok(Some(Published {
+                    identity: held.identity,
+                    is_known: false,
+                }))
             }
         }
     }
@@ -192,7 +209,10 @@ impl Issuers {
             return Ok(None);
         };
         let identity = Arc::new(identity);
-        self.last_known.insert(id.clone(), Arc::clone(&identity));
+        // A load that a withdrawal overtook must not be what is published in an outage.
+        if self.generations.is_current(loaded, None, id) {
+            self.last_known.insert(id.clone(), Arc::clone(&identity));
+        }
         Ok(Some(Cached { loaded, identity }))
     }
 

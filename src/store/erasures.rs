@@ -142,8 +142,23 @@ async fn rewrite_on(connection: &mut PgConnection) -> sqlx::Result<bool> {
     if dead > 0 {
         return Ok(false);
     }
+    let before = file(connection).await?;
     sqlx::query("VACUUM FULL signing_keys")
         .execute(&mut *connection)
         .await?;
+    // Whoever does not own the table is warned, and told that all went well.
+    if file(connection).await? == before {
+        return Err(sqlx::Error::Protocol(
+            "VACUUM FULL left the table signing_keys as it was: let tenmint's role own it".into(),
+        ));
+    }
     Ok(true)
+}
+
+/// Which file the table is in: written anew, it is in another.
+async fn file(connection: &mut PgConnection) -> sqlx::Result<Option<i64>> {
+    let (file,) = sqlx::query_as("SELECT pg_relation_filenode('signing_keys'::regclass)::bigint")
+        .fetch_one(connection)
+        .await?;
+    Ok(file)
 }

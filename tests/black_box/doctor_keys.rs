@@ -7,16 +7,47 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tenmint::app::StartError;
 
-use super::doctor::finds;
+use super::doctor::{doctor, finds};
 use crate::on_both_engines;
+use crate::support::process::{Run, run};
 use crate::support::root_keys::{current, done, in_file};
-use crate::support::server::Server;
+use crate::support::server::{Place, Server};
 
 on_both_engines!(
     signing_keys_that_do_not_sign_are_opened_too,
     where_a_server_would_not_start_doctor_finds_a_problem,
     a_changed_trace_of_a_root_key_is_found,
+    settings_that_contradict_each_other_are_found,
 );
+
+/// Where nobody answers.
+const ISSUER: &str = "http://localhost:1";
+
+async fn settings_that_contradict_each_other_are_found(server: Server) {
+    let place = server.stop().await;
+    for (name, value) in [
+        ("TENMINT_SIGNING_KEY_LEAD", "10s"),
+        ("TENMINT_JWKS_MAX_AGE", "3h"),
+        ("TENMINT_AUDIENCE", ISSUER),
+    ] {
+        let environment = [(name, value), ("TENMINT_ISSUER", ISSUER)];
+        let told = doctor(&place, &[], &environment);
+        assert_eq!(told.code, Some(1), "{name}: {}", told.out);
+        assert!(told.out.contains("settings"), "{name}: {}", told.out);
+        let served = run_serve(&place, &environment);
+        assert_eq!(served.code, Some(1), "{name}: {}", served.err);
+    }
+}
+
+fn run_serve(place: &Place, environment: &[(&str, &str)]) -> Run {
+    let (url, root) = (place.database_url(), place.root_key_file());
+    let mut all = vec![
+        ("TENMINT_DATABASE_URL", &*url),
+        ("TENMINT_ROOT_KEY_FILE", root.to_str().unwrap()),
+    ];
+    all.extend(environment);
+    run(&["serve", "--listen", "127.0.0.1:0"], &all)
+}
 
 async fn rotate(server: &Server, body: Value) {
     let path = "/v1/organizations/acme/signing-keys/rotate";

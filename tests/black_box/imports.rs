@@ -1,5 +1,7 @@
 //! Imported API keys: customers keep the strings they have, whatever a platform kept of them.
 
+use std::fs;
+
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
@@ -7,7 +9,7 @@ use crate::gateway::{CLIENT, behind_gateways, told, verify, verify_bearer};
 use crate::introspection::{INACTIVE, introspect, introspect_at, is_active, is_inactive};
 use crate::on_both_engines;
 use crate::rotation::post;
-use crate::support::imports::{file, import, line, old_string, rejects};
+use crate::support::imports::{command, file, import, line, old_string, rejects};
 use crate::support::root_keys::{current, done, followed, until};
 use crate::support::server::{Key, Reply, Server, claims};
 
@@ -18,6 +20,8 @@ on_both_engines!(
     a_slow_hash_is_replaced_when_its_string_is_first_used,
     an_imported_key_outlives_its_root_key,
     what_is_wrong_with_a_line_is_told_and_the_rest_imported,
+    a_file_of_something_else_is_not_overwritten,
+    nobody_makes_a_long_string_another,
     no_string_is_imported_twice,
     an_organization_deleted_leaves_nothing_of_its_strings,
 );
@@ -320,12 +324,14 @@ async fn what_is_wrong_with_a_line_is_told_and_the_rest_imported(server: Server)
         with(0, json!({})),
         json!({ "secret": acme.secret, "scopes": ["read"] }),
         with(7, json!({ "scopes": ["*"], "name": null })),
+        with(8, json!({ "metadata": { "old": old_string(8) } })),
+        with(9, json!({ "roles": [old_string(9)] })),
     ];
     let path = file(server.place(), "mixed.jsonl", &lines);
     let run = import(server.place(), "acme", &path);
     assert!(run.success, "{}", run.err);
     assert!(
-        run.err.contains("2 keys imported, 9 lines refused of 11"),
+        run.err.contains("2 keys imported, 11 lines refused of 13"),
         "{}",
         run.err
     );
@@ -334,12 +340,14 @@ async fn what_is_wrong_with_a_line_is_told_and_the_rest_imported(server: Server)
         (2, "secret: an API key has"),
         (3, "secret: it can be guessed"),
         (4, "scopes: give at least one"),
-        (5, "roles: there is no role nobody here"),
+        (5, "roles: one of them is not there"),
         (6, "expires_at: write a time in the future"),
         (7, "scopes: api_keys.create runs tenmint itself"),
         (8, "an unknown field"),
         (9, "secret: this string, or hash, is imported already"),
         (10, "secret: it has the form of tenmint's own API keys"),
+        (12, "secret: it stands in another field as well"),
+        (13, "secret: it stands in another field as well"),
     ];
     assert_eq!(told.len(), expected.len(), "{told:?}");
     for ((line, reason), (number, start)) in told.iter().zip(expected) {
@@ -370,9 +378,9 @@ async fn what_is_wrong_with_a_line_is_told_and_the_rest_imported(server: Server)
     let details = &events.body["data"][0]["details"];
     assert_eq!(
         (&details["imported"], &details["rejected"]),
-        (&json!(2), &json!(9))
+        (&json!(2), &json!(11))
     );
-    assert_eq!(details["lines"], json!({ "from": 1, "to": 11 }));
+    assert_eq!(details["lines"], json!({ "from": 1, "to": 13 }));
     assert_eq!(events.body["data"].as_array().unwrap().len(), 1);
 
     for (org, why) in [
@@ -386,6 +394,43 @@ async fn what_is_wrong_with_a_line_is_told_and_the_rest_imported(server: Server)
         );
         assert!(!run.success && run.err.contains(why), "{org}: {}", run.err);
     }
+}
+
+async fn a_file_of_something_else_is_not_overwritten(server: Server) {
+    server.organization("acme").await;
+    let place = server.place();
+    let keys = file(place, "keys.jsonl", &[line("raw", &old_string(0))]);
+    let notes = file(place, "notes.txt", &[json!("mine")]);
+    for there in [&keys, &notes] {
+        let before = fs::read(there).unwrap();
+        let run = command(place, "acme", &keys)
+            .arg("--rejects")
+            .arg(there)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(run.stderr).unwrap();
+        assert!(
+            !run.status.success() && said.contains("--rejects"),
+            "{said}"
+        );
+        assert_eq!(fs::read(there).unwrap(), before);
+    }
+    assert!(import(place, "acme", &keys).success);
+    let kept = exchange(&server, &old_string(0)).await;
+    kept.expect(StatusCode::OK);
+}
+
+/// Of a string longer than that, bcrypt saw the beginning alone.
+async fn nobody_makes_a_long_string_another(server: Server) {
+    server.organization("acme").await;
+    let long = format!("{}{}", old_string(0), "x".repeat(60));
+    let path = file(server.place(), "long.jsonl", &[line("bcrypt", &long)]);
+    assert!(import(server.place(), "acme", &path).success);
+    let other = format!("{}{}", &long[..72], "y");
+    // What a platform's own check let in goes on.
+    exchange(&server, &other).await.expect(StatusCode::OK);
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    exchange(&server, &long).await.expect(StatusCode::OK);
 }
 
 async fn no_string_is_imported_twice(server: Server) {

@@ -1,6 +1,6 @@
 //! The file of refused lines: their numbers and the reasons, and nothing of what they hold.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -17,31 +17,54 @@ pub(super) struct Rejects {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Told {
     line: u64,
+    #[serde(rename = "reason")]
+    _reason: String,
 }
 
 impl Rejects {
     /// Goes on behind what was told of the first `done` lines: what was told of others was not
     /// imported, and comes again.
+    ///
+    /// # Errors
+    /// When there is a file that is something else, such as the one that is imported: it stays as
+    /// it is.
     pub(super) fn open(path: PathBuf, done: u64) -> Result<Self, Failure> {
         if !path.exists() {
             return Ok(Self { path, file: None });
         }
         let cannot = |why: io::Error| format!("{}: {why}", path.display());
-        let mut kept = Vec::new();
-        for line in BufReader::new(File::open(&path).map_err(cannot)?).lines() {
-            let line = line.map_err(cannot)?;
-            // Half a line is what a crash left.
-            let told = serde_json::from_str::<Told>(&line).map(|told| told.line);
-            if told.is_ok_and(|line| line <= done) {
-                kept.push(line);
+        let mut kept = String::new();
+        let mut reader = BufReader::new(File::open(&path).map_err(cannot)?);
+        let mut line = String::new();
+        while reader.read_line(&mut line).map_err(cannot)? > 0 {
+            match serde_json::from_str::<Told>(&line) {
+                Ok(told) if told.line <= done => kept.push_str(&line),
+                Ok(_) => {}
+                // Half a line is what a crash left.
+                Err(_) if is_half(&line) => {}
+                Err(_) => {
+                    return Err(format!(
+                        "{} holds something else than refused lines: name another file with \
+                         --rejects",
+                        path.display()
+                    )
+                    .into());
+                }
             }
+            line.clear();
         }
-        let mut file = File::create(&path).map_err(cannot)?;
-        for line in kept {
-            writeln!(file, "{line}").map_err(cannot)?;
-        }
+        // In one step: whatever happens, what was told stays told.
+        let mut beside = path.clone().into_os_string();
+        beside.push(".new");
+        fs::write(&beside, kept).map_err(cannot)?;
+        fs::rename(&beside, &path).map_err(cannot)?;
+        let file = OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .map_err(cannot)?;
         Ok(Self {
             file: Some(file),
             path,
@@ -74,4 +97,10 @@ impl Rejects {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Whether a line may be one of these that was not written to its end.
+fn is_half(line: &str) -> bool {
+    const START: &str = r#"{"line":"#;
+    !line.ends_with('\n') && (line.starts_with(START) || START.starts_with(line))
 }

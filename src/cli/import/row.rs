@@ -59,6 +59,11 @@ pub(super) fn read(line: u64, text: &str) -> Result<Row, String> {
             FIELDS.join(", ")
         ));
     }
+    if fields.repeat_the_secret() {
+        return Err(
+            "secret: it stands in another field as well, where it would be kept".to_owned(),
+        );
+    }
     let kept = kept(&mut fields)?;
     let external_id = fields.take("external_id")?;
     let name = fields.take::<Name>("name")?;
@@ -165,6 +170,15 @@ fn digest<const N: usize>(text: &str) -> Result<[u8; N], String> {
 struct Fields(Map<String, Value>);
 
 impl Fields {
+    /// Whether another field holds the string itself: it would be kept in clear, and shown.
+    fn repeat_the_secret(&self) -> bool {
+        let Some(secret) = self.0.get("secret").and_then(Value::as_str) else {
+            return false;
+        };
+        let others = self.0.iter().filter(|(name, _)| *name != "secret");
+        !secret.is_empty() && others.into_iter().any(|(_, value)| holds(value, secret))
+    }
+
     /// A field; `null` counts as left out.
     fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, String> {
         let Some(value) = self.0.remove(name).filter(|value| !value.is_null()) else {
@@ -197,6 +211,17 @@ fn collect(value: &Value, texts: &mut Vec<String>) {
             }
         }
         _ => {}
+    }
+}
+
+fn holds(value: &Value, secret: &str) -> bool {
+    match value {
+        Value::String(text) => text.contains(secret),
+        Value::Array(values) => values.iter().any(|value| holds(value, secret)),
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| name.contains(secret) || holds(value, secret)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

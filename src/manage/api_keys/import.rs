@@ -266,7 +266,16 @@ async fn key(
         .map(|expiry| expiry.instant(act.now))
         .transpose()
         .map_err(|past| Refusal::invalid("/expires_at", past))?;
-    let effective = effective(act, &new.scopes, &new.roles).await?;
+    // A row may hold anything in place of a role's name, a string among it: it is not repeated.
+    let effective =
+        effective(act, &new.scopes, &new.roles)
+            .await
+            .map_err(|refusal| match refusal {
+                Refusal::Invalid {
+                    pointer: "/roles", ..
+                } => Refusal::invalid("/roles", "one of them is not there: create it first"),
+                other => other,
+            })?;
     let mut actions = ManagementAction::ALL.into_iter();
     if let Some(action) = actions.find(|action| effective.covers(&action.scope())) {
         let why = format!(

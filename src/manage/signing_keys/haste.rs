@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::domain::organization::OrganizationId;
+use crate::domain::signing_key::SigningKey;
 use crate::domain::timestamp::Timestamp;
 use crate::manage::Management;
 use crate::manage::act::Act;
@@ -54,7 +55,8 @@ fn judge(actor: &Actor, hurried: &[Timestamp], now: Timestamp) -> Result<(), Ref
 }
 
 /// Whether a key is so young that withdrawing it counts. An older one can always be withdrawn: of
-/// those there are only so many, and whoever leaked one must not be able to prevent it.
-pub(super) fn is_young(published_at: Timestamp, now: Timestamp) -> bool {
-    published_at > now.minus(SPAN)
+/// those there are only so many, and whoever leaked one must not be able to prevent it. The same
+/// holds of imported keys, which only the operator brings, and which others knew before.
+pub(super) fn is_young(key: &SigningKey, now: Timestamp) -> bool {
+    !key.imported && key.life.published_at > now.minus(SPAN)
 }

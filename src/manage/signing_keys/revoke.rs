@@ -50,7 +50,7 @@ pub async fn revoke(
         let found = management.store.signing_key(&organization, &kid).await?;
         let before = found.ok_or(Refusal::NotFound(Kind::SigningKey))?;
         if matches!(before.life.state(), State::Next | State::Active)
-            && is_young(before.life.published_at, management.clock.now())
+            && is_young(&before, management.clock.now())
         {
             require_calm_before(&management, &actor, &organization).await?;
         }
@@ -70,7 +70,7 @@ pub async fn revoke(
             State::Retired => return Err(Refusal::SigningKeyRetired),
             State::Next | State::Active | State::Retiring => {}
         }
-        if is_young(key.life.published_at, act.now) {
+        if is_young(&key, act.now) {
             require_calm(&mut act, &actor).await?;
         }
         key.life.revoke(act.now);

@@ -22,6 +22,7 @@ pub struct Schedule {
     interval: Option<Duration>,
     lead: Duration,
     jwks_max_age: Duration,
+    skew: Duration,
 }
 
 /// Times that contradict each other.
@@ -60,6 +61,7 @@ impl Schedule {
             interval,
             lead,
             jwks_max_age,
+            skew,
         };
         // Times are whole seconds: a lead may turn out to be one shorter than it is said to be.
         let least = jwks_max_age + skew.max(Duration::from_secs(1));
@@ -103,7 +105,7 @@ impl Schedule {
     /// its tokens has expired by everybody's clock, and a JWKS cache's time more.
     #[must_use]
     pub fn retention(&self) -> Duration {
-        LONGEST_TOKEN + CLOCK_SKEW + self.jwks_max_age
+        LONGEST_TOKEN + CLOCK_SKEW.max(self.skew) + self.jwks_max_age
     }
 
     /// The first instant at which a key that is next may sign: when it was told to, but never

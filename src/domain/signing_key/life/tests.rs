@@ -66,6 +66,8 @@ fn a_first_key_signs_at_once_and_is_followed_by_one_that_was_published_for_the_w
         (State::Retiring, State::Active)
     );
 
+    // An hour of the last token, what clocks are apart, and a cached JWKS.
+    assert_eq!(schedule.retention(), Duration::from_mins(60 + 5 + 5));
     let gone_at = rotates_at.plus(schedule.retention());
     assert_eq!(one.life.retires_at, Some(gone_at));
     assert_eq!(due(&[&one, &two], gone_at.minus(a_second)), None);
@@ -157,4 +159,11 @@ fn a_key_that_stands_in_is_relieved_as_soon_as_may_be() {
     let end = one.life.retires_at;
     assert_eq!(one.life.due_at(), end);
     assert_eq!(Step::due(&[one], &schedule, at(20)), None);
+}
+
+#[test]
+fn a_key_stays_for_as_long_as_clocks_may_be_apart() {
+    let (day, hour) = (Duration::from_hours(24), Duration::from_hours(1));
+    let schedule = Schedule::new(None, day, Duration::from_mins(5), hour).unwrap();
+    assert_eq!(schedule.retention(), hour + hour + Duration::from_mins(5));
 }
