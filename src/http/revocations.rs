@@ -24,6 +24,9 @@ pub use describe::describe;
 /// For how long a cache may answer in tenmint's place.
 const MAX_AGE: Duration = Duration::from_secs(5);
 
+/// What a client may ask to wait, in seconds. It waits for less: proxies do not wait for long.
+const LONGEST_WAIT: u64 = 600;
+
 /// `/.well-known/revocations`: the deployment issuer's.
 pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
@@ -67,9 +70,13 @@ async fn document(app: &App, issuer: &Issuer, request: &Parts) -> Response {
 /// How long to wait for something new, if that is asked for.
 fn wait(request: &Parts) -> Result<Option<Duration>, Problem> {
     let query = Query::options(&request.uri, &["wait"])?;
-    let seconds = query.text("wait").map(str::parse).transpose();
-    let seconds = seconds.map_err(|_| refuse("write wait in whole seconds, such as 25"))?;
-    Ok(seconds.map(|seconds: u32| Duration::from_secs(seconds.into())))
+    let Some(text) = query.text("wait") else {
+        return Ok(None);
+    };
+    match text.parse() {
+        Ok(seconds @ 0..=LONGEST_WAIT) => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err(refuse("write wait in whole seconds, 0 to 600, such as 25")),
+    }
 }
 
 /// What the client says that it holds, by `If-None-Match` (RFC 9110 §13.1.2).

@@ -356,13 +356,9 @@ async fn what_is_wrong_with_a_line_is_told_and_the_rest_imported(server: Server)
             "{line}: {reason}"
         );
     }
+    let path = "/v1/api-keys?external_id=cust-9";
     let listed = server
-        .call(
-            &acme.secret,
-            Method::GET,
-            "/v1/api-keys?external_id=cust-9",
-            Value::Null,
-        )
+        .call(&acme.secret, Method::GET, path, Value::Null)
         .await;
     let key = &listed.body["data"][0];
     for (name, value) in whole.as_object().unwrap() {

@@ -543,7 +543,14 @@ async fn a_feed_names_nobody(server: Server) {
 }
 
 async fn who_asks_wrongly_is_told_so(server: Server) {
-    for query in ["wait=soon", "wait=-1", "wait=", "wait=1&wait=2", "since=1"] {
+    for query in [
+        "wait=soon",
+        "wait=-1",
+        "wait=",
+        "wait=1&wait=2",
+        "wait=601",
+        "since=1",
+    ] {
         let refused = server.get(&format!("{}?{query}", feed_path(""))).await;
         refused.refuses(422, "invalid_query");
     }
