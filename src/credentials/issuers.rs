@@ -88,6 +88,15 @@ struct Cached {
     identity: Arc<Identity>,
 }
 
+impl Cached {
+    fn published(self, is_known: bool) -> Published {
+        Published {
+            identity: self.identity,
+            is_known,
+        }
+    }
+}
+
 impl Issuers {
     /// Nothing opened yet.
     #[must_use]
@@ -143,16 +152,12 @@ impl Issuers {
     }
 
     async fn look_up(&self, id: &OrganizationId) -> Result<Option<Published>, IssuerError> {
-        let of = |cached: Cached, is_known| Published {
-            identity: cached.identity,
-            is_known,
-        };
         loop {
             match self.cache.get_value_or_guard_async(id).await {
                 Ok(cached) if self.generations.is_current(cached.loaded, None, id) => {
                     match self.generations.trust(cached.loaded) {
-                        Trust::Whole => return Ok(Some(of(cached, true))),
-                        Trust::Unanswered => return Ok(Some(of(cached, false))),
+                        Trust::Whole => return Ok(Some(cached.published(true))),
+                        Trust::Unanswered => return Ok(Some(cached.published(false))),
                         Trust::Doubtful => return self.ask_first(id, cached).await,
                         Trust::None => self.forget(id, &cached),
                     }
@@ -165,7 +170,7 @@ impl Issuers {
                     };
                     if self.generations.is_current(cached.loaded, None, id) {
                         let _ = guard.insert(cached.clone());
-                        return Ok(Some(of(cached, true)));
+                        return Ok(Some(cached.published(true)));
                     }
                 }
             }
@@ -184,18 +189,12 @@ impl Issuers {
                 if let Some(cached) = &loaded {
                     self.cache.insert(id.clone(), cached.clone());
                 }
-                Ok(loaded.map(|cached| Published {
-                    identity: cached.identity,
-                    is_known: true,
-                }))
+                Ok(loaded.map(|cached| cached.published(true)))
             }
             Ok(Err(error)) if !is_passing(&error) => Err(error),
             Ok(Err(_)) | Err(_) => {
                 self.generations.asked_in_vain();
-                Ok(Some(Published {
-                    identity: held.identity,
-                    is_known: false,
-                }))
+                Ok(Some(held.published(false)))
             }
         }
     }
