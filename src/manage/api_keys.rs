@@ -28,6 +28,7 @@ use crate::domain::organization::OrganizationId;
 use crate::domain::role::RoleNames;
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{ApiKeySecret, KeyId};
+use crate::domain::timestamp::Timestamp;
 use crate::store::changes::Change;
 
 pub use bulk::{preview_revoke, revoke_many};
@@ -173,17 +174,37 @@ pub(super) async fn insert(
     new: NewApiKey,
     minted: Minted,
 ) -> Result<(ApiKey, Arc<ApiKeySecret>), Refusal> {
-    let expires_at = new
-        .expiry
-        .map(|expiry| expiry.instant(act.now))
-        .transpose()
-        .map_err(|past| Refusal::invalid("/expires_at", past))?;
+    let expires_at = ends_at(act, &new)?;
     let effective = effective(act, &new.scopes, &new.roles).await?;
     act.authority
         .require_grant(&effective, &new.networks, expires_at)?;
     require_known(act, &ScopeSet::default(), &new.scopes).await?;
-    let key = ApiKey {
-        id: minted.secret.id(),
+    let mut key = fresh(act, minted.secret.id(), new, effective, expires_at);
+    key.fingerprint = fingerprint::of(&minted.secret);
+    require_short_tokens(management, &key)?;
+    act.write.insert_api_key(&key, &minted.hash).await?;
+    Ok((key, minted.secret))
+}
+
+/// When a new key ends.
+fn ends_at(act: &Act<'_>, new: &NewApiKey) -> Result<Option<Timestamp>, Refusal> {
+    new.expiry
+        .as_ref()
+        .map(|expiry| expiry.instant(act.now))
+        .transpose()
+        .map_err(|past| Refusal::invalid("/expires_at", past))
+}
+
+/// A new key as it begins, whose secret is not known yet.
+fn fresh(
+    act: &Act<'_>,
+    id: KeyId,
+    new: NewApiKey,
+    effective: ScopeSet,
+    expires_at: Option<Timestamp>,
+) -> ApiKey {
+    ApiKey {
+        id,
         organization: act.write.organization().id.clone(),
         name: new.name,
         description: new.description,
@@ -195,7 +216,7 @@ pub(super) async fn insert(
         exchange_only: new.exchange_only,
         external_id: new.external_id,
         metadata: new.metadata,
-        fingerprint: fingerprint::of(&minted.secret),
+        fingerprint: String::new(),
         secret_created_at: act.now,
         overlap: None,
         created_at: act.now,
@@ -209,10 +230,7 @@ pub(super) async fn insert(
         unused_warned_at: None,
         last_used_at: None,
         secret_last_use: None,
-    };
-    require_short_tokens(management, &key)?;
-    act.write.insert_api_key(&key, &minted.hash).await?;
-    Ok((key, minted.secret))
+    }
 }
 
 /// The key that an act is about, if it is the one that the caller built on.

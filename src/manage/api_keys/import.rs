@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{effective, require_short_tokens};
+use super::{effective, ends_at, fresh, require_short_tokens};
 use crate::crypto::imported::{Imported, Kept, Lookup};
 use crate::crypto::random;
-use crate::domain::api_key::{ApiKey, NewApiKey, next_notice};
+use crate::domain::api_key::{ApiKey, NewApiKey};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::KeyId;
@@ -201,7 +201,6 @@ async fn prepare(
     there: &HashSet<Lookup>,
     others: &[NewRow],
 ) -> Result<NewRow, Refusal> {
-    let now = act.now;
     if made.unique().any(|lookup| there.contains(lookup)) {
         let why = "this string, or hash, is imported already";
         return Err(Refusal::invalid("/secret", why));
@@ -242,10 +241,7 @@ async fn prepare(
         external_id: key.external_id.map(|text| text.to_string()),
         metadata: json(serde_json::to_string(&key.metadata)),
         expires_at: key.expires_at.map(Timestamp::unix),
-        next_notice_at: key
-            .expires_at
-            .and_then(|end| next_notice(end, now))
-            .map(Timestamp::unix),
+        next_notice_at: key.next_notice_at.map(Timestamp::unix),
         fingerprint: imported.fingerprint,
         hash: imported.hash,
         lookup: imported.lookup,
@@ -261,11 +257,7 @@ async fn key(
     id: KeyId,
     new: NewApiKey,
 ) -> Result<ApiKey, Refusal> {
-    let expires_at = new
-        .expiry
-        .map(|expiry| expiry.instant(act.now))
-        .transpose()
-        .map_err(|past| Refusal::invalid("/expires_at", past))?;
+    let expires_at = ends_at(act, &new)?;
     // A row may hold anything in place of a role's name, a string among it: it is not repeated.
     let effective =
         effective(act, &new.scopes, &new.roles)
@@ -284,34 +276,7 @@ async fn key(
         );
         return Err(Refusal::invalid("/scopes", why));
     }
-    let key = ApiKey {
-        id,
-        organization: act.write.organization().id.clone(),
-        name: new.name,
-        description: new.description,
-        scopes: new.scopes,
-        roles: new.roles,
-        effective,
-        networks: new.networks,
-        rate_limit: new.rate_limit,
-        exchange_only: new.exchange_only,
-        external_id: new.external_id,
-        metadata: new.metadata,
-        fingerprint: String::new(),
-        secret_created_at: act.now,
-        overlap: None,
-        created_at: act.now,
-        created_by: act.creator(),
-        expires_at,
-        disabled_at: None,
-        narrowed_at: None,
-        revoked: None,
-        revision: 1,
-        next_notice_at: None,
-        unused_warned_at: None,
-        last_used_at: None,
-        secret_last_use: None,
-    };
+    let key = fresh(act, id, new, effective, expires_at);
     require_short_tokens(management, &key)?;
     Ok(key)
 }
