@@ -25,14 +25,15 @@ on_both_engines!(
     whoever_has_a_former_root_key_writes_no_log_that_a_restore_believes,
 );
 
-async fn again(place: Place, clock: &Clock) -> Server {
+/// Starts a server at a place again.
+pub async fn again(place: Place, clock: &Clock) -> Server {
     match Server::start(place, clock.clone()).await {
         Ok(server) => server,
         Err((why, _)) => panic!("{why}"),
     }
 }
 
-async fn revoke(server: &Server, key: &Key) {
+pub async fn revoke(server: &Server, key: &Key) {
     let path = format!("/v1/organizations/acme/api-keys/{}/revoke", key.id);
     let done = server.operate(Method::POST, &path, json!({})).await;
     done.expect(StatusCode::OK);

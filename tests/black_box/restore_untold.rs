@@ -6,29 +6,16 @@ use std::fs;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::restore_root_keys::{again, revoke};
 use crate::on_both_engines;
 use crate::support::operations::{backup, does, export, lose, refuses, tells};
-use crate::support::server::{Key, Place, Server, header};
+use crate::support::server::{Server, header};
 use crate::support::snapshot;
 
 on_both_engines!(
     an_export_that_was_cut_off_is_not_taken_for_whole,
     under_quarantine_no_signing_key_of_the_backup_signs_or_is_published,
 );
-
-/// Starts a server at a place again.
-async fn again(place: Place, server_clock: &tenmint::clock::Clock) -> Server {
-    match Server::start(place, server_clock.clone()).await {
-        Ok(server) => server,
-        Err((why, _)) => panic!("{why}"),
-    }
-}
-
-async fn revoke(server: &Server, key: &Key) {
-    let path = format!("/v1/organizations/acme/api-keys/{}/revoke", key.id);
-    let done = server.operate(Method::POST, &path, json!({})).await;
-    done.expect(StatusCode::OK);
-}
 
 fn with<'a>(begun: &'a [String], more: &[&'a str]) -> Vec<&'a str> {
     let begun = begun.iter().map(String::as_str);
