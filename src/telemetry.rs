@@ -1,10 +1,15 @@
 //! What tenmint tells about itself: structured events on standard error.
 
+mod sparing;
+
 use std::io::{self, IsTerminal};
 
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use sparing::Sparing;
 
 /// Libraries below HTTP can trace whole frames, credentials included. They stay quiet unless they
 /// are asked by name.
@@ -18,9 +23,20 @@ pub struct FilterError;
 /// The log of this process. Dropped, it writes what is still to be written.
 ///
 /// Lines go through a bounded queue to a thread of their own: when nobody reads them, they are
-/// lost, and the server goes on.
+/// lost, and the server goes on. Of lines alike, no more than a hundred are written in a second; how
+/// many were left out is written then.
 #[must_use = "dropped, the log ends"]
-pub struct Log(#[expect(dead_code, reason = "held for its drop")] WorkerGuard);
+pub struct Log {
+    sparing: Sparing,
+    #[expect(dead_code, reason = "held for its drop")]
+    writer: WorkerGuard,
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.sparing.tell();
+    }
+}
 
 /// Starts logging to standard error, for the whole process; `json` unasked means text on a
 /// terminal. Standard output stays free for what commands answer.
@@ -32,22 +48,26 @@ pub fn start(filter: &str, json: Option<bool>) -> Result<Log, FilterError> {
         .parse(format!("{QUIET},{filter}"))
         .map_err(|_| FilterError)?;
     let json = json.unwrap_or_else(|| !io::stderr().is_terminal());
-    let (writer, guard) = tracing_appender::non_blocking(io::stderr());
+    let (to, writer) = tracing_appender::non_blocking(io::stderr());
+    let sparing = Sparing::new();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(writer);
+        .with_writer(to);
     tell_panics_by_their_place();
     // A second start in one process, as in tests, leaves the first in place.
     let _ = if json {
-        builder.json().flatten_event(true).finish().try_init()
+        let log = builder.json().flatten_event(true).finish();
+        log.with(sparing.clone()).try_init()
     } else {
         builder
             .with_target(false)
             .with_ansi(io::stderr().is_terminal())
             .finish()
+            .with(sparing.clone())
             .try_init()
     };
-    Ok(Log(guard))
+    sparing.tell_regularly();
+    Ok(Log { sparing, writer })
 }
 
 /// What panicked may have held a secret, and a panic's message may repeat it: only the place
