@@ -139,7 +139,7 @@ impl ApiKeySecret {
             return Err(KeyStringError::Shape);
         }
         let (checked, crc) = text.split_at(text.len() - CRC);
-        if base62(u64::from(crc32fast::hash(checked.as_bytes())), CRC) != crc {
+        if base62::<CRC>(u64::from(crc32fast::hash(checked.as_bytes()))) != *crc.as_bytes() {
             return Err(KeyStringError::Checksum);
         }
         Ok(Self {
@@ -170,9 +170,9 @@ impl ApiKeySecret {
                 .map(|byte| char::from(BASE62[usize::from(byte % 62)])),
         );
         let tag = tag(text.as_bytes());
-        text.push_str(&base62(tag, TAG));
+        text.extend(base62::<TAG>(tag).map(char::from));
         let crc = crc32fast::hash(text.as_bytes());
-        text.push_str(&base62(u64::from(crc), CRC));
+        text.extend(base62::<CRC>(u64::from(crc)).map(char::from));
         Self { text, id }
     }
 
@@ -199,7 +199,7 @@ impl ApiKeySecret {
     pub fn carries_tag(&self, tag: u64) -> bool {
         let end = self.text.len() - CRC;
         let carried = &self.text.as_bytes()[end - TAG..end];
-        subtle::ConstantTimeEq::ct_eq(carried, base62(tag, TAG).as_bytes()).into()
+        subtle::ConstantTimeEq::ct_eq(carried, &base62::<TAG>(tag)[..]).into()
     }
 
     /// The whole key. Each caller is a place where a secret could escape: hashing it, and
@@ -219,18 +219,18 @@ impl fmt::Debug for ApiKeySecret {
 /// A ULID in its one canonical spelling: two strings must never name one key.
 fn canonical_ulid(text: &str) -> Option<Ulid> {
     let ulid = Ulid::from_string(text).ok()?;
-    (ulid.to_string() == text).then_some(ulid)
+    (ulid.array_to_str(&mut [0; ULID]) == text).then_some(ulid)
 }
 
-/// `value` in exactly `width` base62 digits, leading zeros included.
-fn base62(mut value: u64, width: usize) -> String {
-    let mut digits = vec![b'0'; width];
+/// `value` in exactly so many base62 digits, leading zeros included.
+fn base62<const WIDTH: usize>(mut value: u64) -> [u8; WIDTH] {
+    let mut digits = [b'0'; WIDTH];
     for digit in digits.iter_mut().rev() {
         *digit = BASE62[usize::try_from(value % 62).expect("below 62")];
         value /= 62;
     }
     debug_assert_eq!(value, 0, "the width holds every value of its type");
-    String::from_utf8(digits).expect("base62 is ASCII")
+    digits
 }
 
 #[cfg(test)]

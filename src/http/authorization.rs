@@ -72,6 +72,9 @@ fn basic(credentials: &str) -> Option<BasicPair> {
 /// One form-encoded value (`%` escapes, `+` for a space). A bad escape is refused: lenient
 /// decoders disagree about what it means.
 fn form_decode(text: &str) -> Option<Zeroizing<String>> {
+    if !text.contains(['%', '+']) {
+        return Some(Zeroizing::new(text.to_owned()));
+    }
     let bytes = text.as_bytes();
     let mut decoded = Zeroizing::new(Vec::with_capacity(bytes.len()));
     let mut at = 0;

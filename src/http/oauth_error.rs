@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use serde_json::json as object;
+use serde::Serialize;
 
 use super::body::BodyError;
 use super::client_request::{Malformed, Scheme};
@@ -22,15 +22,27 @@ use crate::issue::Refusal;
 pub struct OAuthError {
     status: StatusCode,
     error: &'static str,
-    description: String,
+    /// What tenmint itself wrote is borrowed, and needs no cleaning.
+    description: Cow<'static, str>,
     challenge: Option<Cow<'static, str>>,
     retry_after: Option<u64>,
+}
+
+/// RFC 6749 §5.2.
+#[derive(Serialize)]
+struct Body {
+    error: &'static str,
+    error_description: Cow<'static, str>,
 }
 
 impl OAuthError {
     /// With a code of the standard and what to do about it.
     #[must_use]
-    pub fn new(status: StatusCode, error: &'static str, description: impl Into<String>) -> Self {
+    pub fn new(
+        status: StatusCode,
+        error: &'static str,
+        description: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             status,
             error,
@@ -57,7 +69,7 @@ impl OAuthError {
         }
     }
 
-    fn later(description: &str) -> Self {
+    fn later(description: &'static str) -> Self {
         Self {
             retry_after: Some(2),
             ..Self::new(
@@ -76,14 +88,14 @@ impl OAuthError {
         Self::broken("this server cannot issue the token: ask its administrator")
     }
 
-    fn broken(description: &str) -> Self {
+    fn broken(description: &'static str) -> Self {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         Self::new(status, "server_error", description)
     }
 
     /// The answer to any other method than POST.
     #[must_use]
-    pub fn post_only(description: &str, request: &str) -> Response {
+    pub fn post_only(description: &'static str, request: &str) -> Response {
         let status = StatusCode::METHOD_NOT_ALLOWED;
         let mut response = Self::new(status, "invalid_request", description).respond(request);
         let allow = HeaderValue::from_static("POST");
@@ -161,13 +173,22 @@ impl OAuthError {
     /// The answer, findable by its request id.
     #[must_use]
     pub fn respond(self, request: &str) -> Response {
-        let description = sanitize(&self.description);
-        let body = object!({ "error": self.error, "error_description": description });
+        let body = Body {
+            error: self.error,
+            error_description: match self.description {
+                Cow::Borrowed(own) => own.into(),
+                Cow::Owned(text) => sanitize(&text).into(),
+            },
+        };
         let mut response = json::answer(self.status, &body);
         let headers = response.headers_mut();
         headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
         headers.insert(request_id::HEADER, request_id::header(request));
-        if let Some(challenge) = self.challenge.and_then(|text| text.parse().ok()) {
+        let challenge = self.challenge.and_then(|challenge| match challenge {
+            Cow::Borrowed(own) => Some(HeaderValue::from_static(own)),
+            Cow::Owned(text) => text.try_into().ok(),
+        });
+        if let Some(challenge) = challenge {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         if let Some(seconds) = self.retry_after {
