@@ -14,7 +14,6 @@ mod support;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use support::Failure;
 use support::child::{self, Child, Place};
@@ -39,21 +38,13 @@ struct Plan {
 }
 
 const WHOLE: Plan = Plan {
-    effort: Effort {
-        rounds: 11,
-        turn: Until::Time(Duration::from_secs(1)),
-        connections: 32,
-    },
+    effort: Effort::WHOLE,
     fresh_keys: 1_000,
     exchanges: 100_000,
 };
 
 const QUICK: Plan = Plan {
-    effort: Effort {
-        rounds: 3,
-        turn: Until::Time(Duration::from_millis(250)),
-        connections: 32,
-    },
+    effort: Effort::QUICK,
     fresh_keys: 60,
     exchanges: 5_000,
 };

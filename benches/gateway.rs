@@ -14,12 +14,11 @@ mod support;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use support::Failure;
 use support::child::{self, Child, Place};
 use support::contest::{Contender, Effort, contest};
-use support::load::{Load, Until};
+use support::load::Load;
 use support::requests::{Operator, TOKEN, ask, exchange, forged, samples, verify};
 
 /// What a gateway asks.
@@ -28,26 +27,14 @@ const VERIFY: &str = "/gateway/verify?scope=read:projects/42/x";
 /// How many keys take turns.
 const KEYS: usize = 256;
 
-const WHOLE: Effort = Effort {
-    rounds: 11,
-    turn: Until::Time(Duration::from_secs(1)),
-    connections: 32,
-};
-
-const QUICK: Effort = Effort {
-    rounds: 3,
-    turn: Until::Time(Duration::from_millis(250)),
-    connections: 32,
-};
-
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let done = match &*arguments {
         [serve, which] if serve == child::SERVE => child::serve(which),
         // Cargo says --bench in `cargo bench` alone: in `cargo test --all-targets` a try will do.
-        _ if has("--quick") || !has("--bench") => run(measure(QUICK)),
-        _ => run(measure(WHOLE)),
+        _ if has("--quick") || !has("--bench") => run(measure(Effort::QUICK)),
+        _ => run(measure(Effort::WHOLE)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

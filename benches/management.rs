@@ -15,7 +15,6 @@ mod support;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
@@ -62,11 +61,7 @@ struct Plan {
 
 const WHOLE: Plan = Plan {
     many: 100_000,
-    reading: Effort {
-        rounds: 11,
-        turn: Until::Time(Duration::from_secs(1)),
-        connections: 32,
-    },
+    reading: Effort::WHOLE,
     making: Effort {
         rounds: 11,
         turn: Until::Count(20),
@@ -76,11 +71,7 @@ const WHOLE: Plan = Plan {
 
 const QUICK: Plan = Plan {
     many: 2_000,
-    reading: Effort {
-        rounds: 3,
-        turn: Until::Time(Duration::from_millis(250)),
-        connections: 32,
-    },
+    reading: Effort::QUICK,
     making: Effort {
         rounds: 3,
         turn: Until::Count(10),

@@ -9,7 +9,8 @@ use super::child::Child;
 use super::load::{Load, Until};
 use super::process::used;
 
-/// How much is done.
+/// How much is done: a machine's moods last for longer than a turn, and so weigh on all contenders
+/// alike where turns are short and many.
 #[derive(Clone, Copy)]
 pub struct Effort {
     /// Alternating rounds.
@@ -18,6 +19,21 @@ pub struct Effort {
     pub turn: Until,
     /// Connections at once.
     pub connections: usize,
+}
+
+impl Effort {
+    /// For numbers to write down.
+    pub const WHOLE: Self = Self {
+        rounds: 61,
+        turn: Until::Time(Duration::from_millis(200)),
+        connections: 32,
+    };
+
+    /// For a try.
+    pub const QUICK: Self = Self {
+        rounds: 3,
+        ..Self::WHOLE
+    };
 }
 
 /// A server under a load.
@@ -47,7 +63,7 @@ struct Row {
     by_time: Option<Spread>,
 }
 
-/// Median, least and greatest.
+/// Median, and the quartiles about it: between these lies half of all rounds.
 struct Spread([f64; 3]);
 
 struct Turn {
@@ -156,15 +172,15 @@ impl Spread {
     fn of(mut values: Vec<f64>) -> Self {
         values.sort_unstable_by(f64::total_cmp);
         let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
-        let last = values.len().saturating_sub(1);
-        Self([at(values.len() / 2), at(0), at(last)])
+        let count = values.len();
+        Self([at(count / 2), at(count / 4), at(count * 3 / 4)])
     }
 }
 
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [middle, least, greatest] = self.0;
-        write!(f, "{middle:.2} ({least:.2} to {greatest:.2})")
+        let [middle, lower, upper] = self.0;
+        write!(f, "{middle:.2} ({lower:.2} to {upper:.2})")
     }
 }
 
