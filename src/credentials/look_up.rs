@@ -1,0 +1,135 @@
+//! What is held of keys, and asked of the database when that is old.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::freshness::Trust;
+use super::generations::Generation;
+use super::{Credential, Credentials};
+use crate::domain::secret::KeyId;
+use crate::store::error::StoreError;
+
+/// How long a request waits for the database to tell who somebody is.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it waits where what is held may be used otherwise.
+const ASKING: Duration = Duration::from_secs(1);
+
+/// How often a key was looked for since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lookups {
+    /// Found in memory.
+    pub hits: u64,
+    /// Asked of the database.
+    pub misses: u64,
+}
+
+#[derive(Clone)]
+pub(super) struct Cached {
+    pub(super) loaded: Generation,
+    pub(super) credential: Option<Arc<Credential>>,
+}
+
+impl Credentials {
+    /// How often keys were looked for since the start.
+    #[must_use]
+    pub fn lookups(&self) -> Lookups {
+        Lookups {
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How many keys are held in memory.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// From the cache if what it holds is still true, else from the database. Concurrent
+    /// askers of one key share one query.
+    pub(super) async fn look_up(&self, id: KeyId) -> Result<Cached, StoreError> {
+        // Almost always: no timer, no waiting.
+        if let Some(cached) = self.cache.get(&id)
+            && self.is_current(id, &cached)
+            && self.generations.trust(cached.loaded) == Trust::Whole
+        {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(cached);
+        }
+        // Whoever waits for another's query that fails would begin one of its own, and so on in
+        // a row: patience is counted from when one came.
+        tokio::time::timeout(PATIENCE, self.look_up_patiently(id))
+            .await
+            .unwrap_or(Err(StoreError::TimedOut))
+    }
+
+    async fn look_up_patiently(&self, id: KeyId) -> Result<Cached, StoreError> {
+        loop {
+            match self.cache.get_value_or_guard_async(&id).await {
+                Ok(cached) if self.is_current(id, &cached) => {
+                    match self.generations.trust(cached.loaded) {
+                        Trust::Whole | Trust::Unanswered => {
+                            self.hits.fetch_add(1, Ordering::Relaxed);
+                            return Ok(cached);
+                        }
+                        Trust::Doubtful => return self.ask_first(id, cached).await,
+                        Trust::None => self.forget(id, &cached),
+                    }
+                }
+                Ok(stale) => self.forget(id, &stale),
+                Err(guard) => {
+                    let cached = self.load(id).await?;
+                    if self.is_current(id, &cached) {
+                        let _ = guard.insert(cached.clone());
+                        return Ok(cached);
+                    }
+                }
+            }
+        }
+    }
+
+    /// From the database; if that does not answer either, what is held counts on.
+    async fn ask_first(&self, id: KeyId, held: Cached) -> Result<Cached, StoreError> {
+        match tokio::time::timeout(ASKING, self.load(id)).await {
+            Ok(Ok(loaded)) => {
+                // Should a change have overtaken it, whoever finds it sees that.
+                self.cache.insert(id, loaded.clone());
+                Ok(loaded)
+            }
+            Ok(Err(error)) if !error.is_passing() => Err(error),
+            Ok(Err(_)) | Err(_) => {
+                self.generations.asked_in_vain();
+                Ok(held)
+            }
+        }
+    }
+
+    async fn load(&self, id: KeyId) -> Result<Cached, StoreError> {
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        // Taken before the query: a change during it makes the result stale.
+        let loaded = self.generations.begin();
+        let found = self.store.credential(id).await?;
+        Ok(Cached {
+            loaded,
+            credential: found.map(|stored| Arc::new(Credential::from(stored))),
+        })
+    }
+
+    fn forget(&self, id: KeyId, stale: &Cached) {
+        self.cache
+            .remove_if(&id, |held| held.loaded == stale.loaded);
+    }
+
+    fn is_current(&self, id: KeyId, cached: &Cached) -> bool {
+        match &cached.credential {
+            Some(credential) => {
+                let organization = &credential.key.organization;
+                self.generations
+                    .is_current(cached.loaded, Some(id), organization)
+            }
+            None => self.generations.is_key_current(cached.loaded, id),
+        }
+    }
+}
