@@ -107,12 +107,16 @@ impl Shared {
             root_key: root_key.to_string(),
         };
         let renewed = self.store.renew_import(id, before, &after, &made.unique);
-        if let Err(error) = renewed.await {
-            tracing::debug!(%error, key = %id, "an imported string waits for the database to be made anew");
-            return;
+        match renewed.await {
+            Ok(true) => self.generations.raise(&Change::Imports),
+            // Somebody was faster: what is cached of the key is old either way.
+            Ok(false) => {}
+            Err(error) => {
+                tracing::debug!(%error, key = %id, "an imported string waits for the database to be made anew");
+                return;
+            }
         }
         self.generations.raise(&Change::Key(id));
-        self.generations.raise(&Change::Imports);
     }
 
     async fn renew(&self, secret: ApiKeySecret, credential: &Credential, which: Which) {

@@ -135,12 +135,10 @@ impl Crypto {
 
     /// What would be unique of the same under former root keys that are held.
     #[must_use]
-    pub fn formerly_unique(&self, id: KeyId, kept: &Kept) -> Vec<Lookup> {
+    pub fn formerly_unique(&self, kept: &Kept) -> Vec<Lookup> {
         let keyring = self.keyring();
         let former = keyring.all_held().skip(1);
-        former
-            .map(|root| root.imports.import(id, kept, &root.seal).unique)
-            .collect()
+        former.flat_map(|root| root.imports.unique(kept)).collect()
     }
 
     /// Whether a string is the one of which `stored` was made for the key of this id. Where

@@ -40,8 +40,9 @@ pub type Lookup = String;
 pub struct Imported {
     /// By what it is found.
     pub lookup: Lookup,
-    /// What no other has: the same as that, or where many strings begin alike a MAC of the hash.
-    pub unique: Lookup,
+    /// What no other has: all that the string would be found by in any form that can be told from
+    /// what is known of it; where that is a slow hash, a MAC of the hash.
+    pub unique: Vec<Lookup>,
     /// What proves it.
     pub hash: String,
     /// How people recognise it: no one can compute it who has no root key.
@@ -77,23 +78,15 @@ impl Imports {
 
     /// What is stored of a string for the key of this id.
     pub(super) fn import(&self, id: KeyId, kept: &Kept, seal: &Seal) -> Imported {
-        let (lookup, unique, hash) = match kept {
-            Kept::Sha256(digest) => {
-                let lookup = self.find(SHA256, digest);
-                (lookup.clone(), lookup, self.proven(id, SHA256, digest))
+        let (lookup, hash) = match kept {
+            Kept::Whole { sha256, .. } | Kept::Sha256(sha256) => {
+                (self.find(SHA256, sha256), self.proven(id, SHA256, sha256))
             }
-            Kept::Sha512(digest) => {
-                let lookup = self.find(SHA512, digest);
-                (lookup.clone(), lookup, self.proven(id, SHA512, digest))
-            }
+            Kept::Sha512(sha512) => (self.find(SHA512, sha512), self.proven(id, SHA512, sha512)),
             Kept::Slow { hash, prefix } => {
                 let sealed = seal.seal_for(hash.as_bytes(), &associated_data(id));
                 let sealed = format!("{SEALED}{}", BASE64.encode(sealed));
-                (
-                    self.find(SEALED, prefix.as_bytes()),
-                    self.find("given\n", hash.as_bytes()),
-                    sealed,
-                )
+                (self.find(SEALED, prefix.as_bytes()), sealed)
             }
         };
         // Of the hash: nobody who sees it can try strings.
@@ -101,8 +94,20 @@ impl Imports {
         Imported {
             fingerprint: format!("imported:{}", super::hex(&named[..8])),
             lookup,
-            unique,
+            unique: self.unique(kept),
             hash,
+        }
+    }
+
+    /// What no other key has that was imported.
+    pub(super) fn unique(&self, kept: &Kept) -> Vec<Lookup> {
+        match kept {
+            Kept::Whole { sha256, sha512 } => {
+                vec![self.find(SHA256, sha256), self.find(SHA512, sha512)]
+            }
+            Kept::Sha256(digest) => vec![self.find(SHA256, digest)],
+            Kept::Sha512(digest) => vec![self.find(SHA512, digest)],
+            Kept::Slow { hash, .. } => vec![self.find("given\n", hash.as_bytes())],
         }
     }
 

@@ -59,6 +59,7 @@ async fn erase(store: &Store, usage: &Usage, now: Timestamp) -> Result<(), Store
     store.erase_exchange_records(records).await?;
     let (of_keys, of_strangers) = (days_before(now, 7), days_before(now, 1));
     store.erase_refusals(of_keys, of_strangers).await?;
+    store.forget_beginnings(now).await?;
     store.remove_nodes_before(days_before(now, 1)).await
 }
 

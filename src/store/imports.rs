@@ -1,6 +1,7 @@
 //! Imported API keys in the database: found by what is stored of their strings.
 
 mod batch;
+mod beginnings;
 mod progress;
 
 use super::Store;
@@ -44,17 +45,10 @@ impl Store {
             self.reader(),
             "SELECT one FROM imported_lookups LIMIT 1"
         )?;
-        let lengths = sql!(
-            all(i64,),
-            self.reader(),
-            "SELECT length FROM imported_prefixes ORDER BY length"
-        )?;
-        let prefixes = lengths.into_iter().map(|(length,)| usize::try_from(length));
+        let prefixes = self.beginning_lengths().await?;
         Ok(Shape {
             any: found.is_some(),
-            prefixes: prefixes
-                .collect::<Result<_, _>>()
-                .map_err(|_| corrupt("imported_prefixes", "length"))?,
+            prefixes: prefixes.into_iter().collect(),
         })
     }
 
@@ -85,8 +79,8 @@ impl Store {
     }
 
     /// Puts what tenmint stores of a string, now that it was presented, in the place of what was
-    /// stored when it was imported; false if that is there no more. What it was found by before
-    /// goes, if many strings may be.
+    /// stored when it was imported; false if that is there no more, or if the string is another
+    /// key's as well. What it was found by before goes, if many strings may be.
     ///
     /// # Errors
     /// When the database is unavailable.
@@ -95,7 +89,7 @@ impl Store {
         id: KeyId,
         before: &StoredHash,
         after: &StoredHash,
-        unique: &str,
+        unique: &[Lookup],
     ) -> Result<bool, StoreError> {
         let mut transaction = self.transaction().await?;
         let renewed = sql!(
@@ -112,13 +106,27 @@ impl Store {
             "DELETE FROM imported_lookups WHERE api_key_id = $1 AND one = 0",
             id.to_string()
         )?;
-        // Another key has it already if the same string was imported in two forms: that one counts.
-        sql!(
-            run transaction.on(),
-            "INSERT INTO imported_lookups (lookup, api_key_id, one) VALUES ($1, $2, 1)
-             ON CONFLICT DO NOTHING",
-            unique, id.to_string()
-        )?;
+        for lookup in unique {
+            // The same string was imported in another form, for a key that was revoked since: it
+            // is this one's from now on.
+            sql!(
+                run transaction.on(),
+                "DELETE FROM imported_lookups
+                 WHERE lookup = $1 AND one = 1 AND api_key_id IN
+                     (SELECT id FROM api_keys WHERE revoked_at IS NOT NULL)",
+                lookup
+            )?;
+            let found = sql!(
+                run transaction.on(),
+                "INSERT INTO imported_lookups (lookup, api_key_id, one) VALUES ($1, $2, 1)
+                 ON CONFLICT DO NOTHING",
+                lookup, id.to_string()
+            )?;
+            if found != 1 {
+                // For one that was not: that one counts, and this one is left as it was.
+                return Ok(false);
+            }
+        }
         transaction.commit().await?;
         Ok(true)
     }

@@ -7,7 +7,14 @@ use crate::domain::secret::ForeignSecret;
 
 /// What a platform kept of a string, checked by itself.
 pub enum Kept {
-    /// The string, or its SHA-256.
+    /// The string itself: both digests of it.
+    Whole {
+        /// SHA-256.
+        sha256: [u8; 32],
+        /// SHA-512.
+        sha512: [u8; 64],
+    },
+    /// Its SHA-256.
     Sha256([u8; 32]),
     /// Its SHA-512.
     Sha512([u8; 64]),
@@ -25,7 +32,10 @@ impl Kept {
     /// Of the string itself.
     #[must_use]
     pub fn of(secret: &ForeignSecret) -> Self {
-        Self::Sha256(sha256(secret))
+        Self::Whole {
+            sha256: sha256(secret),
+            sha512: sha512(secret),
+        }
     }
 
     /// Of a slow hash, once it is known to be one.

@@ -20,6 +20,12 @@ pub enum HashError {
     /// It would take too long.
     #[error("it costs too much: bcrypt is accepted up to 12, argon2 up to 64 MiB and 16 passes")]
     TooDear,
+    /// Something beside the string went into it.
+    #[error(
+        "argon2 with keyid or data cannot be imported: a key or data of your platform's own went \
+         into it, which is not known here"
+    )]
+    Keyed,
 }
 
 /// A slow hash, and what it costs.
@@ -39,7 +45,7 @@ pub(super) fn slow(hash: &str) -> Result<Slow, HashError> {
             _ => Err(HashError::Form),
         };
     }
-    let read = argon2(hash).ok_or(HashError::Form)?;
+    let read = argon2(hash)?;
     Ok(Slow::Argon2(HashCost {
         memory_kib: read.params.m_cost(),
         passes: read.params.t_cost(),
@@ -54,22 +60,31 @@ struct Argon2Hash {
     output: Vec<u8>,
 }
 
-fn argon2(hash: &str) -> Option<Argon2Hash> {
-    let stored = PasswordHash::new(hash).ok()?;
+fn argon2(hash: &str) -> Result<Argon2Hash, HashError> {
+    let stored = PasswordHash::new(hash).map_err(|_| HashError::Form)?;
     let algorithm = [Algorithm::Argon2id, Algorithm::Argon2i]
         .into_iter()
-        .find(|known| stored.algorithm == known.ident())?;
+        .find(|known| stored.algorithm == known.ident());
+    let algorithm = algorithm.ok_or(HashError::Form)?;
     if stored.version != Some(Version::V0x13.into()) {
-        return None;
+        return Err(HashError::Form);
     }
-    let output = stored.hash.as_ref()?.as_bytes().to_vec();
-    let salt: &[u8] = stored.salt.as_ref()?.as_ref();
-    (output.len() >= 16).then_some(())?;
-    Some(Argon2Hash {
+    let keyed = ["keyid", "data"].map(|name| stored.params.get_str(name));
+    if keyed.iter().any(Option::is_some) {
+        return Err(HashError::Keyed);
+    }
+    let (Some(salt), Some(output)) = (&stored.salt, &stored.hash) else {
+        return Err(HashError::Form);
+    };
+    if output.as_bytes().len() < 16 {
+        return Err(HashError::Form);
+    }
+    let salt: &[u8] = salt.as_ref();
+    Ok(Argon2Hash {
         algorithm,
-        params: Params::try_from(&stored).ok()?,
+        params: Params::try_from(&stored).map_err(|_| HashError::Form)?,
         salt: salt.to_vec(),
-        output,
+        output: output.as_bytes().to_vec(),
     })
 }
 
@@ -80,7 +95,7 @@ pub(super) fn verify_slow(secret: &[u8], hash: &str) -> Result<bool, StoredHashE
             bcrypt::verify(secret, hash).map_err(|_| StoredHashError::Damaged)
         }
         Slow::Argon2(cost) if cost.is_acceptable() => {
-            let stored = argon2(hash).ok_or(StoredHashError::Damaged)?;
+            let stored = argon2(hash).map_err(|_| StoredHashError::Damaged)?;
             let mut output = vec![0; stored.output.len()];
             Argon2::new(stored.algorithm, Version::V0x13, stored.params)
                 .hash_password_into(secret, &stored.salt, &mut output)
@@ -111,6 +126,10 @@ mod tests {
         );
         let dear = "$argon2id$v=19$m=4194304,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAA";
         assert_eq!(kept(dear), Some(HashError::TooDear));
+        for keyed in ["keyid=a2V5", "data=ZGF0YQ", "keyid=a2V5,data=ZGF0YQ"] {
+            let keyed = dear.replace("m=4194304,t=1,p=1", &format!("m=64,t=1,p=1,{keyed}"));
+            assert_eq!(kept(&keyed), Some(HashError::Keyed), "{keyed}");
+        }
         for bad in [
             "",
             "$2b$",

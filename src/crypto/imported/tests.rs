@@ -77,3 +77,18 @@ fn what_is_stored_holds_nothing_of_what_was_given() {
         }
     }
 }
+
+#[test]
+fn a_string_is_told_to_be_another_in_whatever_form_it_came_where_that_can_be_known() {
+    let imports = Imports::new(&RootKey::generate());
+    let secret = secret(TEXT);
+    let whole = imports.unique(&Kept::of(&secret));
+    for digest in [Kept::Sha256(sha256(&secret)), Kept::Sha512(sha512(&secret))] {
+        let unique = imports.unique(&digest);
+        assert!(unique.iter().all(|one| whole.contains(one)));
+        assert_eq!(unique.len(), 1);
+    }
+    for found_by in &whole {
+        assert!(imports.lookups(&secret, &[]).any(|one| one == *found_by));
+    }
+}

@@ -42,10 +42,11 @@ pub struct NewRow {
     pub fingerprint: String,
     /// What proves it.
     pub hash: String,
-    /// By what it is found.
-    pub lookup: String,
+    /// By what it is found that many may be found by, and how long the beginning is of which that
+    /// is a MAC.
+    pub beginning: Option<(Lookup, usize)>,
     /// What no other has.
-    pub unique: String,
+    pub unique: Vec<Lookup>,
 }
 
 impl Write {
@@ -64,42 +65,6 @@ impl Write {
         Ok(known.into_iter().map(|(lookup,)| lookup).collect())
     }
 
-    /// How many keys are found by this beginning.
-    ///
-    /// # Errors
-    /// When the database is unavailable.
-    pub async fn count_sharing(&mut self, prefix: &str) -> Result<u64, StoreError> {
-        let (count,) = sql!(
-            one(i64,),
-            self.on(),
-            "SELECT COUNT(*) FROM imported_lookups WHERE lookup = $1",
-            prefix
-        )?;
-        Ok(count.unsigned_abs())
-    }
-
-    /// Notes that strings are found by beginnings of this length, unless that would make more
-    /// than `most` lengths; then false.
-    ///
-    /// # Errors
-    /// When the database is unavailable.
-    pub async fn use_prefix(&mut self, length: usize, most: usize) -> Result<bool, StoreError> {
-        let length = i64::try_from(length).unwrap_or(i64::MAX);
-        let lengths = sql!(all(i64,), self.on(), "SELECT length FROM imported_prefixes")?;
-        if lengths.iter().any(|(known,)| *known == length) {
-            return Ok(true);
-        }
-        if lengths.len() >= most {
-            return Ok(false);
-        }
-        sql!(
-            run self.on(),
-            "INSERT INTO imported_prefixes (length) VALUES ($1) ON CONFLICT DO NOTHING",
-            length
-        )?;
-        Ok(true)
-    }
-
     /// Stores keys that were imported, with all that belongs to them.
     ///
     /// # Errors
@@ -116,7 +81,7 @@ impl Write {
         sql!(run self.on(), texts.keys, &rows, organization.as_str(), now.unix())?;
         sql!(run self.on(), texts.secrets, &rows, root_key, now.unix())?;
         sql!(run self.on(), texts.roles, &rows, organization.as_str())?;
-        sql!(run self.on(), texts.lookups, &rows)?;
+        sql!(run self.on(), texts.beginnings, &rows)?;
         sql!(run self.on(), texts.uniques, &rows)?;
         Ok(())
     }
@@ -134,13 +99,13 @@ struct Texts {
     keys: &'static str,
     secrets: &'static str,
     roles: &'static str,
-    lookups: &'static str,
+    beginnings: &'static str,
     uniques: &'static str,
 }
 
 /// One statement takes rows as a JSON array: `e.value` is one of them.
 macro_rules! texts {
-    ($rows:literal, $inner:literal) => {
+    ($rows:literal, $roles:literal, $uniques:literal) => {
         Texts {
             keys: concat!(
                 "INSERT INTO api_keys
@@ -165,21 +130,25 @@ macro_rules! texts {
             ),
             roles: concat!(
                 "INSERT INTO api_key_roles (api_key_id, organization_id, role)
-                 SELECT e.value ->> 'id', $2, ",
-                $inner
+                 SELECT e.value ->> 'id', $2, i.value FROM ",
+                $rows,
+                ", ",
+                $roles
             ),
-            lookups: concat!(
-                "INSERT INTO imported_lookups (lookup, api_key_id, one)
-                 SELECT e.value ->> 'lookup', e.value ->> 'id', 0
+            beginnings: concat!(
+                "INSERT INTO imported_lookups (lookup, api_key_id, one, length)
+                 SELECT e.value -> 'beginning' ->> 0, e.value ->> 'id', 0,
+                        CAST(e.value -> 'beginning' ->> 1 AS BIGINT)
                  FROM ",
                 $rows,
-                " WHERE e.value ->> 'lookup' <> e.value ->> 'unique'"
+                " WHERE e.value -> 'beginning' ->> 0 IS NOT NULL"
             ),
             uniques: concat!(
                 "INSERT INTO imported_lookups (lookup, api_key_id, one)
-                 SELECT e.value ->> 'unique', e.value ->> 'id', 1
-                 FROM ",
-                $rows
+                 SELECT i.value, e.value ->> 'id', 1 FROM ",
+                $rows,
+                ", ",
+                $uniques
             ),
         }
     };
@@ -189,12 +158,13 @@ fn texts(on: &Engine<&mut SqliteConnection, &mut PgConnection>) -> Texts {
     match on {
         Engine::Sqlite(_) => texts!(
             "json_each($1) AS e",
-            "r.value FROM json_each($1) AS e, json_each(e.value -> 'roles') AS r"
+            "json_each(e.value -> 'roles') AS i",
+            "json_each(e.value -> 'unique') AS i"
         ),
         Engine::Postgres(_) => texts!(
             "json_array_elements(CAST($1 AS json)) AS e(value)",
-            "r.value FROM json_array_elements(CAST($1 AS json)) AS e(value),
-             json_array_elements_text(e.value -> 'roles') AS r(value)"
+            "json_array_elements_text(e.value -> 'roles') AS i(value)",
+            "json_array_elements_text(e.value -> 'unique') AS i(value)"
         ),
     }
 }
