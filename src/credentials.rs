@@ -12,6 +12,7 @@ mod imports;
 pub mod issuers;
 pub mod limits;
 mod look_up;
+mod one_each;
 pub mod proofs;
 mod renewals;
 

@@ -44,7 +44,8 @@ impl Credentials {
                     None => {}
                 }
             }
-            if !proven.is_empty() {
+            // One that was revoked does not stand in another's way.
+            if proven.iter().any(|one: &Verified| !one.is_revoked()) {
                 break;
             }
         }

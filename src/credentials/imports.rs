@@ -24,8 +24,8 @@ use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::imports::{Candidate, Shape};
 
-/// How many strings are remembered that are keys, and how many that are none: the latter are
-/// strangers' to make up, and displace none of the former.
+/// How many strings are remembered that are keys, how many that only begin as one does, and how many
+/// that are none: the latter two are strangers' to make up, and displace none of the first.
 const CAPACITY: usize = 100_000;
 
 /// How many strings are looked up at a time.
@@ -53,6 +53,7 @@ pub(super) struct Imports {
     /// When the database was last asked in vain.
     in_vain: sync::Mutex<Option<Duration>>,
     found: Cache<Digest, Known<[Candidate]>>,
+    begun: Cache<Digest, Known<[Candidate]>>,
     not_found: Cache<Digest, Generation>,
 }
 
@@ -83,6 +84,7 @@ impl Imports {
             turns: Semaphore::new(AT_ONCE),
             in_vain: sync::Mutex::default(),
             found: Cache::new(CAPACITY),
+            begun: Cache::new(CAPACITY),
             not_found: Cache::new(CAPACITY),
         }
     }
@@ -104,6 +106,7 @@ impl Imports {
         let digest = self.digest(secret);
         let current = |loaded| self.generations.are_imports_current(loaded);
         let held = self.found.get(&digest);
+        let held = held.or_else(|| self.begun.get(&digest));
         match &held {
             // What is held of a key is proved by the key itself: it serves until better is known.
             Some(known) if current(known.loaded) || self.was_in_vain() => {
@@ -143,7 +146,12 @@ impl Imports {
                 loaded,
                 what: Arc::clone(&what),
             };
-            self.found.insert(digest, known);
+            let (in_place, elsewhere) = match what.iter().any(|one| one.whole) {
+                true => (&self.found, &self.begun),
+                false => (&self.begun, &self.found),
+            };
+            in_place.insert(digest, known);
+            elsewhere.remove(&digest);
         }
         Ok(what)
     }

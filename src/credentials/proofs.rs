@@ -13,15 +13,18 @@ use super::Credential;
 use super::Denied;
 use super::Which;
 use super::gate::{Gate, Overloaded};
+use super::one_each::OneEach;
 use crate::crypto::Crypto;
 use crate::crypto::imported::is_slow;
 use crate::crypto::random;
 use crate::crypto::secret_hash::StoredHashError;
-use crate::domain::secret::{ApiKeySecret, ForeignSecret};
+use crate::domain::secret::{ApiKeySecret, ForeignSecret, KeyId};
 use crate::store::api_keys::StoredHash;
 
-/// How many refuted secrets are remembered. Refuting one needs a string that was once a
-/// genuine key, so there are few; apart from the proven ones, they can displace none.
+/// How many refuted secrets are remembered of each kind. Refuting one of tenmint's own needs a
+/// string that was once a genuine key, so there are few; a string of another system can be made up
+/// by whoever knows how a slow one begins. Apart from each other, and from the proven ones, they can
+/// displace none.
 const REFUTED: usize = 10_000;
 
 /// How long a request waits for its turn and its run.
@@ -32,16 +35,21 @@ type Digest = [u8; 32];
 /// Remembers which secrets matched which hashes.
 pub struct Proofs {
     crypto: Arc<Crypto>,
-    gate: Arc<Gate>,
-    /// Before hashes that other systems made dear. Strangers who know how a string begins can fill
-    /// it, and must not fill the one above.
-    slow_gate: Arc<Gate>,
+    own: Arc<Way>,
+    /// To hashes that other systems made dear. Strangers who know how a string begins can fill it,
+    /// and must not fill the one above.
+    foreign: Arc<Way>,
+    /// On the latter, where each key waits once.
+    one_each: OneEach,
     /// Of this process alone: a digest found in its memory identifies nothing elsewhere.
     key: hmac::Key,
     proven: Cache<Digest, ()>,
+}
+
+/// Through which gate secrets are proven, and which were not.
+struct Way {
+    gate: Arc<Gate>,
     refuted: Cache<Digest, ()>,
-    /// Likewise, of strings that anybody can make up who knows how a slow one begins.
-    refuted_slowly: Cache<Digest, ()>,
 }
 
 impl Proofs {
@@ -50,18 +58,17 @@ impl Proofs {
     pub fn new(crypto: Arc<Crypto>, gate: Arc<Gate>, capacity: usize) -> Self {
         Self {
             crypto,
-            gate,
-            slow_gate: Arc::new(Gate::of_width(1)),
+            own: Arc::new(Way::through(gate)),
+            foreign: Arc::new(Way::through(Arc::new(Gate::of_width(1)))),
+            one_each: OneEach::default(),
             key: hmac::Key::new(hmac::HMAC_SHA256, &random::bytes::<32>()),
             proven: Cache::new(capacity),
-            refuted: Cache::new(REFUTED),
-            refuted_slowly: Cache::new(REFUTED),
         }
     }
 
     /// How many runs wait for their turn.
     pub(super) fn waiting(&self) -> usize {
-        self.gate.waiting()
+        self.own.gate.waiting()
     }
 
     /// Whether `secret` matches this one of the credential's hashes.
@@ -79,7 +86,7 @@ impl Proofs {
         if self.proven.get(&digest).is_some() {
             return Ok(true);
         }
-        if self.refuted.get(&digest).is_some() {
+        if self.own.refuted.get(&digest).is_some() {
             return Ok(false);
         }
         let (crypto, credential) = (Arc::clone(&self.crypto), Arc::clone(credential));
@@ -87,7 +94,7 @@ impl Proofs {
             let StoredHash { phc, root_key } = credential.hash(which);
             crypto.verify(root_key, &secret, phc)
         };
-        self.once(digest, Arc::clone(&self.gate), work).await
+        self.once(digest, &self.own, None, work).await
     }
 
     /// Whether a string of another system matches this one of the credential's hashes. A MAC is
@@ -110,7 +117,7 @@ impl Proofs {
         if self.proven.get(&digest).is_some() {
             return Ok(true);
         }
-        if self.refuted_slowly.get(&digest).is_some() {
+        if self.foreign.refuted.get(&digest).is_some() {
             return Ok(false);
         }
         let crypto = Arc::clone(&self.crypto);
@@ -119,11 +126,7 @@ impl Proofs {
             let StoredHash { phc, root_key } = credential.hash(which);
             crypto.verify_imported(root_key, credential.key.id, &secret, phc)
         };
-        let matches = self.once(digest, Arc::clone(&self.slow_gate), work).await?;
-        if !matches {
-            self.refuted_slowly.insert(digest, ());
-        }
-        Ok(matches)
+        self.once(digest, &self.foreign, Some(id), work).await
     }
 
     /// Does `work` in a task of its own: a client that hangs up and comes again then finds the run
@@ -131,11 +134,12 @@ impl Proofs {
     async fn once(
         self: &Arc<Self>,
         digest: Digest,
-        gate: Arc<Gate>,
+        way: &Arc<Way>,
+        alone_at: Option<KeyId>,
         work: impl FnOnce() -> Result<bool, StoredHashError> + Send + 'static,
     ) -> Result<bool, Denied> {
-        let proofs = Arc::clone(self);
-        let run = tokio::spawn(async move { proofs.find_out(digest, &gate, work).await });
+        let (proofs, way) = (Arc::clone(self), Arc::clone(way));
+        let run = tokio::spawn(async move { proofs.find_out(digest, &way, alone_at, work).await });
         match tokio::time::timeout(PATIENCE, run).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) => Err(Denied::Overloaded(Overloaded)),
@@ -146,7 +150,8 @@ impl Proofs {
     async fn find_out(
         &self,
         digest: Digest,
-        gate: &Gate,
+        way: &Way,
+        alone_at: Option<KeyId>,
         work: impl FnOnce() -> Result<bool, StoredHashError> + Send + 'static,
     ) -> Result<bool, Denied> {
         let guard = match self.proven.get_value_or_guard_async(&digest).await {
@@ -154,14 +159,18 @@ impl Proofs {
             Err(guard) => guard,
         };
         // Another run ended while this one waited for the guard, and it did not match.
-        if self.refuted.get(&digest).is_some() {
+        if way.refuted.get(&digest).is_some() {
             return Ok(false);
         }
-        let matches = gate.run(work).await??;
+        let _trial = match alone_at {
+            Some(id) => Some(self.one_each.turn(id).await.ok_or(Overloaded)?),
+            None => None,
+        };
+        let matches = way.gate.run(work).await??;
         if matches {
             let _ = guard.insert(());
         } else {
-            self.refuted.insert(digest, ());
+            way.refuted.insert(digest, ());
         }
         Ok(matches)
     }
@@ -169,7 +178,7 @@ impl Proofs {
     /// The hash of a secret under the current root key.
     pub(super) async fn hash(&self, secret: Arc<ApiKeySecret>) -> Result<StoredHash, Overloaded> {
         let crypto = Arc::clone(&self.crypto);
-        let hashed = self.gate.run(move || crypto.hash(&secret)).await?;
+        let hashed = self.own.gate.run(move || crypto.hash(&secret)).await?;
         Ok(StoredHash {
             phc: hashed.phc,
             root_key: hashed.root_key.to_string(),
@@ -189,5 +198,43 @@ impl Proofs {
         context.update(secret.as_bytes());
         let tag = context.sign();
         tag.as_ref().try_into().expect("an HMAC-SHA256 of 32 bytes")
+    }
+}
+
+impl Way {
+    fn through(gate: Arc<Gate>) -> Self {
+        Self {
+            gate,
+            refuted: Cache::new(REFUTED),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::keyring::Keyring;
+    use crate::crypto::root_key::RootKey;
+    use crate::crypto::secret_hash::HashCost;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn strings_that_anybody_makes_up_displace_no_secret_that_was_refuted() {
+        let keyring = Keyring::of(&RootKey::generate());
+        let crypto = Crypto::new(keyring, "tmsk".parse().unwrap(), HashCost::default());
+        let gate = Arc::new(Gate::of_width(1));
+        let proofs = Proofs::new(Arc::new(crypto), gate, 10);
+        let refute = async |way: &Arc<Way>, n: usize, of: Option<KeyId>| {
+            let digest = proofs.digest(&n.to_string(), "hash");
+            let found = proofs.find_out(digest, way, of, || Ok(false)).await;
+            assert!(!found.unwrap());
+            digest
+        };
+        let former = refute(&proofs.own, 0, None).await;
+        let guessed = KeyId::new(ulid::Ulid(1));
+        for n in 1..2 * REFUTED {
+            refute(&proofs.foreign, n, Some(guessed)).await;
+        }
+        assert!(proofs.own.refuted.get(&former).is_some());
+        assert!(proofs.foreign.refuted.len() <= REFUTED);
     }
 }
