@@ -76,6 +76,7 @@ enum Command {
     /// Make an API key of the operator and print it; works beside a running server
     OperatorKey(operator_key::Arguments),
     /// Import API keys that another system gave out, with the strings that customers have
+    #[command(after_help = exit::HELP)]
     Import(import::Arguments),
     /// Replace the root key, and look after those that were replaced; works beside a running server
     #[command(subcommand, after_help = exit::HELP)]

@@ -16,21 +16,36 @@ use crate::store::engine::DatabaseUrl;
 pub async fn existing(settings: &Settings) -> Result<(Store, Crypto), StartError> {
     let url = settings.database()?;
     let cost = settings.hash_cost()?;
-    let nothing = || StartError::NoDeployment(url.to_string());
-    if matches!(&url, DatabaseUrl::Sqlite(path) if !path.exists()) {
-        return Err(nothing());
-    }
-    let store = Store::open(&url).await?;
-    if store.is_empty().await? {
-        return Err(nothing());
-    }
+    let store = found(&url).await?;
     store.require_current_schema().await?;
     if store.root_key().await?.is_none() {
-        return Err(nothing());
+        return Err(StartError::NoDeployment(url.to_string()));
     }
     let Held { keyring, .. } = root_keys::held(settings, &store, &Clock::system()).await?;
     let crypto = Crypto::new(keyring, settings.key_prefix.clone(), cost);
     Ok((store, crypto))
+}
+
+/// Requires that a deployment is there, whatever its schema, and makes nothing.
+///
+/// # Errors
+/// [`StartError::NoDeployment`] among others.
+pub async fn require_deployment(settings: &Settings) -> Result<(), StartError> {
+    let store = found(&settings.database()?).await?;
+    store.close().await;
+    Ok(())
+}
+
+async fn found(url: &DatabaseUrl) -> Result<Store, StartError> {
+    let nothing = || StartError::NoDeployment(url.to_string());
+    if matches!(url, DatabaseUrl::Sqlite(path) if !path.exists()) {
+        return Err(nothing());
+    }
+    let store = Store::open(url).await?;
+    if store.is_empty().await? {
+        return Err(nothing());
+    }
+    Ok(store)
 }
 
 /// What a server would refuse to start for, although the current root key is there: another that

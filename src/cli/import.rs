@@ -1,36 +1,29 @@
 //! `tenmint import`: API keys that another system gave out, with the strings that customers have.
 
+mod lines;
 mod rejects;
 mod row;
+mod teller;
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use clap::Args;
-use indicatif::ProgressBar;
-use ring::digest;
-use zeroize::Zeroizing;
 
-use super::{Failure, progress};
+use super::Failure;
+use super::exit::{self, Exit};
+use crate::app::existing::require_deployment;
 use crate::app::{App, Role};
 use crate::clock::Clock;
-use crate::domain::hex::hex;
 use crate::domain::organization::OrganizationId;
-use crate::manage::api_keys::import::{self, Batch, Failed, Progress, Rejected};
+use crate::manage::api_keys::import::{self, Batch, Failed, Rejected};
 use crate::settings::Settings;
 
+use lines::{Line, Lines};
 use rejects::Rejects;
+use teller::Teller;
 
 /// Lines that are imported together.
 const BATCH: u64 = 500;
-
-/// Longest line, in bytes.
-const LONGEST_LINE: u64 = 64 * 1024;
-
-/// How often somebody who sees no bar is told how far it is.
-const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -50,17 +43,21 @@ pub(super) struct Arguments {
     pub(super) settings: Settings,
 }
 
-/// Imports a file, from where an import of it that was broken off left it.
+/// Imports a file, from where an import of it that was broken off left it. A file of something else,
+/// or a database where nothing is, is refused before anything is made.
 pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let organization = &arguments.org;
     if organization.is_operator() {
         return Err("keys of the operator are made, not imported: see operator-key".into());
     }
     let mut lines = Lines::open(&arguments.file)?;
+    lines.require_objects()?;
     let settings = &arguments.settings;
+    require_deployment(settings).await?;
     let base = settings.base(settings.listen)?;
     let app = App::open(settings, base, Clock::system(), Role::Beside).await?;
     let management = &app.management;
+    import::make_room(management).await?;
     let known = import::progress(management, organization, &lines.digest).await?;
     let mut done = known.unwrap_or_default();
     if done.lines > 0 {
@@ -85,10 +82,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
             let line = batch.lines;
             match lines.next()? {
                 Line::Blank => {}
-                Line::TooLong => batch.rejected.push(Rejected {
-                    line,
-                    reason: format!("the line is longer than {LONGEST_LINE} bytes"),
-                }),
+                Line::Unreadable(reason) => batch.rejected.push(Rejected { line, reason }),
                 Line::Text(text) => match row::read(line, &text) {
                     Ok(row) => batch.rows.push(row),
                     Err(reason) => batch.rejected.push(Rejected { line, reason }),
@@ -102,9 +96,18 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         done = told.await.map_err(say)?;
         teller.tell(done);
     }
-    teller.end(done, &rejects);
+    teller.end(done);
     app.close().await;
-    Ok(())
+    if done.rejected == 0 {
+        return Ok(());
+    }
+    let refused = format!(
+        "{} of {} lines were refused; which and why: {}",
+        done.rejected,
+        lines.count,
+        rejects.path().display()
+    );
+    Err(exit::Failed::new(Exit::Partly, refused).into())
 }
 
 fn say(failed: Failed) -> Failure {
@@ -118,113 +121,4 @@ fn beside(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".rejects.jsonl");
     name.into()
-}
-
-/// A file, line by line, and never more of it in memory.
-struct Lines {
-    reader: BufReader<File>,
-    digest: String,
-    count: u64,
-}
-
-enum Line {
-    Blank,
-    TooLong,
-    Text(Zeroizing<String>),
-}
-
-impl Lines {
-    /// Reads the file once, so that it is known by its content and by its length.
-    fn open(path: &Path) -> Result<Self, Failure> {
-        let cannot = |why: io::Error| format!("cannot read {}: {why}", path.display());
-        let mut file = File::open(path).map_err(cannot)?;
-        let mut context = digest::Context::new(&digest::SHA256);
-        let mut buffer = Zeroizing::new(vec![0; 64 * 1024]);
-        let (mut count, mut ends_open) = (0, false);
-        loop {
-            let read = file.read(&mut buffer).map_err(cannot)?;
-            let Some(last) = buffer[..read].last() else {
-                break;
-            };
-            ends_open = *last != b'\n';
-            context.update(&buffer[..read]);
-            count += buffer[..read].split(|byte| *byte == b'\n').count() as u64 - 1;
-        }
-        io::Seek::rewind(&mut file).map_err(cannot)?;
-        Ok(Self {
-            reader: BufReader::new(file),
-            digest: hex(context.finish().as_ref()),
-            count: count + u64::from(ends_open),
-        })
-    }
-
-    fn skip(&mut self, lines: u64) -> Result<(), Failure> {
-        for _ in 0..lines {
-            self.reader.skip_until(b'\n')?;
-        }
-        Ok(())
-    }
-
-    fn next(&mut self) -> Result<Line, Failure> {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(1024));
-        let mut bounded = (&mut self.reader).take(LONGEST_LINE);
-        bounded.read_until(b'\n', &mut bytes)?;
-        if bytes.is_empty() {
-            return Err("the file became shorter while it was read: begin again".into());
-        }
-        if bytes.len() as u64 == LONGEST_LINE && bytes.last() != Some(&b'\n') {
-            self.reader.skip_until(b'\n')?;
-            return Ok(Line::TooLong);
-        }
-        // What is no UTF-8 is no JSON: it is refused as such.
-        let text = std::str::from_utf8(&bytes).map_or("\u{fffd}", str::trim);
-        if text.is_empty() {
-            return Ok(Line::Blank);
-        }
-        Ok(Line::Text(Zeroizing::new(text.to_owned())))
-    }
-}
-
-/// Tells how far it is: a bar on a terminal, a line now and then elsewhere.
-struct Teller {
-    bar: ProgressBar,
-    count: u64,
-    began: Instant,
-    began_at: u64,
-    told: std::cell::Cell<Instant>,
-}
-
-impl Teller {
-    fn new(count: u64, done: Progress) -> Self {
-        let bar = progress::bar(usize::try_from(count).unwrap_or(usize::MAX));
-        bar.set_position(done.lines);
-        Self {
-            bar,
-            count,
-            began: Instant::now(),
-            began_at: done.lines,
-            told: std::cell::Cell::new(Instant::now()),
-        }
-    }
-
-    fn tell(&self, done: Progress) {
-        self.bar.set_position(done.lines);
-        if self.bar.is_hidden() && self.told.get().elapsed() >= TOLD_EVERY {
-            self.told.set(Instant::now());
-            eprintln!("{} of {} lines", done.lines, self.count);
-        }
-    }
-
-    fn end(&self, done: Progress, rejects: &Rejects) {
-        self.bar.finish_and_clear();
-        let took = self.began.elapsed().as_millis().max(1);
-        let rate = u128::from(done.lines - self.began_at) * 1_000 / took;
-        eprintln!(
-            "{} keys imported, {} lines refused of {}; {rate} lines a second",
-            done.imported, done.rejected, self.count
-        );
-        if done.rejected > 0 {
-            eprintln!("which and why: {}", rejects.path().display());
-        }
-    }
 }

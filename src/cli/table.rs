@@ -43,7 +43,12 @@ impl Table {
             let cells = self.columns.iter().enumerate();
             let cells = cells.map(|(at, (_, member))| {
                 let inner = member.split('.').try_fold(row, |row, name| row.get(name));
-                let text = inner.map_or_else(|| "-".to_owned(), cell);
+                let text = match inner {
+                    Some(Value::Bool(true)) => "yes".to_owned(),
+                    Some(Value::Bool(false)) => "no".to_owned(),
+                    Some(other) => cell(other),
+                    None => "-".to_owned(),
+                };
                 let cut = self.on_terminal && at > 0;
                 if cut { shortened(text) } else { text }
             });
@@ -90,5 +95,15 @@ mod tests {
             text,
             "ID     NAME  SCOPES\nkey_1  ä     -\nk      -     a b:*\n"
         );
+    }
+
+    #[test]
+    fn what_is_so_or_not_is_said_in_words() {
+        let mut table = Table::new(&[("ID", "id"), ("READY", "is.ready")]);
+        let mut out = Vec::new();
+        let rows = [true, false].map(|ready| json!({ "id": "k", "is": { "ready": ready } }));
+        table.print(&mut out, &rows).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, "ID  READY\nk   yes\nk   no\n");
     }
 }
