@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::canary::{contains, stored};
 use crate::gateway::{behind_gateways, verify_bearer};
-use crate::imports::{KINDS, exchange, imported};
+use crate::imports::{KINDS, REFUSED_LINES, exchange, imported};
 use crate::introspection::{introspect, is_inactive};
 use crate::on_both_engines;
 use crate::support::imports::{
@@ -147,7 +147,7 @@ async fn an_import_that_was_killed_goes_on_where_it_was(server: Server) {
     let millis = began.elapsed().max(Duration::from_millis(1)).as_millis();
     let rate = left as u128 * 1_000 / millis;
     eprintln!("{rate} rows a second, unoptimised");
-    assert!(run.success, "{}", run.err);
+    assert_eq!(run.code, Some(REFUSED_LINES), "{}", run.err);
     assert!(run.err.contains("goes on behind line"), "{}", run.err);
     assert!(
         run.err
@@ -238,7 +238,7 @@ async fn watch(place: Place) {
     }
     let path = file(&place, "canary.jsonl", &lines);
     let said = import(&place, "acme", &path);
-    assert!(said.success, "{}", said.err);
+    assert_eq!(said.code, Some(REFUSED_LINES), "{}", said.err);
     let mut seen = format!("{}{}", said.out, said.err);
     seen.push_str(&fs::read_to_string(format!("{}.rejects.jsonl", path.display())).unwrap());
     fs::remove_file(&path).unwrap();

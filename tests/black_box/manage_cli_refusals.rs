@@ -132,9 +132,14 @@ fn completions_are_printed_for_every_shell() {
 
 #[test]
 fn help_documents_the_exit_codes() {
-    for words in [&["--help"][..], &["keys", "--help"], &["usage", "--help"]] {
+    for words in [
+        &["--help"][..],
+        &["keys", "--help"],
+        &["usage", "--help"],
+        &["import", "--help"],
+    ] {
         let help = run(words, &[]).out;
-        for code in 0..=6 {
+        for code in 0..=7 {
             assert!(help.contains(&format!("\n  {code}  ")), "{words:?}: {code}");
         }
     }
