@@ -29,6 +29,7 @@ use crate::store::Store;
 use crate::store::error::StoreError;
 
 pub use published::{Feed, Tag, VALIDITY};
+pub use taken_back::MOST_OF_ONE;
 use taken_back::{Held, Snapshot};
 
 /// How many issuers' feeds are held at most. One that others displace costs a signature.

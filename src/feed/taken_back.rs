@@ -1,5 +1,6 @@
 //! What was taken back, of all issuers: read once for each change, held in memory.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -20,6 +21,15 @@ use crate::store::revocations::{Since, TakenBack, What};
 /// How long what ended is told of: until the last token that was issued before is past its end by
 /// everybody's clock, whatever settings and policies say of the life of tokens.
 const TOLD: Duration = Duration::from_secs(LONGEST_TOKEN.as_secs() + CLOCK_SKEW.as_secs());
+
+/// Of how many keys and tokens of one organization a feed tells one by one: the latest. Of what was
+/// taken back before it says only until when, and voids all that the organization was issued by
+/// then: a feed grows with the organizations, and not with what any of them does.
+pub const MOST_OF_ONE: usize = 1_000;
+
+/// How much later than it was taken back a token may say that it was issued: tokens of the second
+/// in which their key was narrowed are dated one second ahead.
+const AHEAD: Duration = Duration::from_secs(1);
 
 /// For how long the slowest validators that are known go on with a JWKS, whatever they are told.
 const SLOWEST_JWKS: Duration = Duration::from_hours(2);
@@ -88,11 +98,20 @@ impl Held {
             tokens: now.minus(CLOCK_SKEW),
         };
         let mut of: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for taken in store.taken_back(since).await? {
-            let entry = self.entry(&taken);
-            of.entry(taken.organization).or_default().push(entry);
+        // One more tells that there is more.
+        for taken in store.taken_back(since, MOST_OF_ONE + 1).await? {
+            let of_one = of.entry(taken.organization.clone()).or_default();
+            of_one.push(taken);
         }
-        let snapshot = Arc::new(Snapshot { loaded, of });
+        let of = of.into_iter();
+        let of = of.map(|(organization, taken)| {
+            let entries = self.entries(&organization, taken);
+            (organization, entries)
+        });
+        let snapshot = Arc::new(Snapshot {
+            loaded,
+            of: of.collect(),
+        });
         *self
             .snapshot
             .write()
@@ -105,6 +124,27 @@ impl Held {
         held.as_ref()
             .filter(|held| generations.is_latest(held.loaded))
             .map(Arc::clone)
+    }
+
+    /// What an organization's feed says, and the deployment's of it.
+    fn entries(&self, organization: &OrganizationId, taken: Vec<TakenBack>) -> Vec<Entry> {
+        let (mut each, others): (Vec<_>, Vec<_>) = taken
+            .into_iter()
+            .partition(|one| matches!(one.what, What::Key | What::NarrowedKey | What::Token));
+        each.sort_unstable_by(|one, other| {
+            let latest = |one: &TakenBack| Reverse(one.done_at);
+            (latest(one), &one.name).cmp(&(latest(other), &other.name))
+        });
+        let older = each.get(MOST_OF_ONE).map(|latest| Entry {
+            list: List::Organizations,
+            alias: Alias::of(organization.as_str()),
+            // Everything that was issued by the end of that second.
+            before: latest.done_at.plus(Duration::from_secs(1) + AHEAD).unix(),
+            until: latest.done_at.plus(TOLD),
+        });
+        each.truncate(MOST_OF_ONE);
+        let entries = others.iter().chain(&each).map(|taken| self.entry(taken));
+        entries.chain(older).collect()
     }
 
     fn entry(&self, taken: &TakenBack) -> Entry {

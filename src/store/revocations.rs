@@ -19,6 +19,8 @@ pub struct TakenBack {
     pub name: String,
     /// When that was done; of a token when it ends.
     pub at: Timestamp,
+    /// When that was done, of a token too.
+    pub done_at: Timestamp,
 }
 
 /// What was taken back.
@@ -53,37 +55,50 @@ struct Row {
     organization_id: String,
     name: String,
     at: i64,
+    done_at: i64,
 }
 
 impl Store {
-    /// All that was taken back lately, of every organization, as of one instant.
+    /// What was taken back lately, of every organization, as of one instant: of each at most
+    /// `most` keys and tokens together, the latest. A key that was taken back twice is there once.
     ///
     /// # Errors
     /// When the database is unavailable or a row corrupt.
-    pub async fn taken_back(&self, since: Since) -> Result<Vec<TakenBack>, StoreError> {
+    pub async fn taken_back(
+        &self,
+        since: Since,
+        most: usize,
+    ) -> Result<Vec<TakenBack>, StoreError> {
         let rows = sql!(
             all Row, self.reader(),
-            "SELECT 'key' AS what, organization_id, id AS name, revoked_at AS at
-             FROM api_keys WHERE revoked_at > $1
+            "SELECT what, organization_id, name, at, done_at
+             FROM (SELECT what, organization_id, name, at, done_at, ROW_NUMBER() OVER
+                       (PARTITION BY organization_id ORDER BY done_at DESC, name) AS place
+                   FROM (SELECT 'key' AS what, organization_id, id AS name, revoked_at AS at,
+                                revoked_at AS done_at
+                         FROM api_keys WHERE revoked_at > $1
+                         UNION ALL
+                         SELECT 'key', organization_id, id, disabled_at, disabled_at
+                         FROM api_keys WHERE disabled_at > $1 AND COALESCE(revoked_at, 0) <= $1
+                         UNION ALL
+                         SELECT 'narrowed', organization_id, id, narrowed_at, narrowed_at
+                         FROM api_keys WHERE narrowed_at > $1
+                             AND COALESCE(revoked_at, disabled_at, 0) <= $1
+                         UNION ALL
+                         SELECT 'token', organization_id, jti, expires_at, denied_at
+                         FROM denied_tokens WHERE expires_at > $3) AS each_of_them) AS placed
+             WHERE place <= $4
              UNION ALL
-             SELECT 'key', organization_id, id, disabled_at
-             FROM api_keys WHERE disabled_at > $1
-             UNION ALL
-             SELECT 'narrowed', organization_id, id, narrowed_at
-             FROM api_keys WHERE narrowed_at > $1
-             UNION ALL
-             SELECT 'organization', id, id, suspended_at
+             SELECT 'organization', id, id, suspended_at, suspended_at
              FROM organizations WHERE suspended_at > $1
              UNION ALL
-             SELECT 'organization', id, id, deleted_at
+             SELECT 'organization', id, id, deleted_at, deleted_at
              FROM organizations WHERE deleted_at > $1
              UNION ALL
-             SELECT 'signing_key', organization_id, kid, revoked_at
-             FROM signing_keys WHERE revoked_at > $2
-             UNION ALL
-             SELECT 'token', organization_id, jti, expires_at
-             FROM denied_tokens WHERE expires_at > $3",
-            since.keys.unix(), since.signing_keys.unix(), since.tokens.unix()
+             SELECT 'signing_key', organization_id, kid, revoked_at, revoked_at
+             FROM signing_keys WHERE revoked_at > $2",
+            since.keys.unix(), since.signing_keys.unix(), since.tokens.unix(),
+            i64::try_from(most).unwrap_or(i64::MAX)
         )?;
         rows.into_iter().map(TryInto::try_into).collect()
     }
@@ -117,6 +132,7 @@ impl TryFrom<Row> for TakenBack {
     fn try_from(row: Row) -> Result<Self, StoreError> {
         let wrong = |what| corrupt("what was taken back", what);
         let organization = row.organization_id.parse();
+        let instant = |at| Timestamp::from_unix(at).map_err(|_| wrong("at"));
         Ok(Self {
             organization: organization.map_err(|_| wrong("organization_id"))?,
             what: match &*row.what {
@@ -127,7 +143,8 @@ impl TryFrom<Row> for TakenBack {
                 _ => What::Token,
             },
             name: row.name,
-            at: Timestamp::from_unix(row.at).map_err(|_| wrong("at"))?,
+            at: instant(row.at)?,
+            done_at: instant(row.done_at)?,
         })
     }
 }

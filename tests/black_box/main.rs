@@ -95,6 +95,7 @@ mod restore_postgres;
 mod restore_root_keys;
 mod restore_untold;
 mod revocation;
+mod revocation_bounds;
 mod revocation_feed;
 mod revocation_waiting;
 mod revocation_wire;

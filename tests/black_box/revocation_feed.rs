@@ -36,7 +36,7 @@ on_both_engines!(
 );
 
 /// The longest life of a token and how far clocks may be apart.
-const TOLD: u64 = 3_600 + 300;
+pub const TOLD: u64 = 3_600 + 300;
 
 /// How often a feed is signed anew.
 pub const RENEWAL: u64 = 60;
