@@ -14,6 +14,7 @@ on_both_engines!(
     what_a_client_says_in_tenmints_name_is_not_repeated,
     a_client_can_only_demand_more,
     below_the_endpoint_the_query_is_the_clients,
+    a_slash_too_many_lets_nobody_through,
     what_a_proxy_would_take_out_does_not_count,
 );
 
@@ -143,6 +144,11 @@ async fn below_the_endpoint_the_query_is_the_clients(server: Server) {
         let request = headers.iter().fold(request, |request, (name, value)| {
             request.header(*name, *value)
         });
+        let scope = "x-tenmint-require-scope";
+        let request = match headers.iter().any(|(name, _)| *name == scope) {
+            true => request,
+            false => request.header(scope, ""),
+        };
         Reply::of(request.bearer_auth(bearer))
     };
     let theirs = "orders/7?scope=x&exchange=true&audience=nonsense&%00=%ff";
@@ -168,6 +174,40 @@ async fn below_the_endpoint_the_query_is_the_clients(server: Server) {
             refused.refuses(400, "invalid_request");
         }
     }
+}
+
+async fn a_slash_too_many_lets_nobody_through(server: Server) {
+    let server = behind_gateways(server, &[]).await;
+    let acme = server.organization("acme").await;
+    let key = server.key_with(&acme, &["read"]).await;
+    let token = server.token(&key, &[]).await;
+    let ask = |path: &str, bearer: &str| {
+        let request = server
+            .request(Method::GET, path)
+            .header("x-forwarded-for", CLIENT);
+        request.bearer_auth(bearer)
+    };
+    for bearer in [&*key.secret, &token, "nonsense"] {
+        for path in [
+            "/gateway/verify/?scope=write",
+            "/gateway/verify/?scope=read",
+            "/gateway/verify/orders?scope=write&exchange=true",
+            "/gateway/verify/",
+        ] {
+            let reply = Reply::of(ask(path, bearer)).await;
+            reply.refuses(400, "invalid_request");
+            let said = reply.body["error_description"].as_str().unwrap();
+            assert!(said.contains("X-Tenmint-Require-Scope"), "{said}");
+            assert_eq!(reply.header("authorization"), None);
+        }
+    }
+    let wanted =
+        |scope| ask("/gateway/verify/", &key.secret).header("x-tenmint-require-scope", scope);
+    for scope in ["", "read"] {
+        told(&Reply::of(wanted(scope)).await);
+    }
+    let refused = Reply::of(wanted("write")).await;
+    refused.refuses(403, "insufficient_scope");
 }
 
 async fn what_a_proxy_would_take_out_does_not_count(server: Server) {

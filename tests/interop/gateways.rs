@@ -23,6 +23,7 @@ on_both_engines!(
     a_place_has_a_scope_of_its_own,
     caddy_lets_through_what_it_should,
     envoy_lets_through_what_it_should,
+    a_place_behind_envoy_that_wants_no_scope_says_so,
     haproxy_lets_through_what_it_should,
 );
 
@@ -84,6 +85,41 @@ async fn envoy_lets_through_what_it_should(server: Server) {
         run_envoy(&envoy, &path)
     })
     .await;
+}
+
+/// As the guide says: what Envoy asks has its client's query string behind it, and so it must say
+/// aloud that no scope is wanted.
+async fn a_place_behind_envoy_that_wants_no_scope_says_so(server: Server) {
+    let Some(envoy) = envoy() else { return };
+    let flags = ["--gateway-peers", "127.0.0.1"];
+    let server = server.stop().await.with(&flags).start().await;
+    let acme = server.organization("acme").await;
+    let start = |folder: &Path, config: &dyn Fn(&str) -> String| {
+        let wants =
+            |scope| format!("{{ header: {{ key: x-tenmint-require-scope, value: {scope} }} }}");
+        let nothing =
+            r#"{ header: { key: x-tenmint-require-scope, value: "" }, keep_empty_value: true }"#;
+        let unsaid = "{ header: { key: x-other, value: x } }";
+        let said = config("envoy.yaml");
+        assert!(said.contains(&wants("read")) && said.contains(&wants("write")));
+        let said = said
+            .replace(&wants("read"), nothing)
+            .replace(&wants("write"), unsaid);
+        let path = folder.join("envoy.yaml");
+        std::fs::write(&path, said).unwrap();
+        run_envoy(&envoy, &path)
+    };
+    let gateway = Gateway::start(server.address(), service().await, start).await;
+    let key = server.key_with(&acme, &["other"]).await;
+    gateway.get(&key.secret).await.expect(StatusCode::OK);
+    for scope in [None, Some(""), Some("other")] {
+        let written = gateway.request(Method::POST).bearer_auth(&key.secret);
+        let written = match scope {
+            None => written,
+            Some(scope) => written.header("x-tenmint-require-scope", scope),
+        };
+        Reply::of(written).await.expect(StatusCode::BAD_REQUEST);
+    }
 }
 
 async fn haproxy_lets_through_what_it_should(server: Server) {

@@ -27,7 +27,7 @@ pub(super) struct Demand {
 pub(super) enum Written {
     /// In the query string, beside the header for scopes.
     InQuery,
-    /// In headers alone: the query string is the client's.
+    /// In headers alone, that for scopes always among them: the query string is the client's.
     InHeaders,
 }
 
@@ -36,6 +36,11 @@ pub(super) enum Written {
 pub(super) enum BadDemand {
     #[error("unknown query parameter; known here: scope, audience, exchange")]
     UnknownParameter,
+    #[error(
+        "below /gateway/verify the query string is not read: have the gateway send \
+         X-Tenmint-Require-Scope, empty where no scope is wanted, or ask at /gateway/verify itself"
+    )]
+    NoScopes,
     #[error("{0} is given more than once")]
     Repeated(&'static str),
     #[error("{0}")]
@@ -67,6 +72,11 @@ impl Demand {
                 }
             }
             Written::InHeaders => {
+                // A gateway that writes its demands into the query string all the same, behind a
+                // slash too many, would otherwise demand nothing.
+                if !parts.headers.contains_key(&REQUIRE_SCOPE) {
+                    return Err(BadDemand::NoScopes);
+                }
                 audience = only(&parts.headers, &AUDIENCE, "X-Tenmint-Audience")?;
                 exchange = only(&parts.headers, &EXCHANGE, "X-Tenmint-Exchange")?;
             }

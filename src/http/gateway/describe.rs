@@ -24,7 +24,7 @@ pub fn describe() -> Vec<Operation> {
         )
         .header(
             "X-Tenmint-Require-Scope",
-            "Further scopes that it is to be good for",
+            "Further scopes that it is to be good for; below that path it must be there, be it empty",
             text("Scopes, separated by single spaces"),
         )
         .answers_nothing_but(
