@@ -19,7 +19,7 @@ use subtle::ConstantTimeEq;
 use super::root_key::{Purpose, RootKey};
 use super::seal::Seal;
 use super::secret_hash::StoredHashError;
-use crate::domain::secret::{ForeignSecret, KeyId};
+use crate::domain::secret::{ForeignSecret, IMPORTED, KeyId};
 use kept::{sha256, sha512};
 use slow::verify_slow;
 
@@ -92,7 +92,7 @@ impl Imports {
         // Of the hash: nobody who sees it can try strings.
         let named = mac(&self.lookup, &[b"name\n", hash.as_bytes()]);
         Imported {
-            fingerprint: format!("imported:{}", super::hex(&named[..8])),
+            fingerprint: format!("{IMPORTED}{}", super::hex(&named[..8])),
             lookup,
             unique: self.unique(kept),
             hash,

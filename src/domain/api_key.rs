@@ -15,7 +15,7 @@ use super::organization::OrganizationId;
 use super::rate_limit::RateLimit;
 use super::role::RoleNames;
 use super::scope::ScopeSet;
-use super::secret::KeyId;
+use super::secret::{IMPORTED, KeyId};
 use super::text::{Description, ExternalId, Metadata, Name};
 use super::timestamp::Timestamp;
 
@@ -165,6 +165,14 @@ impl ApiKey {
         self.overlap
             .as_ref()
             .filter(|overlap| overlap.is_in_force(now))
+    }
+
+    /// Whether a string that another system gave out counts for the key at `now`.
+    #[must_use]
+    pub fn is_imported(&self, now: Timestamp) -> bool {
+        let before = self.overlap(now).map(|before| &before.fingerprint);
+        let mut fingerprints = before.into_iter().chain([&self.fingerprint]);
+        fingerprints.any(|fingerprint| fingerprint.starts_with(IMPORTED))
     }
 }
 

@@ -44,6 +44,15 @@ pub enum ManagementAction {
 }
 
 impl ManagementAction {
+    /// The first that these scopes cover, and whoever is given them did not hold.
+    #[must_use]
+    pub fn added(scopes: &ScopeSet, held: impl Fn(&Scope) -> bool) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| {
+            let scope = action.scope();
+            scopes.covers(&scope) && !held(&scope)
+        })
+    }
+
     /// Every management action, once.
     pub const ALL: [Self; 16] = [
         Self::ApiKeysRead,

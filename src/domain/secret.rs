@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::timestamp::Timestamp;
 
-pub use foreign::{ANY_CLIENT, ForeignError, ForeignSecret, PresentedSecret};
+pub use foreign::{ANY_CLIENT, ForeignError, ForeignSecret, IMPORTED, PresentedSecret};
 pub use spotting::{contains_api_key, redact};
 
 const SECRET: usize = 43;

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Uri, header};
 use zeroize::Zeroizing;
 
 use super::authorization::{Authorization, read};
-use crate::domain::secret::{ApiKeySecret, PresentedSecret};
+use crate::domain::secret::PresentedSecret;
 
 /// Longest body, in bytes.
 pub const MAX_BODY: usize = 32 * 1024;
@@ -70,7 +70,7 @@ pub struct AboutToken {
     /// The token or API key that it is about.
     pub token: Zeroizing<String>,
     /// The client's key; `None` when none was presented, or what was cannot be one.
-    pub secret: Option<ApiKeySecret>,
+    pub secret: Option<PresentedSecret>,
     /// How it was presented.
     pub scheme: Scheme,
 }
@@ -143,11 +143,6 @@ impl AboutToken {
         let secret = client_secret.as_ref().map(|secret| secret.as_str());
         let secret = secret.filter(|secret| !secret.is_empty());
         let (secret, scheme) = credentials(headers, id, secret)?;
-        let secret = secret.and_then(|secret| match secret {
-            PresentedSecret::Own(own) => Some(own),
-            // Services are given keys of tenmint's own.
-            PresentedSecret::Foreign(_) => None,
-        });
         let token: SecretParameter = token.filter(|token: &Zeroizing<String>| !token.is_empty());
         Ok(Self {
             token: token.ok_or(Malformed::NoToken)?,

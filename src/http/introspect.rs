@@ -25,7 +25,7 @@ use crate::credentials::Denied;
 use crate::domain::issuer::Issuer;
 use crate::domain::management::ManagementAction;
 use crate::domain::scope::ScopeSet;
-use crate::domain::secret::ApiKeySecret;
+use crate::domain::secret::{ApiKeySecret, PresentedSecret};
 use crate::manage::caller::{Actor, Caller, Presented as Credential};
 use crate::manage::refusal::Refusal;
 
@@ -70,7 +70,9 @@ async fn introspect(app: &App, issuer: &Issuer, request: Request) -> Response {
         Err(error) => return malformed(error.into(), &request_id),
     };
     let IntrospectionRequest { about, ip, scope } = asked;
-    let caller = match caller(app, issuer, about.secret, &parts, &request_id).await {
+    // Services are given keys of tenmint's own.
+    let secret = about.secret.and_then(PresentedSecret::own);
+    let caller = match caller(app, issuer, secret, &parts, &request_id).await {
         Ok(caller) => caller,
         Err(why) => return refused(&why, about.scheme, &request_id),
     };

@@ -13,9 +13,8 @@ use super::oauth_error::OAuthError;
 use super::{address, body, path};
 use crate::app::App;
 use crate::domain::issuer::Issuer;
-use crate::domain::secret::ApiKeySecret;
 use crate::manage::refusal::Refusal;
-use crate::manage::self_revocation::{NotEnded, Origin, revoke_key, revoke_token};
+use crate::manage::self_revocation::{NotEnded, Origin, key_in, revoke_key, revoke_token};
 
 /// `POST /oauth/revoke`.
 pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -85,15 +84,15 @@ async fn end(
         address: address::for_the_record(parts, app),
         request_id: request_id.to_owned(),
     };
-    match (ApiKeySecret::parse(&asked.token), asked.secret) {
-        (Ok(key), _) => revoke_key(management, issuer, key, origin).await,
-        (Err(_), Some(client)) => {
+    match (key_in(&management, &asked.token).await?, asked.secret) {
+        (Some(key), _) => revoke_key(management, issuer, key, origin).await,
+        (None, Some(client)) => {
             revoke_token(management, issuer, client, &asked.token, origin).await
         }
         // A key that is mistyped, or cut off, is one that nobody has (RFC 7009 §2.2). For what
         // could be an access token the client must say who it is.
-        (Err(_), None) if !could_be_access_token(&asked.token) => Ok(()),
-        (Err(_), None) => Err(Refusal::Anonymous.into()),
+        (None, None) if !could_be_access_token(&asked.token) => Ok(()),
+        (None, None) => Err(Refusal::Anonymous.into()),
     }
 }
 

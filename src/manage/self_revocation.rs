@@ -18,7 +18,7 @@ use crate::domain::api_key::{ApiKey, RevokeReason};
 use crate::domain::claims::PresentedClaims;
 use crate::domain::issuer::Issuer;
 use crate::domain::scope::ScopeSet;
-use crate::domain::secret::ApiKeySecret;
+use crate::domain::secret::PresentedSecret;
 use crate::store::changes::Change;
 use crate::store::denied_tokens::DeniedToken;
 
@@ -47,6 +47,25 @@ pub enum NotEnded {
     Refused(#[from] Refusal),
 }
 
+/// The API key that a text may be: of tenmint's own making, or one that was imported. For nobody
+/// else's string is anything done, nor is it said who may have had it.
+///
+/// # Errors
+/// [`Refusal::Overloaded`], or [`Refusal::Unavailable`] when the database does not answer.
+pub async fn key_in(
+    management: &Management,
+    text: &str,
+) -> Result<Option<PresentedSecret>, NotEnded> {
+    let read = PresentedSecret::read(text);
+    if let Some(PresentedSecret::Foreign(secret)) = &read {
+        let known = management.credentials.is_imported(secret).await;
+        if !known.map_err(Refusal::from)? {
+            return Ok(None);
+        }
+    }
+    Ok(read)
+}
+
 /// Ends a key for good, on the word of whoever holds its secret, whatever state it is in. A secret
 /// that a rotation replaced ends itself alone: who stole that one cannot stop the new one.
 ///
@@ -57,7 +76,7 @@ pub enum NotEnded {
 pub async fn revoke_key(
     management: Arc<Management>,
     issuer: Issuer,
-    secret: ApiKeySecret,
+    secret: PresentedSecret,
     origin: Origin,
 ) -> Result<(), NotEnded> {
     let now = management.clock.now();
@@ -101,7 +120,7 @@ pub async fn revoke_key(
 pub async fn revoke_token(
     management: Arc<Management>,
     issuer: Issuer,
-    client: ApiKeySecret,
+    client: PresentedSecret,
     token: &str,
     origin: Origin,
 ) -> Result<(), NotEnded> {

@@ -57,6 +57,7 @@ mod idempotency;
 mod import_attacks;
 mod import_files;
 mod import_guesses;
+mod import_authority;
 mod imports;
 mod imports_alike;
 mod imports_twice;

@@ -18,6 +18,9 @@ const ENOUGH_BITS: f64 = 64.0;
 /// What stands for the id of a client that knows only the string it always had.
 pub const ANY_CLIENT: &str = "api_key";
 
+/// How the fingerprints of imported keys begin, and no others.
+pub const IMPORTED: &str = "imported:";
+
 /// A string that may be an imported API key. Cannot print, clone or serialize itself.
 pub struct ForeignSecret {
     text: Zeroizing<String>,
@@ -118,6 +121,15 @@ impl PresentedSecret {
         match ApiKeySecret::parse(text) {
             Ok(own) => Some(Self::Own(own)),
             Err(_) => ForeignSecret::parse(text).ok().map(Self::Foreign),
+        }
+    }
+
+    /// The string, if it has the form that tenmint gives to its own.
+    #[must_use]
+    pub fn own(self) -> Option<ApiKeySecret> {
+        match self {
+            Self::Own(own) => Some(own),
+            Self::Foreign(_) => None,
         }
     }
 

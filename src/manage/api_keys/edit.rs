@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::import::not_for_imported;
 use super::{Warning, effective, require_short_tokens, to_act_on};
 use crate::domain::api_key::{ApiKey, ApiKeyEdit, Effect, Status, next_notice};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
+use crate::domain::scope::Scope;
 use crate::domain::secret::KeyId;
 use crate::domain::timestamp::Timestamp;
 use crate::manage::act::{Act, Did};
@@ -207,12 +209,27 @@ async fn prepare(
     }
     after.effective = effective(act, &after.scopes, &after.roles).await?;
     after.note_narrowing(&before, act.now);
+    require_own_string(&before, &after, act.now)?;
     require_grant(act, &before, &after)?;
     require_known(act, &before.scopes, &after.scopes).await?;
     require_short_tokens(management, &after)?;
     policy::require(act, Some(&before), &after).await?;
     after.revision += 1;
     Ok((before, after))
+}
+
+/// No edit gives an imported key what its import could not.
+fn require_own_string(before: &ApiKey, after: &ApiKey, now: Timestamp) -> Result<(), Refusal> {
+    if !after.is_imported(now) {
+        return Ok(());
+    }
+    let held = |scope: &Scope| before.effective.covers(scope);
+    let Some(action) = ManagementAction::added(&after.effective, held) else {
+        return Ok(());
+    };
+    let of_scopes = after.scopes.covers(&action.scope());
+    let pointer = if of_scopes { "/scopes" } else { "/roles" };
+    Err(Refusal::invalid(pointer, not_for_imported(action)))
 }
 
 /// An edit may leave what is there. One that brings an ended key back to life gives all of it.

@@ -203,3 +203,12 @@ impl Made {
         slow.then_some(&self.imported.lookup)
     }
 }
+
+/// Why no key whose string another system gave out is given an action, now or later: who had that
+/// string, and for how long, tenmint does not know.
+pub fn not_for_imported(action: ManagementAction) -> String {
+    format!(
+        "{} runs tenmint itself, which no imported string may: make a key of tenmint's own for that",
+        action.as_str()
+    )
+}

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use crate::domain::claims::KeyClaims;
+use crate::domain::management::ManagementAction;
 use crate::domain::network::NetworkSet;
 use crate::domain::role::Role;
-use crate::domain::scope::ScopeSet;
+use crate::domain::scope::{Scope, ScopeSet};
 use crate::manage::Management;
 use crate::manage::act::Act;
+use crate::manage::api_keys::import::not_for_imported;
 use crate::manage::api_keys::tokens_fit;
 use crate::manage::refusal::{Refusal, RoleRefusal};
 use crate::store::roles::{Holder, Kin};
@@ -32,7 +34,7 @@ pub(super) async fn require_fit(
     let mut widened: HashMap<Kin, Option<NetworkSet>> = HashMap::new();
     let mut last = None;
     loop {
-        let batch = act.write.role_holders(&before.name, last).await?;
+        let batch = act.write.role_holders(&before.name, last, act.now).await?;
         let Some(end) = batch.last() else {
             return Ok(());
         };
@@ -70,6 +72,14 @@ fn require_valid(
         );
         Refusal::invalid("/scopes", why)
     })?;
+    let held = |scope: &Scope| beside.covers(scope) || before.scopes.covers(scope);
+    if holder.kin.is_imported()
+        && let Some(action) = ManagementAction::added(&effective, held)
+    {
+        let rule = not_for_imported(action);
+        let why = format!("the API key {id} holds this role: {rule}");
+        return Err(Refusal::invalid("/scopes", why));
+    }
     let claims = KeyClaims::with(id, &effective, &networks);
     if !tokens_fit(management, &before.organization, &claims) {
         let why = format!(
@@ -78,8 +88,8 @@ fn require_valid(
         );
         return Err(Refusal::invalid("/scopes", why));
     }
-    let gains = |scope| !beside.covers(scope) && !before.scopes.covers(scope);
-    Ok(effective.iter().any(gains).then_some(networks))
+    let gains = effective.iter().any(|scope| !held(scope));
+    Ok(gains.then_some(networks))
 }
 
 /// A scope that a key is given is given on all its networks and for all its life.

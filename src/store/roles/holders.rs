@@ -3,7 +3,7 @@
 use crate::domain::network::NetworkSet;
 use crate::domain::role::RoleName;
 use crate::domain::scope::ScopeSet;
-use crate::domain::secret::KeyId;
+use crate::domain::secret::{IMPORTED, KeyId};
 use crate::domain::timestamp::Timestamp;
 use crate::store::engine::{Engine, sql};
 use crate::store::error::{StoreError, corrupt};
@@ -29,6 +29,7 @@ pub struct Kin {
     scopes: String,
     networks: String,
     of_other_roles: String,
+    is_imported: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -38,10 +39,12 @@ struct HolderRow {
     allowed_ip_cidrs: String,
     expires_at: Option<i64>,
     of_other_roles: Option<String>,
+    imported: i64,
 }
 
 impl Write {
     /// Some holders of a role behind `after`, in the order of their ids; none behind the last.
+    /// What they are at `now`.
     ///
     /// # Errors
     /// When the database is unavailable or a row corrupt.
@@ -49,6 +52,7 @@ impl Write {
         &mut self,
         name: &RoleName,
         after: Option<KeyId>,
+        now: Timestamp,
     ) -> Result<Vec<Holder>, StoreError> {
         let organization = self.organization().id.clone();
         let after = after.map_or_else(String::new, |id| id.to_string());
@@ -58,12 +62,16 @@ impl Write {
                  (SELECT string_agg(r.scopes, ' ' ORDER BY r.name)
                   FROM api_key_roles b
                   JOIN roles r ON r.organization_id = b.organization_id AND r.name = b.role
-                  WHERE b.api_key_id = k.id AND b.role <> $2) AS of_other_roles
+                  WHERE b.api_key_id = k.id AND b.role <> $2) AS of_other_roles,
+                 (SELECT COUNT(*) FROM api_key_secrets s
+                  WHERE s.api_key_id = k.id AND s.fingerprint LIKE $5
+                    AND (s.expires_at IS NULL OR s.expires_at > $6)) AS imported
              FROM api_key_roles a JOIN api_keys k ON k.id = a.api_key_id
              WHERE a.organization_id = $1 AND a.role = $2 AND a.api_key_id > $3
                AND k.revoked_at IS NULL
              ORDER BY a.api_key_id LIMIT $4",
-            organization.as_str(), name.as_str(), &after, BATCH
+            organization.as_str(), name.as_str(), &after, BATCH,
+            format!("{IMPORTED}%"), now.unix()
         )?;
         rows.into_iter().map(TryInto::try_into).collect()
     }
@@ -138,6 +146,12 @@ impl Kin {
         ScopeSet::new(own.iter().cloned().chain(others)).map_err(wrong)
     }
 
+    /// Whether a string that another system gave out counts for it.
+    #[must_use]
+    pub const fn is_imported(&self) -> bool {
+        self.is_imported
+    }
+
     /// Where it may be used from.
     ///
     /// # Errors
@@ -159,6 +173,7 @@ impl TryFrom<HolderRow> for Holder {
                 scopes: row.scopes,
                 networks: row.allowed_ip_cidrs,
                 of_other_roles: row.of_other_roles.unwrap_or_default(),
+                is_imported: row.imported != 0,
             },
         })
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::super::{effective, ends_at, fresh, require_short_tokens};
 use super::there::There;
-use super::{Made, Row};
+use super::{Made, Row, not_for_imported};
 use crate::crypto::imported::Kept;
 use crate::domain::api_key::{ApiKey, NewApiKey};
 use crate::domain::management::ManagementAction;
@@ -113,13 +113,8 @@ async fn find(act: &mut Act<'_>, new: &NewApiKey) -> Result<ScopeSet, Refusal> {
                 } => Refusal::invalid("/roles", "one of them is not there: create it first"),
                 other => other,
             })?;
-    let mut actions = ManagementAction::ALL.into_iter();
-    if let Some(action) = actions.find(|action| effective.covers(&action.scope())) {
-        let why = format!(
-            "{} runs tenmint itself: make a key of tenmint's own for that",
-            action.as_str()
-        );
-        return Err(Refusal::invalid("/scopes", why));
+    if let Some(action) = ManagementAction::added(&effective, |_| false) {
+        return Err(Refusal::invalid("/scopes", not_for_imported(action)));
     }
     Ok(effective)
 }
