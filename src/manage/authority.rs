@@ -83,7 +83,8 @@ impl Authority {
     /// A key permits its scopes, on its networks, until its end: who adds a scope adds it on all
     /// of the networks, and who adds a network adds all of the scopes there. Otherwise somebody
     /// who holds the secret of a weak key could move what is its own beyond its own bounds, and
-    /// somebody who holds a strong one could lift the bounds that keep it where it is.
+    /// somebody who holds a strong one could lift the bounds that keep it where it is. A key that
+    /// may be shown to services again is given all that it is: its string alone counts there.
     ///
     /// # Errors
     /// [`Refusal::Exceeds`] for what was added, [`Refusal::TargetExceeds`] for what it was added to.
@@ -100,7 +101,8 @@ impl Authority {
             !before.networks.covers(&after.networks),
             outlives(after.expires_at, before.expires_at),
         );
-        if added.is_empty() && !wider && !longer {
+        let direct = before.exchange_only && !after.exchange_only;
+        if added.is_empty() && !wider && !longer && !direct {
             return Ok(());
         }
         let beyond = added.into_iter().find(|scope| !self.covers(scope));
@@ -124,7 +126,7 @@ impl Authority {
         }
         // What grew in one way reaches as far as the key does in the others.
         let in_other_ways = |excess: &Excess| match excess {
-            Excess::Scope(_) => wider || longer,
+            Excess::Scope(_) => wider || longer || direct,
             Excess::Networks | Excess::Lifetime(_) => true,
         };
         self.excesses(&after.effective, &after.networks, after.expires_at)

@@ -13,6 +13,7 @@ on_both_engines!(
     both_layers_of_policy_end_direct_use,
     a_client_is_told_where_to_exchange_and_a_stranger_is_not,
     an_edit_says_how_many_direct_uses_it_would_refuse,
+    whoever_takes_the_rule_off_a_key_gives_it_all_that_it_is,
     the_management_plane_and_those_who_ask_are_no_services,
 );
 
@@ -154,6 +155,60 @@ async fn an_edit_says_how_many_direct_uses_it_would_refuse(server: Server) {
     server.advance(8 * 86_400);
     let tried = patch(&server, &acme, &path, on).await;
     assert_eq!(tried.expect(StatusCode::OK).body["refused_direct"], 0);
+}
+
+/// A string that services take is worth more than one that they do not: to make it so is a grant.
+async fn whoever_takes_the_rule_off_a_key_gives_it_all_that_it_is(server: Server) {
+    let server = behind_gateways(server, &[]).await;
+    let acme = server.organization("acme").await;
+    let body = json!({
+        "name": "c", "scopes": ["read", "pay"], "exchange_only": true,
+        "allowed_ip_cidrs": ["203.0.113.0/24"], "expires_in_days": 30,
+    });
+    let key = server.key(&acme, body).await;
+    let path = format!("/v1/api-keys/{}", key.id);
+    let manager = async |scopes: &[&str], more: Value| {
+        let mut body = json!({ "name": "m", "scopes": scopes });
+        for (name, value) in more.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        server.key(&acme, body).await
+    };
+    let all = ["read", "pay", "api_keys.update"];
+    for (scopes, more) in [
+        (&["read", "api_keys.update"][..], json!({})),
+        (&["read:a", "pay", "api_keys.update"], json!({})),
+        (&all, json!({ "allowed_ip_cidrs": ["127.0.0.0/8"] })),
+        (&all, json!({ "expires_in_days": 29 })),
+    ] {
+        let manager = manager(scopes, more).await;
+        for query in ["", "?dry_run=true"] {
+            let path = format!("{path}{query}");
+            let off = json!({ "exchange_only": false });
+            let refused = patch(&server, &manager, &path, off).await;
+            refused.expect(StatusCode::FORBIDDEN);
+            assert!(refused.text.contains("exceeds"), "{}", refused.text);
+        }
+        // Whatever else it may edit it still may, and set the rule anywhere.
+        for edit in [json!({ "name": "d" }), json!({ "exchange_only": true })] {
+            let edited = patch(&server, &manager, &path, edit).await;
+            assert_eq!(edited.expect(StatusCode::OK).body["exchange_only"], true);
+        }
+    }
+    // Of those with such a token the token decides.
+    let token = server
+        .management_token(&acme, &[("scope", "api_keys.update read")])
+        .await;
+    let off = json!({ "exchange_only": false });
+    let refused = server.call(&token, Method::PATCH, &path, off.clone()).await;
+    refused.expect(StatusCode::FORBIDDEN);
+    verify_bearer(&server, "", &key.secret)
+        .await
+        .refuses(401, "invalid_token");
+    let whole = manager(&all, json!({ "expires_in_days": 30 })).await;
+    let edited = patch(&server, &whole, &path, off).await;
+    assert_eq!(edited.expect(StatusCode::OK).body["exchange_only"], false);
+    told(&verify_bearer(&server, "", &key.secret).await);
 }
 
 /// Whoever sets the rule can take it back, with the same key.
