@@ -12,7 +12,7 @@ use super::table::Columns;
 const KEYS: Columns = &[
     ("KEY", "api_key_id"),
     ("NAME", "name"),
-    ("READY", "ready"),
+    ("READINESS", "readiness"),
     ("EXCHANGE ONLY", "exchange_only"),
     ("TOKENS 30D", "last_30_days.issued"),
     ("DIRECT 7D", "last_7_days.direct"),
@@ -23,10 +23,10 @@ const KEYS: Columns = &[
 
 #[derive(Args, Debug)]
 pub(super) struct Migration {
-    /// Only keys that no service was shown within 30 days, or with =false only those that one was
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true")]
-    ready: Option<bool>,
+    /// Only keys that within 30 days were exchanged and shown to no service (ready), that a service
+    /// was shown (not_ready), or that were not used (unknown)
+    #[arg(long, value_name = "WORD", value_parser = ["ready", "not_ready", "unknown"])]
+    readiness: Option<String>,
 
     #[command(flatten)]
     paging: Paging,
@@ -36,6 +36,8 @@ pub(super) struct Migration {
 struct Whole {
     active_keys: u64,
     ready_keys: u64,
+    not_ready_keys: u64,
+    unknown_keys: u64,
     exchange_only: bool,
     totals: Totals,
 }
@@ -65,9 +67,9 @@ impl Whole {
             ""
         };
         format!(
-            "{} of {} active keys are ready; in 30 days {issued} tokens, {direct} direct uses, \
-             {direct_refused} refused{policy}",
-            self.ready_keys, self.active_keys
+            "{} of {} active keys are ready, {} are not, of {} that is unknown; in 30 days {issued} \
+             tokens, {direct} direct uses, {direct_refused} refused{policy}",
+            self.ready_keys, self.active_keys, self.not_ready_keys, self.unknown_keys
         )
     }
 }
@@ -80,8 +82,7 @@ impl Migration {
             let whole: Whole = call.query("limit", Some(1)).send()?.read()?;
             eprintln!("{}", whole.words());
         }
-        let ready = self.ready.map(|ready| ready.to_string());
-        let filters = vec![("ready".to_owned(), ready)];
+        let filters = vec![("readiness".to_owned(), self.readiness.clone())];
         listing::print(client, &["migration"], &filters, &self.paging, KEYS)
     }
 }

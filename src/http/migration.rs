@@ -20,7 +20,7 @@ use crate::domain::secret::KeyId;
 use crate::domain::text::{ExternalId, Name};
 use crate::domain::timestamp::Timestamp;
 use crate::manage::migration::{
-    self as manage, Asked, KeyOnItsWay, Place, Report, Window, Windows,
+    self as manage, Asked, KeyOnItsWay, Place, Readiness, Report, Window, Windows,
 };
 
 pub use describe::describe;
@@ -35,8 +35,12 @@ struct ReportView<'a> {
     /// Whether the policy ends direct use of every key.
     exchange_only: bool,
     active_keys: u64,
-    /// Of these, how many no service was shown within thirty days.
+    /// Of these, how many were exchanged within thirty days and no service was shown.
     ready_keys: u64,
+    /// Of these, how many a service was shown within thirty days.
+    not_ready_keys: u64,
+    /// Of these, how many were not used within thirty days.
+    unknown_keys: u64,
     /// Of all keys, also those that are active no more.
     totals: WindowsView,
     data: Vec<KeyView<'a>>,
@@ -53,14 +57,26 @@ struct KeyView<'a> {
     external_id: Option<&'a ExternalId>,
     /// Of the key by itself.
     exchange_only: bool,
-    /// Whether `exchange_only` would refuse nothing that was done within thirty days.
-    ready: bool,
+    /// By what was done within thirty days: whether `exchange_only` would have refused nothing.
+    readiness: ReadinessView,
     #[schema(required)]
     last_direct_at: Option<Timestamp>,
     #[schema(required)]
     last_direct_address: Option<&'a str>,
     #[serde(flatten)]
     used: WindowsView,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Readiness)]
+#[serde(rename_all = "snake_case")]
+enum ReadinessView {
+    /// It was exchanged, and no service was shown it.
+    Ready,
+    /// A service was shown it.
+    NotReady,
+    /// It was not used.
+    Unknown,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -84,13 +100,20 @@ struct WindowView {
 /// `GET`: the latest that a service was shown first, those that never were last.
 pub async fn show(State(app): State<Arc<App>>, reach: Reach, request: Request) -> Answer {
     reach.require(ManagementAction::UsageRead)?;
-    let query = Query::parse(request.uri(), &["ready"]).map_err(|why| reach.refuse(why))?;
-    let ready = query.word("ready", &[("true", true), ("false", false)]);
+    let query = Query::parse(request.uri(), &["readiness"]).map_err(|why| reach.refuse(why))?;
+    let readiness = query.word(
+        "readiness",
+        &[
+            ("ready", Readiness::Ready),
+            ("not_ready", Readiness::NotReady),
+            ("unknown", Readiness::Unknown),
+        ],
+    );
     let after = query.text("cursor").map(|text| {
         place(text).ok_or_else(|| refuse("write the next_cursor of a page before this one"))
     });
     let asked = Asked {
-        ready: ready.map_err(|why| reach.refuse(why))?,
+        readiness: readiness.map_err(|why| reach.refuse(why))?,
         after: after.transpose().map_err(|why| reach.refuse(why))?,
         limit: query.limit(),
     };
@@ -120,7 +143,11 @@ impl<'a> ReportView<'a> {
             since_30_days: report.since.1,
             exchange_only: report.exchange_only,
             active_keys: report.active,
-            ready_keys: report.active.saturating_sub(report.not_ready),
+            ready_keys: report.ready,
+            not_ready_keys: report.not_ready,
+            unknown_keys: report
+                .active
+                .saturating_sub(report.ready + report.not_ready),
             totals: report.used.into(),
             data: report.keys.iter().map(KeyView::of).collect(),
             next_cursor: report.next.map(cursor),
@@ -135,10 +162,20 @@ impl<'a> KeyView<'a> {
             name: &row.key.name,
             external_id: row.key.external_id.as_ref(),
             exchange_only: row.key.exchange_only,
-            ready: row.ready,
+            readiness: row.readiness.into(),
             last_direct_at: row.key.last_at,
             last_direct_address: row.key.address.as_deref(),
             used: row.used.into(),
+        }
+    }
+}
+
+impl From<Readiness> for ReadinessView {
+    fn from(readiness: Readiness) -> Self {
+        match readiness {
+            Readiness::Ready => Self::Ready,
+            Readiness::NotReady => Self::NotReady,
+            Readiness::Unknown => Self::Unknown,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The way from API keys to tokens: which keys services are still shown, and which are ready for
-//! `exchange_only`.
+//! The way from API keys to tokens: which keys services are still shown, which are ready for
+//! `exchange_only`, and of which that is not known.
 
 use std::time::Duration;
 
@@ -21,12 +21,23 @@ const WINDOWS: (u64, u64) = (7, 30);
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
-    /// Only keys that are ready, or only those that are not.
-    pub ready: Option<bool>,
+    /// Only keys of which this is known.
+    pub readiness: Option<Readiness>,
     /// Behind which key the page begins.
     pub after: Option<Place>,
     /// At most so many keys.
     pub limit: u8,
+}
+
+/// What is known of a key by how it was used within thirty days.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Readiness {
+    /// It was exchanged for tokens, and no service was shown it itself: nothing would be refused.
+    Ready,
+    /// A service was shown it itself, and would refuse it.
+    NotReady,
+    /// It was not used at all. How it is used when it is, nobody knows here.
+    Unknown,
 }
 
 /// How keys were used in a window.
@@ -54,8 +65,8 @@ pub struct Windows {
 pub struct KeyOnItsWay {
     /// The key.
     pub key: KeyShown,
-    /// Whether no service was shown it within thirty days: nothing would be refused.
-    pub ready: bool,
+    /// What is known of it.
+    pub readiness: Readiness,
     /// How it was used.
     pub used: Windows,
 }
@@ -69,7 +80,9 @@ pub struct Report {
     pub exchange_only: bool,
     /// How many keys are active.
     pub active: u64,
-    /// How many of them are not ready.
+    /// How many of them are ready.
+    pub ready: u64,
+    /// How many of them are not. Of all others it is unknown.
     pub not_ready: u64,
     /// How its keys were used in all, those included that are active no more.
     pub used: Windows,
@@ -97,10 +110,11 @@ pub async fn report(
     let since = (begin(now, WINDOWS.0), begin(now, WINDOWS.1));
     let found = store.organization(organization).await?;
     let found = found.ok_or(Refusal::NotFound(Kind::Organization))?;
-    let which = match asked.ready {
+    let which = match asked.readiness {
         None => Which::All,
-        Some(false) => Which::ShownSince(since.1),
-        Some(true) => Which::NotSince(since.1),
+        Some(Readiness::NotReady) => Which::ShownSince(since.1),
+        Some(Readiness::Ready) => Which::ExchangedSince(since.1),
+        Some(Readiness::Unknown) => Which::UnseenSince(since.1),
     };
     let page = store
         .keys_shown(organization, which, asked.after, now, asked.limit)
@@ -111,9 +125,14 @@ pub async fn report(
     });
     let mut keys = Vec::with_capacity(page.rows.len());
     for key in page.rows {
+        let used = windows(management, organization, Some(key.id), since, now).await?;
         keys.push(KeyOnItsWay {
-            ready: key.last_at.is_none_or(|at| at < since.1),
-            used: windows(management, organization, Some(key.id), since, now).await?,
+            readiness: match key.last_at {
+                Some(at) if at >= since.1 => Readiness::NotReady,
+                _ if used.month.issued > 0 => Readiness::Ready,
+                _ => Readiness::Unknown,
+            },
+            used,
             key,
         });
     }
@@ -121,6 +140,9 @@ pub async fn report(
         since,
         exchange_only: found.effective_policy().exchange_only(),
         active: store.count_active_keys(organization, now).await?,
+        ready: store
+            .count_exchanged_keys(organization, since.1, now)
+            .await?,
         not_ready: store.count_shown_keys(organization, since.1, now).await?,
         used: windows(management, organization, None, since, now).await?,
         keys,

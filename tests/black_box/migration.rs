@@ -1,4 +1,5 @@
-//! The migration report: which keys services are still shown, and which are ready.
+//! The migration report: which keys services are still shown, which are ready, and of which nobody
+//! knows.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -13,7 +14,8 @@ use crate::support::shell::{Shell, rows};
 on_both_engines!(
     direct_uses_are_set_against_exchanges_key_by_key,
     the_latest_shown_come_first_and_pages_miss_none,
-    a_key_is_ready_once_thirty_days_have_passed,
+    a_key_is_ready_that_was_exchanged_and_shown_to_no_service_for_thirty_days,
+    of_a_key_that_was_not_used_nobody_knows_whether_it_is_ready,
     the_management_plane_is_no_service,
     the_command_line_tells_the_same_and_sets_the_rule,
 );
@@ -22,6 +24,20 @@ async fn report(server: &Server, bearer: &str, query: &str) -> Value {
     let path = format!("/v1/migration{query}");
     let reply = server.call(bearer, Method::GET, &path, Value::Null).await;
     reply.expect(StatusCode::OK).body.clone()
+}
+
+/// Active, ready, not ready, unknown.
+fn counts(whole: &Value) -> [u64; 4] {
+    ["active", "ready", "not_ready", "unknown"]
+        .map(|which| whole[format!("{which}_keys")].as_u64().unwrap())
+}
+
+/// Which keys a report has by these words of the query.
+async fn listed(server: &Server, manager: &Key, query: &str) -> Vec<String> {
+    let page = report(server, &manager.secret, query).await;
+    let rows = page["data"].as_array().unwrap().iter();
+    rows.map(|row| row["api_key_id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 fn window(issued: u64, direct: u64, refused: u64) -> Value {
@@ -55,15 +71,12 @@ async fn direct_uses_are_set_against_exchanges_key_by_key(server: Server) {
     let whole = report(&server, &acme.secret, "").await;
     assert_eq!(whole["exchange_only"], false);
     // The management key is one of them.
-    assert_eq!(
-        (&whole["active_keys"], &whole["ready_keys"]),
-        (&json!(3), &json!(2))
-    );
+    assert_eq!(counts(&whole), [3, 1, 1, 1]);
     assert_eq!(whole["totals"]["last_7_days"], window(2, 0, 1));
     assert_eq!(whole["totals"]["last_30_days"], window(2, 3, 1));
     let first = json!({
         "api_key_id": key.id, "name": "shown", "external_id": "cust-7", "exchange_only": false,
-        "ready": false, "last_direct_at": at, "last_direct_address": null,
+        "readiness": "not_ready", "last_direct_at": at, "last_direct_address": null,
         "last_7_days": window(1, 0, 0), "last_30_days": window(1, 3, 0),
     });
     assert_eq!(whole["data"][0], first);
@@ -71,11 +84,12 @@ async fn direct_uses_are_set_against_exchanges_key_by_key(server: Server) {
     let of = |id: &str| rows.iter().find(|row| row["api_key_id"] == *id).unwrap();
     let row = of(&exchanged.id);
     assert_eq!(
-        (&row["ready"], &row["exchange_only"]),
-        (&json!(true), &json!(true))
+        (&row["readiness"], &row["exchange_only"]),
+        (&json!("ready"), &json!(true))
     );
     assert_eq!(row["last_30_days"], window(1, 0, 1));
     assert_eq!(row["last_direct_at"], Value::Null);
+    assert_eq!(of(&acme.id)["readiness"], "unknown");
 
     // The operator sees the same, and the neighbour nothing of it.
     let path = "/v1/organizations/acme/migration";
@@ -117,16 +131,17 @@ async fn the_latest_shown_come_first_and_pages_miss_none(server: Server) {
         }
         assert_eq!(seen, expected, "{limit}");
     }
+    server.token(&keys[3], &[]).await;
+    let unknown = expected[3..].iter().filter(|id| **id != keys[3].id);
+    let unknown: Vec<_> = unknown.cloned().collect();
     for (query, ids) in [
-        ("?ready=false", &expected[..3]),
-        ("?ready=true", &expected[3..]),
+        ("?readiness=not_ready", &expected[..3]),
+        ("?readiness=ready", &[keys[3].id.clone()]),
+        ("?readiness=unknown", &unknown),
     ] {
-        let page = report(&server, &acme.secret, query).await;
-        let rows = page["data"].as_array().unwrap();
-        let seen: Vec<_> = rows.iter().map(|row| row["api_key_id"].clone()).collect();
-        assert_eq!(json!(seen), json!(ids), "{query}");
+        assert_eq!(listed(&server, &acme, query).await, ids, "{query}");
     }
-    for bad in ["?ready=maybe", "?cursor=x", "?sort=name"] {
+    for bad in ["?readiness=maybe", "?ready=true", "?cursor=x", "?sort=name"] {
         let path = format!("/v1/migration{bad}");
         let refused = server
             .call(&acme.secret, Method::GET, &path, Value::Null)
@@ -141,27 +156,89 @@ async fn the_latest_shown_come_first_and_pages_miss_none(server: Server) {
         .await
         .expect(StatusCode::OK);
     let left = report(&server, &acme.secret, "").await;
-    assert_eq!(
-        (&left["active_keys"], &left["ready_keys"]),
-        (&json!(4), &json!(2))
-    );
+    assert_eq!(counts(&left), [4, 1, 2, 1]);
     assert_eq!(left["data"][0]["api_key_id"], *keys[1].id);
 }
 
-async fn a_key_is_ready_once_thirty_days_have_passed(server: Server) {
+async fn a_key_is_ready_that_was_exchanged_and_shown_to_no_service_for_thirty_days(server: Server) {
     let server = behind_gateways(server, &[]).await;
     let acme = server.organization("acme").await;
     let key = server.key_with(&acme, &["read"]).await;
+    let is = async |readiness: &str| {
+        for one in ["ready", "not_ready", "unknown"] {
+            let keys = listed(&server, &acme, &format!("?readiness={one}")).await;
+            assert_eq!(
+                keys.contains(&key.id),
+                one == readiness,
+                "{one} {readiness}"
+            );
+        }
+    };
+    is("unknown").await;
+    // Exchanged or not, it would break.
     told(&verify_bearer(&server, "", &key.secret).await);
+    is("not_ready").await;
+    server.token(&key, &[]).await;
+    is("not_ready").await;
     server.advance(29 * 86_400);
-    let whole = report(&server, &acme.secret, "?ready=false").await;
-    assert_eq!(whole["data"][0]["api_key_id"], *key.id);
+    server.token(&key, &[]).await;
+    is("not_ready").await;
     server.advance(86_400);
-    let whole = report(&server, &acme.secret, "?ready=true").await;
-    assert_eq!(whole["data"][0]["api_key_id"], *key.id);
-    assert_eq!(whole["ready_keys"], 2);
-    let none = report(&server, &acme.secret, "?ready=false").await;
-    assert_eq!(none["data"], json!([]));
+    is("ready").await;
+    let whole = report(&server, &acme.secret, "").await;
+    assert_eq!(counts(&whole), [2, 1, 0, 1]);
+    // Whatever it did long ago says nothing of what it will do.
+    server.advance(29 * 86_400);
+    is("unknown").await;
+}
+
+/// A key that runs once a quarter would break at its next run, and nobody could have known.
+async fn of_a_key_that_was_not_used_nobody_knows_whether_it_is_ready(server: Server) {
+    let server = behind_gateways(server, &[]).await;
+    let acme = server.organization("acme").await;
+    let other = server.organization("other").await;
+    let mut keys = Vec::new();
+    for _ in 0..4 {
+        keys.push(server.key_with(&acme, &["read"]).await);
+    }
+    let [idle, quarterly, refused, exchanged] = &keys[..] else {
+        panic!("four");
+    };
+    told(&verify_bearer(&server, "", &quarterly.secret).await);
+    server.advance(40 * 86_400);
+    // A refused exchange obtains nothing; nor is it a token what its neighbour obtains.
+    let beyond = server.exchange(refused, &[("scope", "write")]).await;
+    beyond.refuses(400, "invalid_scope");
+    server.token(&other, &[]).await;
+    server.token(exchanged, &[]).await;
+    let whole = report(&server, &acme.secret, "").await;
+    assert_eq!(counts(&whole), [5, 1, 0, 4]);
+    let ready = listed(&server, &acme, "?readiness=ready").await;
+    assert_eq!(ready, [exchanged.id.clone()]);
+    let mut unknown = listed(&server, &acme, "?readiness=unknown").await;
+    // One that was ever shown comes before those that never were.
+    assert_eq!(unknown[0], quarterly.id);
+    unknown.sort();
+    let mut expected: Vec<_> = [&acme, idle, quarterly, refused]
+        .map(|key| key.id.clone())
+        .into();
+    expected.sort();
+    assert_eq!(unknown, expected);
+    // Page by page as well.
+    let first = report(&server, &acme.secret, "?readiness=unknown&limit=1").await;
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let rest = listed(
+        &server,
+        &acme,
+        &format!("?readiness=unknown&cursor={cursor}"),
+    )
+    .await;
+    assert_eq!(rest.len(), 3);
+    let shell = Shell::new(&server.base, &acme.secret);
+    let said = shell.run(&["migration", "--readiness", "unknown"]);
+    let wanted = "1 of 5 active keys are ready, 0 are not, of 4 that is unknown";
+    assert!(said.err.contains(wanted), "{}", said.err);
+    assert_eq!(rows(&said.out).len(), 4);
 }
 
 async fn the_management_plane_is_no_service(server: Server) {
@@ -169,7 +246,7 @@ async fn the_management_plane_is_no_service(server: Server) {
     for _ in 0..3 {
         let whole = report(&server, &acme.secret, "").await;
         assert_eq!(whole["totals"]["last_30_days"], window(0, 0, 0));
-        assert_eq!(whole["ready_keys"], 1);
+        assert_eq!(counts(&whole), [1, 0, 0, 1]);
     }
     let usage = server.call(&acme.secret, Method::GET, "/v1/usage", Value::Null);
     let usage: Reply = usage.await;
@@ -184,13 +261,13 @@ async fn the_command_line_tells_the_same_and_sets_the_rule(server: Server) {
     told(&verify_bearer(&server, "", &key.secret).await);
     let said = shell.run(&["migration", "--all"]);
     assert!(
-        said.err.contains("1 of 2 active keys are ready"),
+        said.err.contains("0 of 2 active keys are ready, 1 are not"),
         "{}",
         said.err
     );
     let table = rows(&said.out);
     assert_eq!((table.len(), table[0][0]), (2, &*key.id));
-    let not_ready = shell.json(&["migration", "--ready=false"]);
+    let not_ready = shell.json(&["migration", "--readiness", "not_ready"]);
     assert_eq!(not_ready["data"].as_array().unwrap().len(), 1);
     let operator = Shell::operator(&server);
     assert!(

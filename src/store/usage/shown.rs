@@ -68,6 +68,28 @@ impl Store {
         )?;
         Ok(keys.unsigned_abs())
     }
+
+    /// How many active keys were exchanged since an instant that begins a UTC day, and no service
+    /// was shown.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn count_exchanged_keys(
+        &self,
+        organization: &OrganizationId,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let (keys,) = sql!(
+            one(i64,),
+            self.reader(),
+            EXCHANGED_KEYS,
+            organization.as_str(),
+            since.unix(),
+            now.unix()
+        )?;
+        Ok(keys.unsigned_abs())
+    }
 }
 
 impl Write {
@@ -138,8 +160,10 @@ pub enum Which {
     All,
     /// Those that were shown since an instant.
     ShownSince(Timestamp),
-    /// Those that were not.
-    NotSince(Timestamp),
+    /// Those that were not, and were exchanged for tokens since the start of that UTC day.
+    ExchangedSince(Timestamp),
+    /// Those that were neither.
+    UnseenSince(Timestamp),
 }
 
 impl Store {
@@ -156,10 +180,11 @@ impl Store {
         limit: u8,
     ) -> Result<Page<KeyShown>, StoreError> {
         let limit = usize::from(limit);
-        let (since, until) = match which {
-            Which::All => (0, i64::MAX),
-            Which::ShownSince(start) => (start.unix(), i64::MAX),
-            Which::NotSince(start) => (0, start.unix()),
+        let (since, until, start, exchanged) = match which {
+            Which::All => (0, i64::MAX, 0, EITHER),
+            Which::ShownSince(start) => (start.unix(), i64::MAX, 0, EITHER),
+            Which::ExchangedSince(start) => (0, start.unix(), start.unix(), 1),
+            Which::UnseenSince(start) => (0, start.unix(), start.unix(), 0),
         };
         let mut rows = Vec::new();
         // Above every id: their letters are below `~`.
@@ -170,7 +195,7 @@ impl Store {
         if let Some((at, id)) = behind {
             let shown = sql!(
                 all KeyRow, self.reader(), SHOWN_KEYS,
-                organization.as_str(), at, &id, since, now.unix(), most(limit)
+                organization.as_str(), at, &id, since, now.unix(), most(limit), exchanged, start
             )?;
             rows.extend(shown);
         }
@@ -179,7 +204,7 @@ impl Store {
             let id = id.map_or_else(String::new, |place| place.id.to_string());
             let never = sql!(
                 all KeyRow, self.reader(), KEYS_NEVER_SHOWN,
-                organization.as_str(), &id, now.unix(), most(limit - rows.len())
+                organization.as_str(), &id, now.unix(), most(limit - rows.len()), exchanged, start
             )?;
             rows.extend(never);
         }
@@ -193,21 +218,59 @@ fn most(limit: usize) -> i64 {
     i64::try_from(limit).map_or(i64::MAX, |limit| limit + 1)
 }
 
-const SHOWN_KEYS: &str = "SELECT k.id, k.name, k.external_id, k.exchange_only, d.last_at, d.address
+/// Keys that were exchanged and such that were not.
+const EITHER: i64 = 2;
+
+/// Whether a key `k` was exchanged since the day that begins at an instant: 1 or 0.
+macro_rules! exchanged_since {
+    ($start:literal) => {
+        concat!(
+            "CASE WHEN EXISTS (SELECT 1 FROM usage_counts c
+                               WHERE c.organization_id = k.organization_id
+                                 AND c.api_key_id = k.id AND c.grain = 'day'
+                                 AND c.starts_at >= ",
+            $start,
+            " AND c.outcome = 'issued') THEN 1 ELSE 0 END"
+        )
+    };
+}
+
+const SHOWN_KEYS: &str = concat!(
+    "SELECT k.id, k.name, k.external_id, k.exchange_only, d.last_at, d.address
      FROM direct_uses d JOIN api_keys k ON k.id = d.api_key_id
      WHERE d.organization_id = $1 AND (d.last_at, d.api_key_id) < ($2, $3) AND d.last_at >= $4
        AND k.revoked_at IS NULL AND k.disabled_at IS NULL
        AND (k.expires_at IS NULL OR k.expires_at > $5)
-     ORDER BY d.last_at DESC, d.api_key_id DESC LIMIT $6";
+       AND $7 IN (2, ",
+    exchanged_since!("$8"),
+    ")
+     ORDER BY d.last_at DESC, d.api_key_id DESC LIMIT $6"
+);
 
-const KEYS_NEVER_SHOWN: &str = "SELECT k.id, k.name, k.external_id, k.exchange_only,
+const KEYS_NEVER_SHOWN: &str = concat!(
+    "SELECT k.id, k.name, k.external_id, k.exchange_only,
             CAST(NULL AS BIGINT) AS last_at, CAST(NULL AS TEXT) AS address
      FROM api_keys k
      WHERE k.organization_id = $1 AND k.id > $2
        AND k.revoked_at IS NULL AND k.disabled_at IS NULL
        AND (k.expires_at IS NULL OR k.expires_at > $3)
        AND NOT EXISTS (SELECT 1 FROM direct_uses d WHERE d.api_key_id = k.id)
-     ORDER BY k.id LIMIT $4";
+       AND $5 IN (2, ",
+    exchanged_since!("$6"),
+    ")
+     ORDER BY k.id LIMIT $4"
+);
+
+const EXCHANGED_KEYS: &str = concat!(
+    "SELECT COUNT(*) FROM api_keys k
+     WHERE k.organization_id = $1
+       AND k.revoked_at IS NULL AND k.disabled_at IS NULL
+       AND (k.expires_at IS NULL OR k.expires_at > $3)
+       AND NOT EXISTS (SELECT 1 FROM direct_uses d
+                       WHERE d.api_key_id = k.id AND d.last_at >= $2)
+       AND 1 = ",
+    exchanged_since!("$2")
+);
 
 impl TryFrom<KeyRow> for KeyShown {
     type Error = StoreError;
