@@ -15,14 +15,13 @@ mod support;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use support::Failure;
-use support::child::{self, Child, Place};
+use support::child::{Child, Place};
 use support::contest::{Contender, Effort, contest, millis};
 use support::instructions::{self, Count};
 use support::load::{Load, Until};
-use support::postgres;
 use support::process::resident;
 use support::requests::{Key, Operator, TOKEN, exchange, forged, former, samples};
+use support::{Failure, bench, postgres};
 
 /// How many keys take turns in the warm exchange.
 const WARM_KEYS: usize = 256;
@@ -50,38 +49,16 @@ const QUICK: Plan = Plan {
 };
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let done = match &*arguments {
-        [serve, which] if serve == child::SERVE => child::serve(which),
-        _ if has("--instructions") => run(count_instructions(&arguments)),
-        // Cargo says --bench in `cargo bench` alone: in `cargo test --all-targets` a try will do.
-        _ if has("--quick") || !has("--bench") => run(measure(QUICK)),
-        _ => run(measure(WHOLE)),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(work)
+    bench(async |asked| match () {
+        () if asked.has("--instructions") => count_instructions(&asked.words()).await,
+        () if asked.is_quick() => measure(QUICK).await,
+        () => measure(WHOLE).await,
+    })
 }
 
 async fn measure(plan: Plan) -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
-    let sqlite = Place {
-        folder: folder.path(),
-        database_url: None,
-        settings: &[],
-    };
+    let sqlite = Place::of(folder.path());
     let mut tenmint = Child::start("tenmint", &sqlite, &[])?;
     let mut operator = Operator::of(&mut tenmint).await?;
     let idle = resident(tenmint.id());
@@ -110,9 +87,8 @@ async fn measure(plan: Plan) -> Result<(), Failure> {
     let elsewhere = tempfile::tempdir()?;
     let database = postgres::fresh_database();
     let postgres = Place {
-        folder: elsewhere.path(),
         database_url: database.as_ref().map(postgres::FreshDatabase::url),
-        settings: &[],
+        ..Place::of(elsewhere.path())
     };
     let mut on_postgres = None;
     if database.is_some() {
@@ -164,18 +140,10 @@ async fn first_uses(server: &Child, fresh: &[Key], together: usize) -> Result<()
     Ok(())
 }
 
-async fn count_instructions(arguments: &[String]) -> Result<(), Failure> {
-    let named: Vec<_> = arguments
-        .iter()
-        .filter(|name| !name.starts_with("--"))
-        .collect();
-    let wanted = |name: &str| named.is_empty() || named.iter().any(|named| *named == name);
+async fn count_instructions(named: &[&str]) -> Result<(), Failure> {
+    let wanted = |name: &str| named.is_empty() || named.contains(&name);
     let folder = tempfile::tempdir()?;
-    let place = Place {
-        folder: folder.path(),
-        database_url: None,
-        settings: &[],
-    };
+    let place = Place::of(folder.path());
     let mut server = Child::start("tenmint", &place, &[])?;
     let key = Operator::of(&mut server).await?.keys(1).await?;
     let samples = samples(&server, &key[0]).await?;

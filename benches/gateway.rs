@@ -15,11 +15,11 @@ mod support;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use support::Failure;
-use support::child::{self, Child, Place};
+use support::child::{Child, Place};
 use support::contest::{Contender, Effort, contest};
 use support::load::Load;
 use support::requests::{Operator, TOKEN, ask, exchange, forged, samples, verify};
+use support::{Failure, bench};
 
 /// What a gateway asks.
 const VERIFY: &str = "/gateway/verify?scope=read:projects/42/x";
@@ -28,36 +28,21 @@ const VERIFY: &str = "/gateway/verify?scope=read:projects/42/x";
 const KEYS: usize = 256;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let done = match &*arguments {
-        [serve, which] if serve == child::SERVE => child::serve(which),
-        // Cargo says --bench in `cargo bench` alone: in `cargo test --all-targets` a try will do.
-        _ if has("--quick") || !has("--bench") => run(measure(Effort::QUICK)),
-        _ => run(measure(Effort::WHOLE)),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(work)
+    bench(async |asked| {
+        measure(if asked.is_quick() {
+            Effort::QUICK
+        } else {
+            Effort::WHOLE
+        })
+        .await
+    })
 }
 
 async fn measure(effort: Effort) -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let place = Place {
-        folder: folder.path(),
-        database_url: None,
         settings: &[("TENMINT_GATEWAY_PEERS", "127.0.0.1")],
+        ..Place::of(folder.path())
     };
     let mut tenmint = Child::start("tenmint", &place, &[])?;
     let mut operator = Operator::of(&mut tenmint).await?;

@@ -18,12 +18,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
-use support::child::{self, Child, Place};
+use support::child::{Child, Place};
 use support::contest::{Contender, Effort, contest};
 use support::instructions;
 use support::load::{Load, Until};
 use support::requests::{Key, Operator, TOKEN, exchange};
-use support::{Failure, key_rows, postgres};
+use support::{Failure, bench, key_rows, postgres};
 
 /// Keys of the organization that the other is held against.
 const FEW: u32 = 100;
@@ -88,30 +88,12 @@ struct Ratio {
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let done = match &*arguments {
-        [serve, which] if serve == child::SERVE => child::serve(which),
-        _ if has("--instructions") => run(count_instructions()),
-        _ if has("--counted") => run(measure_counted(&WHOLE)),
-        // Cargo says --bench in `cargo bench` alone: in `cargo test --all-targets` a try will do.
-        _ if has("--quick") || !has("--bench") => run(measure(&QUICK)),
-        _ => run(measure(&WHOLE)),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(work)
+    bench(async |asked| match () {
+        () if asked.has("--instructions") => count_instructions().await,
+        () if asked.has("--counted") => measure_counted(&WHOLE).await,
+        () if asked.is_quick() => measure(&QUICK).await,
+        () => measure(&WHOLE).await,
+    })
 }
 
 async fn measure(plan: &Plan) -> Result<(), Failure> {

@@ -18,10 +18,11 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
-use support::child::{self, Child, Place};
-use support::{Failure, key_rows, postgres};
+use support::child::{Child, Place};
+use support::{Failure, bench_in, key_rows, postgres};
 use tenmint::clock::Clock;
 use tenmint::verifier::{Follow, Request, Verifier};
+use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
 /// Of the delays at least 99 of 100 are shorter.
@@ -62,29 +63,14 @@ struct Node {
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let done = match &*arguments {
-        [serve, which] if serve == child::SERVE => child::serve(which),
-        // Cargo says --bench in `cargo bench` alone: in `cargo test --all-targets` a try will do.
-        _ if has("--quick") || !has("--bench") => run(&QUICK),
-        _ => run(&WHOLE),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(plan: &Plan) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_multi_thread()
+    // The verifiers follow behind the back of what is measured.
+    let runtime = Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
-        .build()?
-        .block_on(measure(plan))
+        .build();
+    bench_in(runtime, async |asked| {
+        measure(if asked.is_quick() { &QUICK } else { &WHOLE }).await
+    })
 }
 
 async fn measure(plan: &Plan) -> Result<(), Failure> {
@@ -94,11 +80,7 @@ async fn measure(plan: &Plan) -> Result<(), Failure> {
         "", "of", "median", "p90", "p99", "most", "at most"
     );
     let folder = tempfile::tempdir()?;
-    let place = Place {
-        folder: folder.path(),
-        database_url: None,
-        settings: &[],
-    };
+    let place = Place::of(folder.path());
     let mut server = Child::start("tenmint", &place, &[])?;
     let node = Node::of(&mut server).await?;
     pushed("SQLite, told", (&node, &node), plan.pushed).await?;
@@ -113,9 +95,8 @@ async fn measure(plan: &Plan) -> Result<(), Failure> {
 async fn two_nodes(url: &str, plan: &Plan) -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let place = Place {
-        folder: folder.path(),
         database_url: Some(url),
-        settings: &[],
+        ..Place::of(folder.path())
     };
     let mut servers = [
         Child::start("tenmint", &place, &[])?,
@@ -210,7 +191,8 @@ fn print(name: &str, mut delays: Vec<Duration>, target: Duration) {
     );
 }
 
-/// Many keys revoked within ten minutes.
+/// Many keys revoked within ten minutes: of one organization, and then as many of ten, which is all
+/// that a feed tells one by one.
 async fn size(place: &Place<'_>, node: &Node, count: u32) -> Result<(), Failure> {
     let empty = node.feed().await?.0;
     let now = Clock::system().now().unix();
@@ -221,25 +203,35 @@ async fn size(place: &Place<'_>, node: &Node, count: u32) -> Result<(), Failure>
          WHERE organization_id = 'many'",
         key_rows::insert("many", 0, count)
     );
-    let mut connection = SqliteConnection::connect(&place.url()).await?;
-    let revoke = sqlx::raw_sql(AssertSqlSafe(revoke));
-    revoke.execute(&mut connection).await?;
-    connection.close().await?;
-    // Another process wrote to the file: the server looks once a second.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    write(place, revoke).await?;
+    let (of_one, _) = node.feed().await?;
+    let spread = "UPDATE api_keys SET organization_id = 'many-' || substr(id, -1)
+                  WHERE organization_id = 'many'";
+    write(place, spread.to_owned()).await?;
     let (size, first) = node.feed().await?;
     let mut again = Duration::MAX;
     for _ in 0..20 {
         again = again.min(node.feed().await?.1);
     }
     println!("\nthe feed, bytes: {empty} with what was revoked above");
-    println!("{size} with {count} more keys revoked within ten minutes");
+    println!("{of_one} with {count} more keys of one organization revoked within ten minutes");
+    println!("{size} with {count} more keys of ten organizations revoked within ten minutes");
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
     println!(
         "read and signed in {:.1} ms with the fetch, fetched again in {:.1} ms",
         millis(first),
         millis(again)
     );
+    Ok(())
+}
+
+/// Writes to the database as another process does: the server looks once a second.
+async fn write(place: &Place<'_>, sql: String) -> Result<(), Failure> {
+    let mut connection = SqliteConnection::connect(&place.url()).await?;
+    let sql = sqlx::raw_sql(AssertSqlSafe(sql));
+    sql.execute(&mut connection).await?;
+    connection.close().await?;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
     Ok(())
 }
 
@@ -250,7 +242,12 @@ impl Node {
             operator: server.tell("operator")?,
             client: Client::new(),
         };
-        for organization in ["bench", "many"] {
+        let spread = (0..10).map(|at| format!("many-{at}"));
+        for organization in ["bench", "many"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(spread)
+        {
             let body = json!({ "id": organization });
             let url = format!("{}/v1/organizations", node.base);
             let made = node

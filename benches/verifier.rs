@@ -10,10 +10,15 @@
     reason = "a bench prints what it found"
 )]
 
+#[allow(dead_code, reason = "each bench uses its own part of the support")]
+#[path = "support/asked.rs"]
+mod asked;
+
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use asked::{Asked, exit};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey, VerificationAlgorithm};
@@ -34,7 +39,7 @@ const TOKENS: usize = 256;
 const ISSUER: &str = "https://auth.example";
 const AUDIENCE: &str = "https://api.example";
 
-type Failure = Box<dyn std::error::Error>;
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Hands out one JWKS.
 struct Held(String);
@@ -58,19 +63,11 @@ impl Fetch for Held {
 type Act<'a> = Box<dyn Fn(usize) -> bool + 'a>;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    // Cargo says --bench in `cargo bench` alone: in `cargo test --all-targets` a try will do.
-    let is_quick = has("--quick") || !has("--bench");
+    let is_quick = Asked::of_process().is_quick();
     let (rounds, turn) = if is_quick { (3, 50) } else { (11, 500) };
     let turn = Duration::from_millis(turn);
-    for algorithm in [Algorithm::ES256, Algorithm::EdDSA] {
-        if let Err(why) = measure(algorithm, rounds, turn) {
-            eprintln!("{why}");
-            return ExitCode::FAILURE;
-        }
-    }
-    ExitCode::SUCCESS
+    let mut algorithms = [Algorithm::ES256, Algorithm::EdDSA].into_iter();
+    exit(algorithms.try_for_each(|algorithm| measure(algorithm, rounds, turn)))
 }
 
 fn measure(algorithm: Algorithm, rounds: usize, turn: Duration) -> Result<(), Failure> {

@@ -36,7 +36,16 @@ pub struct Place<'a> {
     pub settings: &'a [(&'a str, &'a str)],
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// On SQLite, with the settings that are there by themselves.
+    pub const fn of(folder: &'a Path) -> Self {
+        Self {
+            folder,
+            database_url: None,
+            settings: &[],
+        }
+    }
+
     /// What tenmint takes as `DATABASE_URL`.
     pub fn url(&self) -> String {
         self.database_url.map_or_else(

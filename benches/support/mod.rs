@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each bench uses its own part of the support")]
 
+pub mod asked;
 pub mod bare;
 pub mod child;
 pub mod contest;
@@ -21,5 +22,34 @@ pub mod process;
 pub mod requests;
 pub mod tenmint;
 
+use std::process::ExitCode;
+
+use asked::Asked;
+use tokio::runtime::{Builder, Runtime};
+
 /// Why a bench came to nothing. Numbers are never a reason.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What every bench's `main` does: `work` on the thread that it is called on, or, as the child of
+/// a bench, serve.
+pub fn bench<W>(work: impl FnOnce(Asked) -> W) -> ExitCode
+where
+    W: Future<Output = Result<(), Failure>>,
+{
+    bench_in(Builder::new_current_thread().enable_all().build(), work)
+}
+
+/// The same in another runtime.
+pub fn bench_in<W>(runtime: std::io::Result<Runtime>, work: impl FnOnce(Asked) -> W) -> ExitCode
+where
+    W: Future<Output = Result<(), Failure>>,
+{
+    let asked = Asked::of_process();
+    asked::exit(match asked.all() {
+        [serve, which] if serve == child::SERVE => child::serve(which),
+        _ => runtime.map_or_else(
+            |why| Err(why.into()),
+            |runtime| runtime.block_on(work(asked)),
+        ),
+    })
+}
