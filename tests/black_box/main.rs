@@ -62,6 +62,7 @@ mod imports;
 mod imports_alike;
 mod imports_twice;
 mod introspection;
+mod introspection_timing;
 mod introspection_walls;
 mod jwks;
 mod late_acts;
