@@ -32,6 +32,7 @@ mod serve;
 mod signing_keys;
 mod table;
 mod token;
+mod trust;
 mod usage;
 
 use std::io::{self, Write};

@@ -31,7 +31,7 @@
 //! | [`settings`] | flags and environment | domain, crypto, store |
 //! | [`app`] | everything built once, shared | all above |
 //! | [`http`] | the router and its resources | app, issue, check, gateway, feed, manage, credentials, domain, clock, telemetry |
-//! | [`serve`] | listeners, limits, drain | http, app, settings |
+//! | [`serve`] | listeners, TLS, limits, drain | http, app, settings, domain, clock |
 //! | [`cli`] | thin commands | all |
 //! | [`verifier`] | for resource servers: checks tokens without asking the mint | domain, clock, the JOSE part of crypto |
 //!

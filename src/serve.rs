@@ -24,6 +24,7 @@ mod pulse;
 mod signals;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 
 pub use limits::Limits;
 pub use signals::shutdown_signal;
@@ -41,6 +42,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use connection::Service;
+use tls::Tls;
 
 /// How long to leave a failing listener alone: at first, and at most.
 const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -76,6 +78,19 @@ pub async fn run(
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
+    run_behind(listener, None, router, limits, shutdown).await
+}
+
+/// The same over TLS, unless `tls` is `None`; by ALPN a client chooses between HTTP/2 and HTTP/1.1.
+///
+/// The handshake counts as part of a connection's first request, whose deadline it shares.
+pub async fn run_behind(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    router: Router,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) -> Drained {
     let limits = limits.within_bounds();
     let cap = limits.max_connections;
     let slots = Arc::new(Semaphore::new(cap));
@@ -91,14 +106,20 @@ pub async fn run(
             () = &mut shutdown => break,
             newcomer = admit(&listener, &slots, &mut told) => newcomer,
         };
-        let service = Arc::clone(&service);
-        let closing = closing.subscribe();
-        tokio::spawn(async move {
-            let _slot = slot;
-            // TLS belongs here: its handshake in this task, not in the accept loop, and within
-            // `first_request_timeout`. `connection::serve` takes any stream of bytes.
-            connection::serve(stream, peer, &service, closing).await;
-        });
+        let newcomer = Newcomer {
+            stream,
+            peer,
+            accepted: Instant::now(),
+            service: Arc::clone(&service),
+            closing: closing.subscribe(),
+            _slot: slot,
+        };
+        // Two tasks rather than one for both: it is as large as the larger, and memory is
+        // multiplied by connections.
+        match &tls {
+            None => tokio::spawn(newcomer.serve()),
+            Some(tls) => tokio::spawn(newcomer.serve_behind(Arc::clone(tls))),
+        };
     }
     drop(listener);
     closing.send_replace(());
@@ -111,6 +132,38 @@ pub async fn run(
     // They end at their next poll. One whose handler blocks its thread never gets there.
     let _ = timeout(LETTING_GO, slots.acquire_many(all)).await;
     Drained { left }
+}
+
+/// A connection that was accepted.
+struct Newcomer {
+    stream: TcpStream,
+    peer: SocketAddr,
+    accepted: Instant,
+    service: Arc<Service>,
+    closing: watch::Receiver<()>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Newcomer {
+    async fn serve(self) {
+        let told = (self.peer, self.accepted);
+        connection::serve(self.stream, told, &self.service, self.closing).await;
+    }
+
+    async fn serve_behind(mut self, tls: Arc<Tls>) {
+        let patience = self.service.first_request_timeout();
+        let stream = tokio::select! {
+            biased;
+            stream = tls.shake_hands(self.stream, patience) => stream,
+            // It has asked for nothing yet.
+            _ = self.closing.changed() => None,
+        };
+        drop(tls);
+        if let Some(stream) = stream {
+            let told = (self.peer, self.accepted);
+            connection::serve(stream, told, &self.service, self.closing).await;
+        }
+    }
 }
 
 /// Waits for a free slot, then for a connection to put in it.

@@ -3,6 +3,7 @@
 mod flags;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 pub use flags::{EmptyScopes, Interval, Listen, LogFormat, Settings, Switch, TokenTypeSetting};
 
@@ -27,6 +28,14 @@ pub enum SettingsError {
     /// ISSUER is no base URL.
     #[error("ISSUER: {0}")]
     Issuer(#[from] BaseUrlError),
+    /// A certificate without a key, or the other way round.
+    #[error("set TLS_CERT_FILE and TLS_KEY_FILE, or neither: {0} is missing")]
+    HalfTls(&'static str),
+    /// The server speaks TLS, and its issuer says that it does not.
+    #[error(
+        "ISSUER is plain http, and TLS_CERT_FILE makes this server speak https: write https://"
+    )]
+    PlainIssuer,
     /// AUDIENCE cannot be used.
     #[error("AUDIENCE: {0}")]
     Audience(#[from] AudiencesError),
@@ -47,21 +56,48 @@ pub enum SettingsError {
     Argon2,
 }
 
+/// Where a server's certificate and its key are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TlsFiles {
+    /// The server's certificate, then those that signed it, in PEM.
+    pub certificate: PathBuf,
+    /// Its private key, in PEM.
+    pub key: PathBuf,
+}
+
 impl Settings {
     /// The public base URL, given the address that is really listened on.
     ///
     /// # Errors
     /// See [`SettingsError`].
     pub fn base(&self, listening: SocketAddr) -> Result<BaseUrl, SettingsError> {
+        let tls = self.tls_files()?.is_some();
+        let scheme = if tls { "https" } else { "http" };
         let base: BaseUrl = match &self.issuer {
             Some(text) => text.parse()?,
-            None if listening.ip().is_loopback() => format!("http://{listening}").parse()?,
+            None if listening.ip().is_loopback() => format!("{scheme}://{listening}").parse()?,
             None => return Err(SettingsError::IssuerNeeded(listening)),
         };
+        if tls && !base.as_str().starts_with("https:") {
+            return Err(SettingsError::PlainIssuer);
+        }
         if base.as_str().len() > 200 {
             return Err(SettingsError::IssuerTooLong);
         }
         Ok(base)
+    }
+
+    /// What the listener presents; `None`: it speaks no TLS.
+    ///
+    /// # Errors
+    /// When one file is named without the other.
+    pub fn tls_files(&self) -> Result<Option<TlsFiles>, SettingsError> {
+        match (self.tls_cert_file.clone(), self.tls_key_file.clone()) {
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(SettingsError::HalfTls("TLS_KEY_FILE")),
+            (None, Some(_)) => Err(SettingsError::HalfTls("TLS_CERT_FILE")),
+        }
     }
 
     /// What tokens are issued for.
@@ -179,6 +215,25 @@ mod tests {
             audience.default_audience().to_string(),
             "http://127.0.0.1:4711/api"
         );
+    }
+
+    #[test]
+    fn a_server_that_speaks_tls_is_an_https_issuer() {
+        let files = ["--tls-cert-file", "c.pem", "--tls-key-file", "k.pem"];
+        let here = "127.0.0.1:4711".parse().unwrap();
+        let settings = read(&files).unwrap();
+        let base = settings.base(here).unwrap();
+        assert_eq!(base.as_str(), "https://127.0.0.1:4711");
+        let plain = [&files[..], &["--issuer", "http://127.0.0.1:4711"]].concat();
+        let refused = read(&plain).unwrap().base(here);
+        assert!(matches!(refused, Err(SettingsError::PlainIssuer)));
+        for half in files.chunks(2) {
+            let refused = read(half).unwrap().base(here);
+            assert!(
+                matches!(refused, Err(SettingsError::HalfTls(_))),
+                "{half:?}"
+            );
+        }
     }
 
     #[test]

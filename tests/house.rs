@@ -60,7 +60,10 @@ fn rules() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
                 "telemetry",
             ]),
         ),
-        ("serve", only(&["http", "app", "settings"])),
+        (
+            "serve",
+            only(&["http", "app", "settings", "domain", "clock"]),
+        ),
         (
             "cli",
             with(&[

@@ -5,7 +5,9 @@
 //! beforehand: no key, organization, address or path is one.
 
 mod registry;
+pub mod tls;
 
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::histogram::Histogram;
@@ -17,6 +19,7 @@ use crate::domain::usage::Outcome;
 use crate::store::Store;
 use crate::store::census::Census;
 use registry::{Measurements, Timings};
+use tls::TlsCounts;
 
 /// How long what was counted in the database is told again, so that whoever asks often costs it
 /// nothing.
@@ -36,6 +39,8 @@ pub struct Metrics {
     pub introspection: Histogram,
     /// How long gateways waited.
     pub gateway: Histogram,
+    /// What the listener counts of TLS; empty where it speaks none.
+    pub tls: OnceLock<Arc<TlsCounts>>,
     census: Mutex<Option<(Instant, Census)>>,
 }
 
@@ -47,6 +52,7 @@ impl Default for Metrics {
             token: of("token"),
             introspection: of("introspection"),
             gateway: of("gateway"),
+            tls: OnceLock::new(),
             census: Mutex::default(),
             timings,
         }
@@ -113,6 +119,9 @@ impl App {
             connections.most.into(),
         );
         let clock = &self.mint.clock;
+        if let Some(tls) = self.metrics.tls.get() {
+            tls.tell(&mut told, clock.now());
+        }
         let census = self.metrics.census(&self.store, clock).await;
         told.gauge(
             "database_up",

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::exit::{Exit, Failed};
 use super::fetch;
 use super::problem::{not_tenmint, refused};
+use super::trust::Trust;
 use crate::domain::issuer::BaseUrl;
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::ApiKeySecret;
@@ -50,6 +51,7 @@ impl Client {
     /// When there is no credential, or `acting_for` cannot be said in a header.
     pub(super) fn new(
         base: &BaseUrl,
+        trust: &Trust,
         organization: Option<&OrganizationId>,
         acting_for: Option<&str>,
         json: bool,
@@ -64,11 +66,11 @@ impl Client {
                 .map_err(|_| Failed::usage("--acting-for: leave out control characters"))
         });
         Ok(Self {
-            agent: fetch::agent(base, |config| {
+            agent: fetch::agent(base, trust, |config| {
                 config
                     .timeout_connect(Some(Duration::from_secs(10)))
                     .timeout_recv_response(Some(Duration::from_mins(1)))
-            }),
+            })?,
             root,
             authorization: authorization()?,
             acting_for: acting_for.transpose()?,

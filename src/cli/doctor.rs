@@ -7,6 +7,7 @@ mod finding;
 mod keys;
 mod postgres;
 mod server;
+mod tls;
 
 use std::io::{self, Write};
 
@@ -14,6 +15,7 @@ use clap::Args;
 
 use super::Failure;
 use super::exit::{Exit, Failed};
+use super::trust::Trust;
 use crate::app::StartError;
 use crate::app::existing::{existing, require_needed_root_keys};
 use crate::clock::Clock;
@@ -35,13 +37,16 @@ pub(super) struct Arguments {
     json: bool,
 
     #[command(flatten)]
+    trust: Trust,
+
+    #[command(flatten)]
     pub(super) settings: Settings,
 }
 
 /// Says what was found, and fails if anything must be mended.
 pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     provider::install();
-    let findings = look(&arguments.settings, arguments.full).await;
+    let findings = look(arguments).await;
     show(&findings, arguments.json)?;
     let problems = findings
         .iter()
@@ -53,15 +58,17 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-async fn look(settings: &Settings, full: bool) -> Vec<Finding> {
+async fn look(arguments: &Arguments) -> Vec<Finding> {
+    let settings = &arguments.settings;
     let mut findings = files::look(settings);
+    findings.extend(tls::look(settings, Clock::system().now()));
     if let Err(why) = together(settings) {
         findings.push(Finding::problem("settings", why.to_string()));
     }
     match existing(settings).await {
         Ok((store, crypto)) => {
             findings.push(root_key(settings, &store, &crypto).await);
-            findings.extend(look_inside(settings, &store, crypto, full).await);
+            findings.extend(look_inside(arguments, &store, crypto).await);
             store.close().await;
         }
         Err(why) => findings.push(broken(&why)),
@@ -103,19 +110,20 @@ async fn root_key(settings: &Settings, store: &Store, crypto: &Crypto) -> Findin
     )
 }
 
-async fn look_inside(
-    settings: &Settings,
-    store: &Store,
-    crypto: Crypto,
-    full: bool,
-) -> Vec<Finding> {
+async fn look_inside(arguments: &Arguments, store: &Store, crypto: Crypto) -> Vec<Finding> {
+    let Arguments {
+        settings,
+        trust,
+        full,
+        ..
+    } = arguments;
     let now = Clock::system().now();
-    let mut findings = database::look(store, &crypto, full).await;
+    let mut findings = database::look(store, &crypto, *full).await;
     findings.extend(clock::look(store, now).await);
     findings.extend(postgres::look(store).await);
     let (of_keys, published) = keys::look(settings, store.clone(), crypto, now).await;
     findings.extend(of_keys);
-    findings.extend(server::look(settings, published).await);
+    findings.extend(server::look(settings, trust, published).await);
     findings.extend(server::forwarding(settings, store, now).await);
     findings
 }

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use super::exit::{Exit, Failed};
+use super::trust::Trust;
 use crate::domain::issuer::BaseUrl;
 
 /// Longest answer read, in bytes.
@@ -30,14 +31,18 @@ pub(super) struct Answer {
 }
 
 impl Client {
-    pub(super) fn new(base: &BaseUrl) -> Self {
-        Self::within(base, Duration::from_secs(30))
+    pub(super) fn new(base: &BaseUrl, trust: &Trust) -> Result<Self, Failed> {
+        Self::within(base, trust, Duration::from_secs(30))
     }
 
     /// One that waits so long for an answer.
-    pub(super) fn within(base: &BaseUrl, patience: Duration) -> Self {
-        let agent = agent(base, |config| config.timeout_global(Some(patience)));
-        Self { agent }
+    pub(super) fn within(
+        base: &BaseUrl,
+        trust: &Trust,
+        patience: Duration,
+    ) -> Result<Self, Failed> {
+        let agent = agent(base, trust, |config| config.timeout_global(Some(patience)))?;
+        Ok(Self { agent })
     }
 
     /// A document.
@@ -66,8 +71,16 @@ impl Client {
 }
 
 /// What speaks HTTP to a server, with the bounds that `bound` sets.
-pub(super) fn agent(base: &BaseUrl, bound: impl FnOnce(AgentConfig) -> AgentConfig) -> ureq::Agent {
+///
+/// # Errors
+/// When the authorities to trust cannot be read.
+pub(super) fn agent(
+    base: &BaseUrl,
+    trust: &Trust,
+    bound: impl FnOnce(AgentConfig) -> AgentConfig,
+) -> Result<ureq::Agent, Failed> {
     let config = ureq::Agent::config_builder()
+        .tls_config(trust.config()?)
         .http_status_as_error(false)
         // An issuer that moved is a mistake to be seen, and a key is not sent elsewhere.
         .max_redirects(0);
@@ -77,7 +90,7 @@ pub(super) fn agent(base: &BaseUrl, bound: impl FnOnce(AgentConfig) -> AgentConf
         // Plain http is for this machine, and a proxy is another.
         config.proxy(None)
     };
-    bound(config).build().into()
+    Ok(bound(config).build().into())
 }
 
 /// The API key in the environment.

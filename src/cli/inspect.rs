@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use super::fetch::{self, Client};
+use super::trust::Trust;
 use crate::clock::Clock;
 use crate::crypto::fingerprint;
 use crate::crypto::jose::provider;
@@ -32,6 +33,9 @@ pub(super) struct Arguments {
     /// With --issuer: the audience that the token must be for
     #[arg(long, value_name = "URI", requires = "issuer")]
     audience: Option<String>,
+
+    #[command(flatten)]
+    trust: Trust,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -93,7 +97,8 @@ fn token(out: &mut impl Write, text: &str, arguments: &Arguments) -> Result<(), 
     }
     match &arguments.issuer {
         Some(issuer) => {
-            verify(text, issuer, arguments.audience.as_deref())?;
+            let client = Client::new(&fetch::base(issuer)?, &arguments.trust)?;
+            verify(text, issuer, arguments.audience.as_deref(), &client)?;
             writeln!(
                 out,
                 "The signature is valid, by a key that {issuer} publishes."
@@ -108,10 +113,14 @@ fn token(out: &mut impl Write, text: &str, arguments: &Arguments) -> Result<(), 
 }
 
 /// As any resource server does: metadata, JWKS, a stock JWT library.
-fn verify(token: &str, issuer: &str, audience: Option<&str>) -> Result<(), Failure> {
+fn verify(
+    token: &str,
+    issuer: &str,
+    audience: Option<&str>,
+    client: &Client,
+) -> Result<(), Failure> {
     provider::install();
     let base = fetch::base(issuer)?;
-    let client = Client::new(&base);
     let metadata = client.document(&format!(
         "{}/.well-known/openid-configuration",
         base.as_str()

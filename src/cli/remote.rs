@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::client::Client;
+use super::trust::Trust;
 use super::{Failure, fetch};
 use crate::domain::organization::OrganizationId;
 
@@ -18,6 +19,9 @@ pub(super) struct Server {
         default_value = "http://127.0.0.1:8080"
     )]
     url: String,
+
+    #[command(flatten)]
+    trust: Trust,
 
     /// Which of your own users this is done for; the audit log keeps it
     #[arg(long, value_name = "USER")]
@@ -62,7 +66,14 @@ impl Server {
     fn client(&self, organization: Option<&OrganizationId>) -> Result<Client, Failure> {
         let base = fetch::base(&self.url)?;
         let acting_for = self.acting_for.as_deref();
-        Ok(Client::new(&base, organization, acting_for, self.json)?)
+        let trust = &self.trust;
+        Ok(Client::new(
+            &base,
+            trust,
+            organization,
+            acting_for,
+            self.json,
+        )?)
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use super::Failure;
 use crate::app::{App, Role};
 use crate::clock::Clock;
+use crate::serve::tls::Tls;
 use crate::settings::{Listen, Settings};
 use crate::{http, serve};
 
@@ -35,11 +36,13 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
 pub(super) struct Opened {
     listener: TcpListener,
     metrics: Option<TcpListener>,
+    tls: Option<Arc<Tls>>,
     pub(super) app: Arc<App>,
     stop: Pin<Box<dyn Future<Output = ()>>>,
 }
 
-/// Takes the ports, then opens the deployment: a port that is taken leaves nothing half made. From
+/// Takes the ports and the certificate, then opens the deployment: a port that is taken leaves
+/// nothing half made. From
 /// here on signals are heard: whoever is told that it serves may stop it at once.
 pub(super) async fn open(settings: &Settings, metrics: Listen) -> Result<Opened, Failure> {
     let listener = bind(settings.listen, "another address with --listen").await?;
@@ -51,7 +54,14 @@ pub(super) async fn open(settings: &Settings, metrics: Listen) -> Result<Opened,
         Listen::Off => None,
     };
     let base = settings.base(listener.local_addr()?)?;
+    let tls = match settings.tls_files()? {
+        Some(files) => Some(Tls::open(files, Clock::system())?),
+        None => None,
+    };
     let app = App::open(settings, base, Clock::system(), Role::Server).await?;
+    if let Some(tls) = &tls {
+        app.metrics.tls.get_or_init(|| tls.counts());
+    }
     let mut stop: Pin<Box<dyn Future<Output = ()>>> = Box::pin(serve::shutdown_signal());
     tokio::select! {
         biased;
@@ -61,6 +71,7 @@ pub(super) async fn open(settings: &Settings, metrics: Listen) -> Result<Opened,
     Ok(Opened {
         listener,
         metrics,
+        tls,
         app,
         stop,
     })
@@ -72,6 +83,7 @@ pub(super) async fn until_stopped(
     Opened {
         listener,
         metrics,
+        tls,
         app,
         stop: asked,
     }: Opened,
@@ -98,9 +110,10 @@ pub(super) async fn until_stopped(
         };
         tokio::spawn(serve::run(listener, router, limits, pending()))
     });
+    let renewing = tls.clone().map(|tls| tokio::spawn(tls.keep_up()));
     let router = http::router(Arc::clone(&app));
     let busy = tokio::select! {
-        drained = serve::run(listener, router, settings.into(), stop) => drained.left,
+        drained = serve::run_behind(listener, tls, router, settings.into(), stop) => drained.left,
         () = insist => {
             tracing::warn!("asked again: cutting what is under way");
             0
@@ -109,6 +122,9 @@ pub(super) async fn until_stopped(
     jobs.stop().await;
     if let Some(watched) = watched {
         watched.abort();
+    }
+    if let Some(renewing) = renewing {
+        renewing.abort();
     }
     app.close().await;
     if busy > 0 {

@@ -7,6 +7,7 @@ use clap::Args;
 use super::Failure;
 use super::exit::{Exit, Failed};
 use super::fetch::{self, Client};
+use super::trust::Trust;
 use crate::domain::issuer::Issuer;
 use crate::domain::organization::OrganizationId;
 
@@ -20,6 +21,9 @@ pub(super) struct Arguments {
         default_value = "http://127.0.0.1:8080"
     )]
     url: String,
+
+    #[command(flatten)]
+    trust: Trust,
 
     /// Ask this organization's issuer instead of the deployment's
     #[arg(long, value_name = "ID")]
@@ -47,7 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     form.extend(arguments.scope.as_deref().map(|scope| ("scope", scope)));
     form.extend(arguments.resource.iter().map(|uri| ("resource", &**uri)));
     let url = format!("{}/oauth/token", issuer.name(&base));
-    let answer = Client::new(&base).post_form(&url, &key, form)?;
+    let answer = Client::new(&base, &arguments.trust)?.post_form(&url, &key, form)?;
 
     match (answer.status, answer.body["access_token"].as_str()) {
         (200, Some(token)) => {

@@ -91,6 +91,13 @@ impl BaseUrl {
     pub fn path(&self) -> &str {
         &self.path
     }
+
+    /// The host in it: a name, or an address; IPv6 in brackets.
+    #[must_use]
+    pub fn host(&self) -> String {
+        let url = Url::parse(&self.text).expect("it was parsed before");
+        url.host_str().unwrap_or_default().to_owned()
+    }
 }
 
 impl Issuer {

@@ -62,21 +62,26 @@ impl Service {
         }
     }
 
+    /// How long a connection may take until its first request's head is complete.
+    pub(super) const fn first_request_timeout(&self) -> Duration {
+        self.limits.first_request_timeout
+    }
+
     /// Whether the accept loop has taken the last slot: none is free, or one at best.
     fn is_crowded(&self) -> bool {
         self.slots.available_permits() == 0
     }
 }
 
-/// Serves one connection until it ends, or its time is up. A message on `closing` asks it to finish
+/// Serves one connection of a peer, accepted then, until it ends, or its time is up. A message on `closing` asks it to finish
 /// what it is doing; the end of `closing` cuts it.
 pub(super) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Send + 'static,
-    peer: SocketAddr,
+    (peer, accepted): (SocketAddr, Instant),
     service: &Service,
     mut closing: watch::Receiver<()>,
 ) {
-    let pulse = Pulse::new(Instant::now());
+    let pulse = Pulse::new(accepted);
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(service.limits.io_timeout));
 

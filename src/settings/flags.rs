@@ -32,7 +32,7 @@ pub struct Settings {
     pub metrics_listen: Listen,
 
     /// Public base URL: the deployment issuer's `iss`, and the audience of the management plane.
-    /// Must be https, except on loopback [default: http:// and LISTEN, when that is loopback]
+    /// Must be https, except on loopback [default: LISTEN, when that is loopback]
     #[arg(
         long,
         env = "TENMINT_ISSUER",
@@ -40,6 +40,25 @@ pub struct Settings {
         value_name = "URL"
     )]
     pub issuer: Option<String>,
+
+    /// File with this server's certificate in PEM, then those that signed it: makes LISTEN speak TLS.
+    /// Looked at again every few seconds
+    #[arg(
+        long,
+        env = "TENMINT_TLS_CERT_FILE",
+        hide_env_values = true,
+        value_name = "PATH"
+    )]
+    pub tls_cert_file: Option<PathBuf>,
+
+    /// File with the private key of that certificate, in PEM, unencrypted
+    #[arg(
+        long,
+        env = "TENMINT_TLS_KEY_FILE",
+        hide_env_values = true,
+        value_name = "PATH"
+    )]
+    pub tls_key_file: Option<PathBuf>,
 
     /// Database: sqlite:PATH or postgres://USER@HOST/DATABASE. A URL with a password is taken
     /// from the environment only

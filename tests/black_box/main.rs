@@ -125,6 +125,8 @@ mod signing_key_simulation;
 mod signing_keys;
 mod start;
 mod suspension;
+mod tls;
+mod tls_files;
 mod token;
 mod token_claims;
 mod token_denials;

@@ -30,6 +30,7 @@ pub mod server;
 pub mod shell;
 pub mod shown;
 pub mod snapshot;
+pub mod tls;
 pub mod verbatim;
 pub mod wire;
 

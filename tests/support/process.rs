@@ -121,6 +121,24 @@ impl Process {
         self.child.wait().unwrap().success()
     }
 
+    /// SIGHUP: to look at its certificate now.
+    pub fn hang_up(&self) {
+        self.signal("HUP");
+    }
+
+    /// Waits until its log holds this, so many times.
+    pub fn says(&self, text: &str, times: usize) {
+        let began = std::time::Instant::now();
+        while self.log().matches(text).count() < times {
+            assert!(
+                began.elapsed() < Duration::from_mins(1),
+                "no {text} in\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// `kill -9`.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
@@ -163,7 +181,7 @@ fn follow(pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
 /// The address in the log line or the sentence that says where it serves.
 fn base_in(said: &str) -> Option<String> {
     let line = said.lines().find(|line| line.contains("serving"))?;
-    let from = line.find("http://")?;
+    let from = line.find("http://").or_else(|| line.find("https://"))?;
     let url: String = line[from..]
         .chars()
         .take_while(|c| c.is_ascii_alphanumeric() || ":/.-[]".contains(*c))

@@ -98,13 +98,15 @@ fn together(settings: &Settings, database: &Path) -> Option<Finding> {
     })
 }
 
+/// Who may do what with a file; `None`: there is none.
 #[cfg(unix)]
-fn mode(path: &Path) -> Option<u32> {
+pub(super) fn mode(path: &Path) -> Option<u32> {
     let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(path).ok()?);
     Some(mode & 0o777)
 }
 
+/// The same where there are no modes.
 #[cfg(not(unix))]
-fn mode(path: &Path) -> Option<u32> {
+pub(super) fn mode(path: &Path) -> Option<u32> {
     path.exists().then_some(0o600)
 }

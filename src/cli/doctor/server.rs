@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::finding::Finding;
 use crate::cli::fetch;
+use crate::cli::trust::Trust;
 use crate::domain::client_address::is_near;
 use crate::domain::issuer::BaseUrl;
 use crate::domain::timestamp::Timestamp;
@@ -20,7 +21,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LATELY: Duration = Duration::from_hours(7 * 24);
 
 /// Asks the server at ISSUER what it says it is, and what it publishes.
-pub(super) async fn look(settings: &Settings, published: Option<Arc<str>>) -> Vec<Finding> {
+pub(super) async fn look(
+    settings: &Settings,
+    trust: &Trust,
+    published: Option<Arc<str>>,
+) -> Vec<Finding> {
     const CHECK: &str = "issuer";
     let base = match settings.base(settings.listen) {
         Ok(base) => base,
@@ -28,13 +33,14 @@ pub(super) async fn look(settings: &Settings, published: Option<Arc<str>>) -> Ve
     };
     let set = settings.issuer.is_some();
     // A client that waits has a thread of its own to wait in.
-    let asked = tokio::task::spawn_blocking(move || ask(&base, set, published.as_deref()));
+    let trust = trust.clone();
+    let asked = tokio::task::spawn_blocking(move || ask(&base, &trust, set, published.as_deref()));
     asked
         .await
         .unwrap_or_else(|_| vec![Finding::problem(CHECK, "looking at the server broke off")])
 }
 
-fn ask(base: &BaseUrl, set: bool, published: Option<&str>) -> Vec<Finding> {
+fn ask(base: &BaseUrl, trust: &Trust, set: bool, published: Option<&str>) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !set {
         findings.push(Finding::warning(
@@ -46,8 +52,15 @@ fn ask(base: &BaseUrl, set: bool, published: Option<&str>) -> Vec<Finding> {
             ),
         ));
     }
+    let client = match fetch::Client::within(base, trust, PATIENCE) {
+        Ok(client) => client,
+        Err(why) => {
+            findings.push(Finding::problem("issuer", why.to_string()));
+            return findings;
+        }
+    };
     let url = metadata_url(base);
-    let metadata = match fetch::Client::within(base, PATIENCE).document(&url) {
+    let metadata = match client.document(&url) {
         Ok(metadata) => metadata,
         Err(why) => {
             findings.push(Finding::warning(
@@ -70,14 +83,14 @@ fn ask(base: &BaseUrl, set: bool, published: Option<&str>) -> Vec<Finding> {
             ),
         )
     });
-    findings.push(jwks(base, published));
+    findings.push(jwks(base, &client, published));
     findings
 }
 
-fn jwks(base: &BaseUrl, published: Option<&str>) -> Finding {
+fn jwks(base: &BaseUrl, client: &fetch::Client, published: Option<&str>) -> Finding {
     const CHECK: &str = "published keys";
     let url = format!("{}/.well-known/jwks.json", base.as_str());
-    let served = match fetch::Client::within(base, PATIENCE).document(&url) {
+    let served = match client.document(&url) {
         Ok(served) => served,
         Err(why) => return Finding::problem(CHECK, why.to_string()),
     };
@@ -124,7 +137,7 @@ pub(super) fn proxies(settings: &Settings) -> Vec<Finding> {
         .issuer
         .as_ref()
         .is_some_and(|issuer| issuer.starts_with("https:"));
-    if https && settings.trusted_proxies.is_empty() {
+    if https && settings.tls_cert_file.is_none() && settings.trusted_proxies.is_empty() {
         return vec![Finding::warning(
             CHECK,
             "ISSUER is https, so a proxy is in front, and TRUSTED_PROXIES names none: every client \
