@@ -45,7 +45,7 @@ use remote::With;
 
 use crate::domain::secret::contains_api_key;
 use crate::settings::{LogFormat, Settings};
-use crate::telemetry::{self, Log};
+use crate::telemetry::{self, Log, Traced};
 
 /// tenmint exchanges long-lived API keys for short-lived signed tokens
 #[derive(Parser, Debug)]
@@ -253,7 +253,12 @@ fn start_log(settings: &Settings, quieter: Option<&str>) -> Result<Log, Failure>
         ("info", Some(quieter)) => quieter,
         (asked, _) => asked,
     };
-    Ok(telemetry::start(filter, json)?)
+    // Only who serves has requests to tell of.
+    let traced = match quieter {
+        None => Traced::To(settings.otlp_endpoint.as_deref()),
+        Some(_) => Traced::Nowhere,
+    };
+    Ok(telemetry::start(filter, json, traced)?)
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {

@@ -34,6 +34,7 @@ mod scopes;
 mod signing_keys;
 mod token;
 mod token_request;
+mod traces;
 mod usage;
 
 use std::net::SocketAddr;
@@ -62,10 +63,11 @@ pub fn router(app: Arc<App>) -> Router {
         let nested = below_base.clone().nest(&path, below_base);
         nested.merge(metadata_before(&path))
     };
-    router
+    let router = router
         .method_not_allowed_fallback(problem::method_not_allowed)
         .fallback(problem::no_such_route)
-        .with_state(app)
+        .with_state(app);
+    traces::traced(router)
 }
 
 type Routes = Router<Arc<App>>;

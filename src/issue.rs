@@ -7,6 +7,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument;
+use tracing::field::{Empty, display};
+
 use crate::clock::Clock;
 use crate::credentials::issuers::Issuers;
 use crate::credentials::limits::{Limits, Standing};
@@ -18,6 +21,7 @@ use crate::domain::policy::Effective;
 use crate::domain::scope::{ScopeError, ScopeSet};
 use crate::domain::secret::{KeyId, PresentedSecret};
 use crate::domain::usage::Outcome;
+use crate::telemetry::spans::span;
 use crate::usage::{Explanation, Usage, Use};
 
 pub use refusal::{Refusal, Refused};
@@ -97,6 +101,34 @@ impl Mint {
     /// # Errors
     /// See [`Refusal`].
     pub async fn exchange(
+        &self,
+        asked: Exchange<'_>,
+        standing: &mut Option<Standing>,
+    ) -> Result<Issued, Refused> {
+        let span = span!(
+            "exchange",
+            tenmint.outcome = Empty,
+            tenmint.key = Empty,
+            tenmint.request_id = Empty,
+        );
+        if span.is_none() {
+            return self.exchange_one(asked, standing).await;
+        }
+        let exchange = self.exchange_one(asked, standing).instrument(span.clone());
+        let done = exchange.await;
+        let (outcome, key) = match &done {
+            Ok(issued) => (Outcome::Issued, Some(issued.key)),
+            Err(refused) => (refused.refusal.outcome(), refused.key),
+        };
+        span.record("tenmint.outcome", outcome.as_str());
+        span.record("tenmint.key", key.map(display));
+        if let Err(refused) = &done {
+            span.record("tenmint.request_id", &*refused.request_id);
+        }
+        done
+    }
+
+    async fn exchange_one(
         &self,
         mut asked: Exchange<'_>,
         standing: &mut Option<Standing>,

@@ -26,6 +26,8 @@ pub mod usage;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument;
+
 use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::credentials::generations::Generations;
@@ -114,5 +116,7 @@ struct Minted {
 async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
 ) -> Result<T, Refusal> {
-    tokio::spawn(work).await.unwrap_or(Err(Refusal::Broken))
+    tokio::spawn(work.in_current_span())
+        .await
+        .unwrap_or(Err(Refusal::Broken))
 }

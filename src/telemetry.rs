@@ -1,24 +1,33 @@
-//! What tenmint tells about itself: structured events on standard error.
+//! What tenmint tells about itself: structured events on standard error, and traces to a collector.
 
 mod sparing;
+pub mod spans;
+pub mod traces;
 
 use std::io::{self, IsTerminal};
 
 use tracing_appender::non_blocking::WorkerGuard;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 
 use sparing::Sparing;
+use traces::{Traces, TracesError};
 
 /// Libraries below HTTP can trace whole frames, credentials included. They stay quiet unless they
-/// are asked by name.
-const QUIET: &str = "h2=info,hyper=info,hyper_util=info,sqlx=warn";
+/// are asked by name. Spans are for traces, and never in the log.
+const QUIET: &str = "h2=info,hyper=info,hyper_util=info,sqlx=warn,otlp=off";
 
-/// The log filter is not one.
+/// Why nothing can be told.
 #[derive(Debug, thiserror::Error)]
-#[error("LOG: write error, warn, info, debug, trace, or a filter such as tenmint=debug,info")]
-pub struct FilterError;
+pub enum TelemetryError {
+    /// The log filter is not one.
+    #[error("LOG: write error, warn, info, debug, trace, or a filter such as tenmint=debug,info")]
+    Filter,
+    /// Traces cannot be sent as it was asked.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
+}
 
 /// The log of this process. Dropped, it writes what is still to be written.
 ///
@@ -29,6 +38,9 @@ pub struct FilterError;
 pub struct Log {
     sparing: Sparing,
     #[expect(dead_code, reason = "held for its drop")]
+    traces: Option<Traces>,
+    // After them: what the last of them had to say is logged.
+    #[expect(dead_code, reason = "held for its drop")]
     writer: WorkerGuard,
 }
 
@@ -38,36 +50,58 @@ impl Drop for Log {
     }
 }
 
+/// Whether traces are sent, should there be somewhere to send them.
+#[derive(Clone, Copy, Debug)]
+pub enum Traced<'a> {
+    /// To this collector, or to the one that the standard variables name.
+    To(Option<&'a str>),
+    /// They are not.
+    Nowhere,
+}
+
 /// Starts logging to standard error, for the whole process; `json` unasked means text on a
 /// terminal. Standard output stays free for what commands answer.
 ///
 /// # Errors
-/// When the filter is malformed.
-pub fn start(filter: &str, json: Option<bool>) -> Result<Log, FilterError> {
+/// When the filter is malformed, or the collector's address is.
+pub fn start(filter: &str, json: Option<bool>, traced: Traced<'_>) -> Result<Log, TelemetryError> {
     let filter = EnvFilter::builder()
         .parse(format!("{QUIET},{filter}"))
-        .map_err(|_| FilterError)?;
+        .map_err(|_| TelemetryError::Filter)?;
+    let traces = match traced {
+        Traced::To(endpoint) => Traces::start(endpoint)?,
+        Traced::Nowhere => None,
+    };
     let json = json.unwrap_or_else(|| !io::stderr().is_terminal());
     let (to, writer) = tracing_appender::non_blocking(io::stderr());
     let sparing = Sparing::new();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(to);
+    let lines = fmt::layer().with_writer(to);
+    let lines = if json {
+        lines.json().flatten_event(true).boxed()
+    } else {
+        let colours = io::stderr().is_terminal();
+        lines.with_target(false).with_ansi(colours).boxed()
+    };
     tell_panics_by_their_place();
     // A second start in one process, as in tests, leaves the first in place.
-    let _ = if json {
-        let log = builder.json().flatten_event(true).finish();
-        log.with(sparing.clone()).try_init()
-    } else {
-        builder
-            .with_target(false)
-            .with_ansi(io::stderr().is_terminal())
-            .finish()
+    let _ = match &traces {
+        // One filter for all: what is not logged is nothing but a comparison.
+        None => registry()
+            .with(lines)
+            .with(filter)
             .with(sparing.clone())
-            .try_init()
+            .try_init(),
+        Some(traces) => registry()
+            .with(lines.and_then(sparing.clone()).with_filter(filter))
+            .with(traces.layer())
+            .try_init(),
     };
     sparing.tell_regularly();
-    Ok(Log { sparing, writer })
+    Ok(Log {
+        sparing,
+        traces,
+        writer,
+    })
 }
 
 /// What panicked may have held a secret, and a panic's message may repeat it: only the place

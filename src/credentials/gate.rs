@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument;
+
+use crate::telemetry::spans::inner_span;
 
 /// How long the queue may be, counted in how long it takes to drain.
 const LONGEST_QUEUE: Duration = Duration::from_secs(5);
@@ -73,7 +76,8 @@ impl Gate {
                 .map_err(|_| Overloaded)?
                 .expect("the gate is never closed")
         };
-        self.through(permit, work).await
+        let run = inner_span!("run");
+        self.through(permit, work).instrument(run).await
     }
 
     /// The same for work that nobody waits for: it waits its turn, however long the queue is.

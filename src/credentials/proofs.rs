@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use ring::hmac;
+use tracing::Instrument;
 
 use super::Credential;
 use super::Denied;
@@ -20,6 +21,7 @@ use crate::crypto::random;
 use crate::crypto::secret_hash::StoredHashError;
 use crate::domain::secret::{ApiKeySecret, ForeignSecret, KeyId};
 use crate::store::api_keys::StoredHash;
+use crate::telemetry::spans::inner_span;
 
 /// How many refuted secrets are remembered of each kind. Refuting one of tenmint's own needs a
 /// string that was once a genuine key, so there are few; a string of another system can be made up
@@ -139,7 +141,8 @@ impl Proofs {
         work: impl FnOnce() -> Result<bool, StoredHashError> + Send + 'static,
     ) -> Result<bool, Denied> {
         let (proofs, way) = (Arc::clone(self), Arc::clone(way));
-        let run = tokio::spawn(async move { proofs.find_out(digest, &way, alone_at, work).await });
+        let run = async move { proofs.find_out(digest, &way, alone_at, work).await };
+        let run = tokio::spawn(run.instrument(inner_span!("prove a secret")));
         match tokio::time::timeout(PATIENCE, run).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) => Err(Denied::Overloaded(Overloaded)),

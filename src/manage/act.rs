@@ -2,6 +2,7 @@
 //! a commit.
 
 use serde_json::Value;
+use tracing::Instrument;
 
 use super::Management;
 use super::authority::Authority;
@@ -17,6 +18,7 @@ use crate::domain::organization::{Organization, OrganizationId};
 use crate::domain::timestamp::Timestamp;
 use crate::store::changes::Change;
 use crate::store::write::{Event, Write};
+use crate::telemetry::spans::inner_span;
 
 /// An act under way. Dropped, it never happened.
 pub(super) struct Act<'a> {
@@ -170,7 +172,9 @@ impl<'a> Act<'a> {
     pub(super) async fn commit(self, did: Did) -> Result<(), Refusal> {
         let event = self.event(did.action, did.target, did.details);
         let chain = self.management.crypto.chain(self.write.root_key())?;
-        let committed = self.write.commit(event, &chain, &did.changes).await;
+        let span = inner_span!("commit", tenmint.action = event.action);
+        let commit = self.write.commit(event, &chain, &did.changes);
+        let committed = commit.instrument(span).await;
         for change in &did.changes {
             self.management.generations.raise(change);
         }

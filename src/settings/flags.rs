@@ -256,6 +256,16 @@ pub struct Settings {
     )]
     pub exchange_record: Switch,
 
+    /// Base URL of a collector that takes traces by OTLP (http/protobuf), such as
+    /// http://127.0.0.1:4318 [default: OTEL_EXPORTER_OTLP_ENDPOINT, or no traces]
+    #[arg(
+        long,
+        env = "TENMINT_OTLP_ENDPOINT",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub otlp_endpoint: Option<String>,
+
     /// Form of the log: text, json, or auto (text on a terminal, json elsewhere)
     #[arg(
         long,

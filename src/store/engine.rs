@@ -35,10 +35,16 @@ pub(super) enum Engine<S, P> {
 macro_rules! sql {
     (run $on:expr, $text:expr $(, $bind:expr)* $(,)?) => {
         match $on {
-            $crate::store::engine::Engine::Sqlite(on) => sqlx::query($text)
-                $(.bind($bind))*.execute(on).await.map(|done| done.rows_affected()),
-            $crate::store::engine::Engine::Postgres(on) => sqlx::query($text)
-                $(.bind($bind))*.execute(on).await.map(|done| done.rows_affected()),
+            $crate::store::engine::Engine::Sqlite(on) => {
+                let work = sqlx::query($text)$(.bind($bind))*.execute(on);
+                $crate::telemetry::spans::query("sqlite", $text, work).await
+                    .map(|done| done.rows_affected())
+            }
+            $crate::store::engine::Engine::Postgres(on) => {
+                let work = sqlx::query($text)$(.bind($bind))*.execute(on);
+                $crate::telemetry::spans::query("postgresql", $text, work).await
+                    .map(|done| done.rows_affected())
+            }
         }
     };
     (all $row:ty, $on:expr, $text:expr $(, $bind:expr)* $(,)?) => {
@@ -52,10 +58,14 @@ macro_rules! sql {
     };
     (@fetch $how:ident, $row:ty, $on:expr, $text:expr $(, $bind:expr)*) => {
         match $on {
-            $crate::store::engine::Engine::Sqlite(on) =>
-                sqlx::query_as::<_, $row>($text)$(.bind($bind))*.$how(on).await,
-            $crate::store::engine::Engine::Postgres(on) =>
-                sqlx::query_as::<_, $row>($text)$(.bind($bind))*.$how(on).await,
+            $crate::store::engine::Engine::Sqlite(on) => {
+                let work = sqlx::query_as::<_, $row>($text)$(.bind($bind))*.$how(on);
+                $crate::telemetry::spans::query("sqlite", $text, work).await
+            }
+            $crate::store::engine::Engine::Postgres(on) => {
+                let work = sqlx::query_as::<_, $row>($text)$(.bind($bind))*.$how(on);
+                $crate::telemetry::spans::query("postgresql", $text, work).await
+            }
         }
     };
 }
