@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
 use crate::settings::Settings;
@@ -14,8 +15,9 @@ use crate::settings::Settings;
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Connections served at the same time; further ones wait in the kernel's backlog. From 1 to
-    /// 1,000,000. On Linux it is lowered, with a warning, to what the process's limit on open files
-    /// leaves room for. Default: 8192, which idle take about 150 MB.
+    /// 1,000,000. The process's limit on open files is raised for them as far as it may be, and
+    /// where that is not enough this is lowered, with a warning. Default: 8192, which idle take
+    /// about 150 MB.
     pub max_connections: usize,
     /// From the moment a connection is accepted until its first request head is complete,
     /// however it drips in. Also replaces `header_timeout` (when shorter) while hardly a slot is
@@ -78,7 +80,7 @@ impl Limits {
     pub(super) fn within_bounds(self) -> Self {
         let bounded = |time: Duration| time.clamp(Self::SHORTEST, Self::LONGEST);
         Self {
-            max_connections: fitting(self.max_connections, open_files()),
+            max_connections: fitting(self.max_connections, open_files(self.max_connections)),
             first_request_timeout: bounded(self.first_request_timeout),
             header_timeout: bounded(self.header_timeout),
             request_timeout: bounded(self.request_timeout),
@@ -100,36 +102,53 @@ impl Limits {
     }
 }
 
-/// The cap on connections that `open_files` descriptors leave room for. Without it a stranger
-/// could take every descriptor by merely connecting, and the database would find none.
-fn fitting(wanted: usize, open_files: Option<usize>) -> usize {
+/// The cap on connections that a limit on open files leaves room for. Without it a stranger could
+/// take every descriptor by merely connecting, and the database would find none.
+fn fitting(wanted: usize, open_files: Option<u64>) -> usize {
     let wanted = wanted.clamp(1, Limits::MOST_CONNECTIONS);
     let Some(open_files) = open_files else {
         return wanted;
     };
-    let room = open_files.saturating_sub(Limits::OTHER_FILES).max(1);
+    let files = usize::try_from(open_files).unwrap_or(usize::MAX);
+    let room = files.saturating_sub(Limits::OTHER_FILES).max(1);
     if room < wanted {
         warn!(
             wanted,
             granted = room,
             open_files,
-            "the limit on open files lowers the cap on connections: raise `ulimit -n`"
+            "the limit on open files lowers the cap on connections: raise the hard limit \
+             (`ulimit -Hn`, LimitNOFILE= of a systemd unit), or set MAX_CONNECTIONS lower"
         );
     }
     wanted.min(room)
 }
 
-/// The process's limit on open files, where the system says it in a file.
-fn open_files() -> Option<usize> {
-    parse_open_files(&std::fs::read_to_string("/proc/self/limits").ok()?)
+/// How many files the process may have open, after it has allowed itself what so many connections
+/// need, as far as it may: what it starts with is, as a rule, the 1024 that old programs expect.
+/// `None`: without bound.
+fn open_files(connections: usize) -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let needed = (connections.min(Limits::MOST_CONNECTIONS) + Limits::OTHER_FILES) as u64;
+    let Some(raised) = raised(limit, needed) else {
+        return limit.current;
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => raised.current,
+        Err(error) => {
+            warn!(%error, "the limit on open files cannot be raised");
+            limit.current
+        }
+    }
 }
 
-/// Takes the soft limit from a text like `Max open files   1024   524288   files`.
-fn parse_open_files(limits: &str) -> Option<usize> {
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
+/// The limit that lets so many files be open, or as many as there may be; `None`: it does already.
+fn raised(limit: Rlimit, needed: u64) -> Option<Rlimit> {
+    let current = limit.current?;
+    let most = limit.maximum.unwrap_or(needed).min(needed);
+    (current < most).then_some(Rlimit {
+        current: Some(most),
+        ..limit
+    })
 }
 
 impl From<&Settings> for Limits {
@@ -160,13 +179,25 @@ mod tests {
     }
 
     #[test]
-    fn the_soft_limit_is_read_and_an_unlimited_one_is_none() {
-        let text = "Limit            Soft Limit  Hard Limit  Units\n\
-                    Max processes    100         100         processes\n\
-                    Max open files   1024        524288      files\n";
-        assert_eq!(parse_open_files(text), Some(1024));
-        assert_eq!(parse_open_files("Max open files unlimited x"), None);
-        assert_eq!(parse_open_files(""), None);
+    fn the_limit_on_open_files_is_raised_as_far_as_needed_and_allowed() {
+        let limit = |current, maximum| Rlimit { current, maximum };
+        for (before, needed, after) in [
+            (limit(Some(1024), Some(524_288)), 8_320, Some(8_320)),
+            (limit(Some(1024), Some(4_096)), 8_320, Some(4_096)),
+            (limit(Some(1024), None), 8_320, Some(8_320)),
+            // It is never lowered, and where it can be no higher, left alone.
+            (limit(Some(65_536), Some(524_288)), 8_320, None),
+            (limit(Some(1024), Some(1024)), 8_320, None),
+            (limit(None, None), 8_320, None),
+        ] {
+            let raised = raised(before, needed);
+            assert_eq!(
+                raised.and_then(|raised| raised.current),
+                after,
+                "{before:?}"
+            );
+            assert!(raised.is_none_or(|raised| raised.maximum == before.maximum));
+        }
     }
 
     #[test]

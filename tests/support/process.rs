@@ -80,13 +80,40 @@ impl Process {
         environment.push(("TENMINT_DATABASE_URL", &url));
         environment.push(("TENMINT_ROOT_KEY_FILE", root.to_str().unwrap()));
         environment.push(("TENMINT_LISTEN", "127.0.0.1:0"));
-        let mut child = program(arguments, &environment).spawn().unwrap();
+        Self::begin(&mut program(arguments, &environment), arguments[0])
+    }
+
+    /// The same as `tenmint serve`, under what a shell's `ulimit` is told: `-Sn 1024`.
+    pub fn serve_within(place: &Place, ulimit: &str, environment: &[(&str, &str)]) -> Self {
+        let (url, root) = (place.database_url(), place.root_key_file());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test process holds no root key"
+        )]
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("ulimit {ulimit} && exec \"$0\" serve")])
+            .arg(env!("CARGO_BIN_EXE_tenmint"))
+            .env_clear()
+            .env("TENMINT_METRICS_LISTEN", "off")
+            .env("TENMINT_DATABASE_URL", url)
+            .env("TENMINT_ROOT_KEY_FILE", root)
+            .env("TENMINT_LISTEN", "127.0.0.1:0")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Self::begin(&mut shell, "serve")
+    }
+
+    fn begin(command: &mut Command, named: &str) -> Self {
+        let mut child = command.spawn().unwrap();
         let out = follow(child.stdout.take().unwrap());
         let err = follow(child.stderr.take().unwrap());
         let base = loop {
             let said = format!("{}{}", out.lock().unwrap(), err.lock().unwrap());
             // Quickstart goes on to say more, and this is how it ends.
-            let said_all = arguments[0] != "quickstart" || said.contains("Ctrl-C");
+            let said_all = named != "quickstart" || said.contains("Ctrl-C");
             if let Some(base) = base_in(&said).filter(|_| said_all) {
                 break base;
             }
