@@ -149,32 +149,47 @@ async fn plain_http_is_told_to_come_by_https() {
 async fn versions_before_1_2_are_refused() {
     let behind = behind_tls(&[]);
     for minor in [0, 1, 2] {
-        let answer = talk_bytes(behind.socket(), &old_hello(minor)).await;
-        // A fatal alert: protocol_version (RFC 8446 §6.2).
+        let answer = said_to(behind.socket(), &hello(minor)).await;
+        // A fatal alert (RFC 8446 §6), and the end.
         assert_eq!(answer.first(), Some(&21), "{answer:?}");
-        assert_eq!(answer[5..7], [2, 70], "{answer:?}");
+        assert_eq!((answer.len(), answer[5]), (7, 2), "{answer:?}");
     }
+    // The same of 1.2 is answered by a handshake.
+    let answer = said_to(behind.socket(), &hello(3)).await;
+    assert_eq!(answer.first(), Some(&22), "{answer:?}");
     assert!(behind.serves().await);
     assert!(behind.process.stop());
 }
 
-/// A ClientHello of SSL 3.0, TLS 1.0 or 1.1, which offers nothing newer.
-fn old_hello(minor: u8) -> Vec<u8> {
+/// A ClientHello of SSL 3.0 or TLS 1.0 to 1.2, by its minor version, which offers nothing newer.
+fn hello(minor: u8) -> Vec<u8> {
     let mut body = vec![3, minor];
     body.extend([7; 32]);
     body.push(0);
-    body.extend([0, 6, 0xc0, 0x13, 0x00, 0x2f, 0xc0, 0x2f]);
+    // ECDHE and ECDSA, by AES-GCM and by AES-CBC.
+    body.extend([0, 4, 0xc0, 0x2b, 0xc0, 0x09]);
     body.extend([1, 0]);
+    // Groups, forms of points, signatures.
+    let extensions = [
+        &[0, 10, 0, 4, 0, 2, 0, 23][..],
+        &[0, 11, 0, 2, 1, 0],
+        &[0, 13, 0, 4, 0, 2, 4, 3],
+    ]
+    .concat();
     let length = |n: usize| u8::try_from(n).unwrap();
+    body.extend([0, length(extensions.len())]);
+    body.extend(extensions);
     let mut hello = vec![22, 3, minor, 0, length(body.len() + 4)];
     hello.extend([1, 0, 0, length(body.len())]);
     hello.extend(body);
     hello
 }
 
-async fn talk_bytes(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+/// What is heard after these bytes, until the server has no more to say.
+async fn said_to(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
+    stream.shutdown().await.unwrap();
     let mut heard = Vec::new();
     let _ = timeout(AGES, stream.read_to_end(&mut heard)).await.unwrap();
     heard

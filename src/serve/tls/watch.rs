@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::Tls;
 use super::pair::{Contents, Pair, PairError};
+use crate::domain::timestamp::Timestamp;
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(5);
@@ -53,7 +54,7 @@ impl Tls {
                 let ends = pair.ends();
                 self.present(pair);
                 self.accepted(refused);
-                let ends = crate::domain::timestamp::Timestamp::from_unix(ends).ok();
+                let ends = Timestamp::from_unix(ends).ok();
                 let ends = ends.map(tracing::field::display);
                 tracing::info!(ends, "another certificate is presented from now on");
             }
