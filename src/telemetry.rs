@@ -1,7 +1,7 @@
 //! What tenmint tells about itself: structured events on standard error, and traces to a collector.
 
-mod sparing;
 pub mod spans;
+mod sparing;
 pub mod traces;
 
 use std::io::{self, IsTerminal};

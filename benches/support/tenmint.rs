@@ -9,6 +9,7 @@ use tenmint::domain::secret::KeyId;
 use tenmint::domain::text::Name;
 use tenmint::manage::first_start;
 use tenmint::settings::Settings;
+use tenmint::telemetry::{self, Traced};
 use tokio::net::TcpListener;
 
 use super::Failure;
@@ -29,7 +30,7 @@ pub struct Tenmint {
 /// Opens a deployment as the environment describes it, and serves it on `listener`.
 pub async fn serve(listener: TcpListener) -> Result<Tenmint, Failure> {
     let settings = Line::try_parse_from(["tenmint"])?.settings;
-    let log = tenmint::telemetry::start(&settings.log, Some(true))?;
+    let log = telemetry::start(&settings.log, Some(true), Traced::Nowhere)?;
     let base = settings.base(listener.local_addr()?)?;
     let app = App::open(&settings, base, Clock::system(), Role::Server).await?;
     let name = Name::new("bench")?;
