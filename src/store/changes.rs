@@ -101,9 +101,14 @@ impl Store {
                     .acquire_timeout(DEAF)
                     .connect_with(postgres.options.clone())
                     .await?;
-                let mut listener = PgListener::connect_with(&pool).await?;
-                listener.eager_reconnect(false);
-                listener.listen(CHANNEL).await?;
+                let listen = async {
+                    let mut listener = PgListener::connect_with(&pool).await?;
+                    listener.eager_reconnect(false);
+                    listener.listen(CHANNEL).await.map(|()| listener)
+                };
+                // A server that vanishes at this moment is not to be waited for without end.
+                let listener = tokio::time::timeout(DEAF, listen).await;
+                let listener = listener.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
                 Ok(Changes(Engine::Postgres(PgEar {
                     listener,
                     beat: format!("{BEAT}{}", Ulid::from_parts(0, unique())),

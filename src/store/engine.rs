@@ -17,8 +17,13 @@ use super::files;
 /// How long a caller waits for a connection or a lock before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a connection that was idle may take to show that it still lives.
+/// How long a connection may take to show that it still lives.
 const PULSE: Duration = Duration::from_millis(500);
+
+/// How long PostgreSQL may take over one statement: longer than any takes, and less than a request
+/// may take. One that vanished without a word never answers; whoever waits for it is to be told so,
+/// and holds one of few connections.
+const ANSWER: Duration = Duration::from_secs(15);
 
 /// One thing for SQLite, another for PostgreSQL.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +47,7 @@ macro_rules! sql {
             }
             $crate::store::engine::Engine::Postgres(on) => {
                 let work = sqlx::query($text)$(.bind($bind))*.execute(on);
+                let work = $crate::store::engine::answered(work);
                 $crate::telemetry::spans::query("postgresql", $text, work).await
                     .map(|done| done.rows_affected())
             }
@@ -64,12 +70,22 @@ macro_rules! sql {
             }
             $crate::store::engine::Engine::Postgres(on) => {
                 let work = sqlx::query_as::<_, $row>($text)$(.bind($bind))*.$how(on);
+                let work = $crate::store::engine::answered(work);
                 $crate::telemetry::spans::query("postgresql", $text, work).await
             }
         }
     };
 }
 pub(super) use sql;
+
+/// What PostgreSQL answers, in time.
+pub(super) fn answered<T>(
+    asked: impl Future<Output = sqlx::Result<T>>,
+) -> impl Future<Output = sqlx::Result<T>> {
+    // On the heap: or each act would be as large as all its statements together.
+    let answer = tokio::time::timeout(ANSWER, Box::pin(asked));
+    async move { answer.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) }
+}
 
 /// Where the database is. Shows no password.
 #[derive(Clone)]
@@ -229,6 +245,16 @@ impl Postgres {
                     }
                     let alive = tokio::time::timeout(PULSE, connection.ping()).await;
                     Ok(matches!(alive, Ok(Ok(()))))
+                })
+            })
+            // sqlx asks this as well, without end: a connection on which a request gave up waiting
+            // would never come free while nobody at its other end says that it is over.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    let alive = tokio::time::timeout(PULSE, connection.ping()).await;
+                    alive
+                        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+                        .map(|()| true)
                 })
             })
             // PostgreSQL waits for a lock without end, and each who waits holds a connection.

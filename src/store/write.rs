@@ -10,7 +10,7 @@ use super::Store;
 use super::audit::AuditRow;
 use super::changes::{CHANNEL, Change};
 use super::deployment;
-use super::engine::{Engine, sql};
+use super::engine::{Engine, answered, sql};
 use super::error::StoreError;
 use super::organizations::{OrganizationRow, organization};
 use crate::domain::organization::{Organization, OrganizationId};
@@ -141,7 +141,7 @@ impl Store {
             Engine::Sqlite(sqlite) => {
                 Engine::Sqlite(sqlite.writer.begin_with("BEGIN IMMEDIATE").await?)
             }
-            Engine::Postgres(postgres) => Engine::Postgres(postgres.pool.begin().await?),
+            Engine::Postgres(postgres) => Engine::Postgres(answered(postgres.pool.begin()).await?),
         })
     }
 }
@@ -245,11 +245,11 @@ impl Write {
         self.append(&[row]).await?;
         if let Engine::Postgres(transaction) = &mut self.transaction {
             for change in changes {
-                sqlx::query("SELECT pg_notify($1, $2)")
+                let notify = sqlx::query("SELECT pg_notify($1, $2)")
                     .bind(CHANNEL)
                     .bind(change.to_string())
-                    .execute(&mut **transaction)
-                    .await?;
+                    .execute(&mut **transaction);
+                answered(notify).await?;
             }
         }
         self.transaction.commit().await
@@ -301,7 +301,7 @@ impl OpenTransaction {
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(transaction) => transaction.commit().await?,
-            Self::Postgres(transaction) => transaction.commit().await?,
+            Self::Postgres(transaction) => answered(transaction.commit()).await?,
         }
         Ok(())
     }

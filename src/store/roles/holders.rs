@@ -5,7 +5,7 @@ use crate::domain::role::RoleName;
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::{IMPORTED, KeyId};
 use crate::domain::timestamp::Timestamp;
-use crate::store::engine::{Engine, sql};
+use crate::store::engine::{Engine, answered, sql};
 use crate::store::error::{StoreError, corrupt};
 use crate::store::write::Write;
 
@@ -112,15 +112,15 @@ impl Write {
         if let Engine::Postgres(on) = self.on()
             && organization.is_operator()
         {
-            sqlx::query(
+            let wait = sqlx::query(
                 "SELECT 1 FROM api_keys k WHERE k.organization_id = $1 AND EXISTS
                      (SELECT 1 FROM api_key_roles a WHERE a.api_key_id = k.id AND a.role = $2)
                  ORDER BY k.id FOR UPDATE OF k",
             )
             .bind(organization.as_str())
             .bind(name.as_str())
-            .execute(on)
-            .await?;
+            .execute(on);
+            answered(wait).await?;
         }
         Ok(())
     }
