@@ -32,6 +32,15 @@ impl Clock {
         }
     }
 
+    /// Sets a manual clock back, as an operator or a time server might. The machine's stays as it is.
+    pub fn set_back(&self, by: Duration) {
+        if let Some(millis) = &self.0 {
+            let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+            let before = |now: u64| Some(now.saturating_sub(by));
+            let _ = millis.fetch_update(Ordering::SeqCst, Ordering::SeqCst, before);
+        }
+    }
+
     /// Milliseconds since the Unix epoch.
     #[must_use]
     pub fn unix_millis(&self) -> u64 {

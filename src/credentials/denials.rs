@@ -12,10 +12,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::store::Store;
 use crate::store::error::StoreError;
 
-/// How long a request waits for the database to tell what is denied.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long it waits where what is held may be used otherwise.
+/// How long a request waits for the database where what is held may be used otherwise.
 const ASKING: Duration = Duration::from_secs(1);
 
 /// Every token denied. They are few: each ends by itself within minutes, and a key has no more
@@ -30,6 +27,8 @@ pub struct Denials {
 
 struct Held {
     loaded: Generation,
+    /// What time it was then: what was over by then is not in it.
+    at: Timestamp,
     denied: HashSet<String>,
 }
 
@@ -51,21 +50,20 @@ impl Denials {
     /// # Errors
     /// When the database is unavailable: what may be denied must not be taken for good.
     pub async fn is_denied(&self, jti: &str, now: Timestamp) -> Result<bool, StoreError> {
-        let held = match self.current() {
+        let held = match self.current(now) {
             Some((held, Trust::Whole | Trust::Unanswered)) => held,
             Some((held, Trust::Doubtful)) => self.ask_first(held, now).await?,
-            Some((_, Trust::None)) | None => tokio::time::timeout(PATIENCE, self.load(now))
-                .await
-                .unwrap_or(Err(StoreError::TimedOut))?,
+            Some((_, Trust::None)) | None => self.generations.patiently(self.load(now)).await?,
         };
         Ok(held.denied.contains(jti))
     }
 
-    /// What is held, if nothing is known to have been denied since it was loaded.
-    fn current(&self) -> Option<(Arc<Held>, Trust)> {
+    /// What is held, if nothing is known to have been denied since it was loaded, nor does anything
+    /// count again because the clock was set back.
+    fn current(&self, now: Timestamp) -> Option<(Arc<Held>, Trust)> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         held.as_ref()
-            .filter(|held| self.generations.are_denials_current(held.loaded))
+            .filter(|held| held.at <= now && self.generations.are_denials_current(held.loaded))
             .map(|held| (Arc::clone(held), self.generations.trust(held.loaded)))
     }
 
@@ -83,14 +81,21 @@ impl Denials {
 
     async fn load(&self, now: Timestamp) -> Result<Arc<Held>, StoreError> {
         let _turn = self.turn.lock().await;
-        if let Some((held, Trust::Whole)) = self.current() {
+        if let Some((held, Trust::Whole)) = self.current(now) {
             return Ok(held);
+        }
+        if self.generations.is_hopeless() {
+            return Err(StoreError::TimedOut);
         }
         let loaded = self.generations.begin();
         let denied = self.store.denied_tokens(now).await?.into_iter().collect();
         // What is denied meanwhile may be missing. Whoever asks from then on loads anew; whoever
         // waits for this load asked before.
-        let held = Arc::new(Held { loaded, denied });
+        let held = Arc::new(Held {
+            loaded,
+            at: now,
+            denied,
+        });
         *self.held.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&held));
         Ok(held)
     }

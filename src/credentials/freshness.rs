@@ -77,6 +77,20 @@ impl Freshness {
         }
     }
 
+    /// Whether nothing that was loaded counts any longer, for want of anything heard.
+    #[must_use]
+    pub fn is_deaf(&self, now: Duration) -> bool {
+        let heard = self.heard.load(Ordering::SeqCst);
+        // A node that has just started has yet to hear anything.
+        heard > 0 && since(heard, now) > self.limit
+    }
+
+    /// Whether, besides, the database was asked in vain a moment ago: nobody else need wait for it.
+    #[must_use]
+    pub fn is_hopeless(&self, now: Duration) -> bool {
+        self.is_deaf(now) && since(self.in_vain.load(Ordering::SeqCst), now) < IN_VAIN
+    }
+
     /// For how long nothing has been heard.
     #[must_use]
     pub fn silence(&self, now: Duration) -> Duration {
@@ -134,5 +148,18 @@ mod tests {
         assert_eq!(freshness.trust(at(0), at(3_500)), Trust::Doubtful);
         freshness.asked_in_vain(at(9_900));
         assert_eq!(freshness.trust(at(0), at(10_001)), Trust::None);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_database_that_has_been_away_for_too_long() {
+        let freshness = Freshness::new(LIMIT);
+        freshness.asked_in_vain(at(0));
+        assert!(!freshness.is_hopeless(at(1)), "it has just started");
+        freshness.hear(at(0));
+        freshness.asked_in_vain(at(9_900));
+        assert!(!freshness.is_hopeless(at(10_000)));
+        assert!(freshness.is_hopeless(at(10_001)));
+        assert!(!freshness.is_hopeless(at(10_400)), "somebody asks again");
+        assert!(freshness.is_deaf(at(10_400)));
     }
 }

@@ -16,9 +16,16 @@ use crate::clock::Clock;
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::KeyId;
 use crate::store::changes::Change;
+use crate::store::error::StoreError;
 
 const KEY_SLOTS: usize = 4096;
 const ORGANIZATION_SLOTS: usize = 1024;
+
+/// How long a request waits for the database where nothing else will do.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same once it has been away for too long.
+const IMPATIENCE: Duration = Duration::from_secs(1);
 
 /// For how long silence is borne where no setting says.
 const STALE_LIMIT: Duration = Duration::from_secs(10);
@@ -91,6 +98,31 @@ impl Generations {
     /// Notes that the database was asked first and did not answer.
     pub fn asked_in_vain(&self) {
         self.freshness.asked_in_vain(Clock::since_boot());
+    }
+
+    /// Waits for what the database is asked, when nothing is held that may be used otherwise. Where
+    /// nothing has been heard for too long, hardly at all, and not one after the other: whoever
+    /// asks is better off with another node.
+    ///
+    /// # Errors
+    /// [`StoreError::TimedOut`], or what the database says.
+    pub async fn patiently<T, E: From<StoreError>>(
+        &self,
+        asked: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let deaf = self.freshness.is_deaf(Clock::since_boot());
+        let patience = if deaf { IMPATIENCE } else { PATIENCE };
+        let answer = tokio::time::timeout(patience, asked).await;
+        if deaf && answer.is_err() {
+            self.asked_in_vain();
+        }
+        answer.unwrap_or_else(|_| Err(StoreError::TimedOut.into()))
+    }
+
+    /// Whether the database has been away for too long, and was asked in vain a moment ago.
+    #[must_use]
+    pub fn is_hopeless(&self) -> bool {
+        self.freshness.is_hopeless(Clock::since_boot())
     }
 
     /// For how long nothing has been heard of what other nodes change.

@@ -20,10 +20,7 @@ use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::signing_keys::SealedSigningKey;
 
-/// How long a request waits for the database to tell who signs.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long it waits where what is held may be used otherwise.
+/// How long a request waits for the database where what is held may be used otherwise.
 const ASKING: Duration = Duration::from_secs(1);
 
 /// How many organizations' signing keys are held open at most.
@@ -153,9 +150,7 @@ impl Issuers {
         {
             return Ok(Some(cached.published(true)));
         }
-        tokio::time::timeout(PATIENCE, self.look_up(id))
-            .await
-            .unwrap_or(Err(IssuerError::Store(StoreError::TimedOut)))
+        self.generations.patiently(self.look_up(id)).await
     }
 
     async fn look_up(&self, id: &OrganizationId) -> Result<Option<Published>, IssuerError> {
@@ -207,6 +202,9 @@ impl Issuers {
     }
 
     async fn load(&self, id: &OrganizationId) -> Result<Option<Cached>, IssuerError> {
+        if self.generations.is_hopeless() {
+            return Err(StoreError::TimedOut.into());
+        }
         let turn = self.look_ups.acquire().await;
         let loaded = self.generations.begin();
         let stored = self.store.published_signing_keys(id).await?;

@@ -10,10 +10,7 @@ use super::{Credential, Credentials};
 use crate::domain::secret::KeyId;
 use crate::store::error::StoreError;
 
-/// How long a request waits for the database to tell who somebody is.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long it waits where what is held may be used otherwise.
+/// How long a request waits for the database where what is held may be used otherwise.
 const ASKING: Duration = Duration::from_secs(1);
 
 /// How often a key was looked for since the start.
@@ -60,9 +57,7 @@ impl Credentials {
         }
         // Whoever waits for another's query that fails would begin one of its own, and so on in
         // a row: patience is counted from when one came.
-        tokio::time::timeout(PATIENCE, self.look_up_patiently(id))
-            .await
-            .unwrap_or(Err(StoreError::TimedOut))
+        self.generations.patiently(self.look_up_patiently(id)).await
     }
 
     async fn look_up_patiently(&self, id: KeyId) -> Result<Cached, StoreError> {
@@ -107,6 +102,9 @@ impl Credentials {
     }
 
     async fn load(&self, id: KeyId) -> Result<Cached, StoreError> {
+        if self.generations.is_hopeless() {
+            return Err(StoreError::TimedOut);
+        }
         self.misses.fetch_add(1, Ordering::Relaxed);
         // Taken before the query: a change during it makes the result stale.
         let loaded = self.generations.begin();

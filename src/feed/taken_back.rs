@@ -45,6 +45,8 @@ pub(super) struct Held {
 /// What was taken back as of one instant.
 pub(super) struct Snapshot {
     loaded: Generation,
+    /// Which instant that is: what was over by then is not in it.
+    at: Timestamp,
     of: BTreeMap<OrganizationId, Vec<Entry>>,
 }
 
@@ -84,11 +86,11 @@ impl Held {
         generations: &Generations,
         clock: &Clock,
     ) -> Result<Arc<Snapshot>, StoreError> {
-        if let Some(snapshot) = self.latest(generations) {
+        if let Some(snapshot) = self.latest(generations, clock) {
             return Ok(snapshot);
         }
         let _turn = self.turn.lock().await;
-        if let Some(snapshot) = self.latest(generations) {
+        if let Some(snapshot) = self.latest(generations, clock) {
             return Ok(snapshot);
         }
         let (loaded, now) = (generations.begin(), clock.now());
@@ -110,6 +112,7 @@ impl Held {
         });
         let snapshot = Arc::new(Snapshot {
             loaded,
+            at: now,
             of: of.collect(),
         });
         *self
@@ -119,10 +122,11 @@ impl Held {
         Ok(snapshot)
     }
 
-    fn latest(&self, generations: &Generations) -> Option<Arc<Snapshot>> {
+    /// What is held, unless something changed, or the clock was set back.
+    fn latest(&self, generations: &Generations, clock: &Clock) -> Option<Arc<Snapshot>> {
         let held = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
         held.as_ref()
-            .filter(|held| generations.is_latest(held.loaded))
+            .filter(|held| generations.is_latest(held.loaded) && held.at <= clock.now())
             .map(Arc::clone)
     }
 

@@ -36,6 +36,8 @@ pub(super) struct Purpose {
 struct HeldToken {
     token: Arc<str>,
     jti: String,
+    /// From when on it counts: in the future once the clock was set back.
+    begins: Timestamp,
     /// The instant from which it is not handed out any more.
     until: Timestamp,
     /// The state of its key that it was made from: any change of that ends it.
@@ -76,6 +78,7 @@ impl Held {
         let held = HeldToken {
             token: Arc::clone(&token),
             jti: signed.jti,
+            begins: signed.begins,
             until: signed.begins.plus(Duration::from_secs(useful)),
             of: verified.clone(),
             by: Arc::downgrade(&identity),
@@ -90,7 +93,7 @@ impl HeldToken {
     /// and nobody revoked it by itself.
     async fn is_good(&self, mint: &Mint, identity: &Arc<Identity>) -> Result<bool, Refusal> {
         let now = mint.clock.now();
-        if now >= self.until
+        if !(self.begins..self.until).contains(&now)
             || !std::ptr::eq(self.by.as_ptr(), Arc::as_ptr(identity))
             || !mint.credentials.still_stands(&self.of)
         {

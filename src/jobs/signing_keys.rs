@@ -53,7 +53,9 @@ pub(super) async fn lead(management: Arc<Management>, stopped: watch::Receiver<b
     while let Some(now) = turns.next().await {
         let stopped = || turns.is_stopped();
         let mut done = work_off(&management, &stopped, Which::Due).await;
-        if done.is_ok() && now >= ahead {
+        // Farther off than one look: the clock was set back.
+        let is_time = now >= ahead || now.plus(LOOK_AHEAD) < ahead;
+        if done.is_ok() && is_time {
             done = work_off(&management, &stopped, Which::ToFollow).await;
             ahead = now.plus(LOOK_AHEAD);
         }

@@ -13,6 +13,7 @@ pub(super) struct Turns {
     /// How often to look at the clock.
     look: Duration,
     stopped: watch::Receiver<bool>,
+    /// When the clock was last looked at, which is when the last turn began or later.
     began: Timestamp,
     due: Timestamp,
 }
@@ -36,9 +37,11 @@ impl Turns {
                 _ = self.stopped.changed() => return None,
                 () = tokio::time::sleep(self.look) => {}
             }
-            self.began = self.clock.now();
-            if self.began >= self.due {
-                return Some(self.began);
+            let now = self.clock.now();
+            // A clock that was set back says nothing of when it is time.
+            let set_back = now < std::mem::replace(&mut self.began, now);
+            if now >= self.due || set_back {
+                return Some(now);
             }
         }
     }
@@ -51,5 +54,29 @@ impl Turns {
     /// Whether the job is to stop: long turns ask in between.
     pub(super) fn is_stopped(&self) -> bool {
         *self.stopped.borrow() || self.stopped.has_changed().is_err()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_keeps_no_job_waiting() {
+        const HOUR: Duration = Duration::from_hours(1);
+        let clock = Clock::manual(Timestamp::from_unix(1_000_000).unwrap());
+        let (_stop, stopped) = watch::channel(false);
+        let mut turns = Turns::new(clock.clone(), Duration::from_millis(1), stopped);
+        let soon = Duration::from_secs(30);
+        assert!(turns.next().await.is_some(), "the first is at once");
+        turns.again_in(HOUR);
+        clock.advance(HOUR);
+        assert!(turns.next().await.is_some());
+        turns.again_in(HOUR);
+        let early = tokio::time::timeout(Duration::from_millis(50), turns.next()).await;
+        assert!(early.is_err(), "it is not time yet");
+        clock.set_back(HOUR);
+        let turn = tokio::time::timeout(soon, turns.next()).await;
+        assert_eq!(turn.unwrap().unwrap().unix(), 1_000_000);
     }
 }

@@ -55,7 +55,8 @@ async fn in_turn(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let (store, node) = (&management.store, management.usage.node());
-    let since = match *seen {
+    // What is yet to come was seen before the clock was set back.
+    let since = match seen.filter(|since| *since <= now) {
         Some(since) => since,
         None if store.take_lease(LEASE.0, node, now, LEASE.1).await? => *seen.insert(now),
         None => return Ok(()),

@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use super::Store;
-use super::engine::{Engine, sql};
+use super::engine::{Engine, answered, sql};
 use super::error::StoreError;
 use super::write::Write;
 use crate::domain::secret::KeyId;
 use crate::domain::timestamp::Timestamp;
 
-/// How long a denial outlives its token: the clock of another node may be behind.
-const KEPT: Duration = Duration::from_mins(5);
+/// How long a denial counts past its token's end: the clock of another node may be behind.
+const COUNTS: Duration = Duration::from_mins(5);
+
+/// How long a denial is kept past its token's end: a clock that is an hour ahead, as by a wrong time
+/// zone, must not make anybody forget what counts again when it is set right.
+const KEPT: Duration = Duration::from_hours(2);
 
 /// A token that is not to count any more.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +37,7 @@ impl Store {
             all(String,),
             self.reader(),
             "SELECT jti FROM denied_tokens WHERE expires_at > $1",
-            now.minus(KEPT).unix()
+            now.minus(COUNTS).unix()
         )?;
         Ok(rows.into_iter().map(|(jti,)| jti).collect())
     }
@@ -86,10 +90,10 @@ impl Write {
         let key = denied.key.to_string();
         // On SQLite acts take turns as a whole.
         if let Engine::Postgres(on) = self.on() {
-            sqlx::query("SELECT id FROM api_keys WHERE id = $1 FOR NO KEY UPDATE")
+            let wait = sqlx::query("SELECT id FROM api_keys WHERE id = $1 FOR NO KEY UPDATE")
                 .bind(&key)
-                .execute(on)
-                .await?;
+                .execute(on);
+            answered(wait).await?;
         }
         let on = self.on();
         let text = match on {

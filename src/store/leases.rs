@@ -7,6 +7,10 @@ use super::engine::sql;
 use super::error::StoreError;
 use crate::domain::timestamp::Timestamp;
 
+/// A lease of more spans than this is still to run was taken by a clock that was ahead, and holds
+/// nobody off: or a clock that is an hour ahead for a minute would keep a job waiting for an hour.
+const SPANS: u32 = 2;
+
 impl Store {
     /// Takes a lease, or extends one's own, for whole seconds; false while somebody else's runs.
     ///
@@ -25,8 +29,9 @@ impl Store {
             "INSERT INTO leases (name, holder, held_until) VALUES ($1, $2, $3)
              ON CONFLICT (name)
              DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until
-             WHERE leases.held_until <= $4 OR leases.holder = excluded.holder",
-            name, holder, now.plus(span).unix(), now.unix()
+             WHERE leases.held_until <= $4 OR leases.holder = excluded.holder
+                OR leases.held_until > $5",
+            name, holder, now.plus(span).unix(), now.unix(), now.plus(span * SPANS).unix()
         )?;
         Ok(taken == 1)
     }
@@ -70,5 +75,24 @@ mod tests {
         assert!(!take("a", 116).await, "only the holder gives it back");
         store.release_lease("x", "b").await.unwrap();
         assert!(take("a", 116).await);
+    }
+
+    #[tokio::test]
+    async fn a_lease_taken_by_a_clock_that_was_ahead_holds_nobody_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&DatabaseUrl::Sqlite(folder.path().join("t.db")))
+            .await
+            .unwrap();
+        store.migrate(&store.lock().unwrap()).await.unwrap();
+        let take = async |holder, now| {
+            let now = Timestamp::from_unix(now).unwrap();
+            let span = Duration::from_mins(1);
+            store.take_lease("x", holder, now, span).await.unwrap()
+        };
+        assert!(take("ahead", 10_000 + 3_600).await);
+        assert!(take("b", 10_000).await);
+        // Clocks that differ by less than a span are no reason.
+        assert!(!take("behind", 9_960).await);
+        assert!(!take("b2", 10_059).await);
     }
 }
