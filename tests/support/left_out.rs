@@ -51,6 +51,11 @@ pub fn left_out(missing: &str, remedy: &str) {
         .expect("the counter reads as long as this process lives");
 }
 
+/// Says something that was measured, also where libtest hides what a passing test prints.
+pub fn say(line: &str) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
 fn all_required() -> bool {
     std::env::var_os("TENMINT_REQUIRE_ALL").is_some_and(|value| !value.is_empty() && value != "0")
 }

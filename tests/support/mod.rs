@@ -21,6 +21,7 @@ pub mod key_rows;
 pub mod left_out;
 pub mod line;
 pub mod many_keys;
+pub mod nodes;
 pub mod operations;
 pub mod postgres;
 pub mod private_keys;
@@ -33,6 +34,7 @@ pub mod shown;
 pub mod snapshot;
 pub mod tls;
 pub mod verbatim;
+pub mod watch;
 pub mod wire;
 
 /// Makes one test for each engine out of each `async fn name(server: Server)` that is named.

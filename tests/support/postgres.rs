@@ -11,12 +11,16 @@
 //! and on a loopback port, where it wants the password in the URL. It is like a production server
 //! where that shows: the role is no superuser, and text sorts as in English rather than by bytes.
 //! Only `fsync` is off: what is committed survives a crash of the server, not of the machine.
+//! `faults` does to it what befalls servers.
 
 #![allow(
     dead_code,
     unreachable_pub,
     reason = "each test binary uses its own part of the support"
 )]
+
+#[path = "postgres_faults.rs"]
+mod faults;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -320,7 +324,40 @@ initdb() {
 }
 give_up() { cat "$place/lock" "$place/log"; exit 1; }
 
-trap 'control stop -m immediate; cd /; rm -rf "$place"' EXIT
+# Sends a signal to the server and all its processes.
+signal() {
+    read -r master <"$place/data/postmaster.pid" || return 1
+    for process in "$master" $(of_parent "$master"); do kill -s "$1" "$process"; done
+} 2>/dev/null
+of_parent() {
+    for stat in /proc/[0-9]*/stat; do
+        read -r id name state parent rest <"$stat" && [ "$parent" = "$1" ] && echo "$id"
+    done
+}
+# As the kernel does when memory runs out. What is left says that somebody lives there.
+killed() {
+    signal KILL
+    rm -f "$place/data/postmaster.pid" "$place/.s.PGSQL.$port" "$place/.s.PGSQL.$port.lock"
+}
+# Makes a standby, and has every commit wait for it from here on.
+stand_by() {
+    copy=$programs/pg_basebackup
+    [ -x "$copy" ] || copy=$(dirname "$(readlink -f "$programs/postgres")")/pg_basebackup
+    "$copy" -h "$place" -p "$port" -U postgres -D "$place/standby" -R --no-sync \
+        -c fast >&2 &&
+        standby start -l "$place/standby.log" -o "-p $1" &&
+        echo "synchronous_standby_names = '*'" >>"$place/data/postgresql.conf" && control reload
+}
+standby() { "$programs/pg_ctl" -s -w -D "$place/standby" "$@" >&2; }
+tidy() {
+    signal CONT
+    control stop -m immediate
+    if [ -e "$place/standby" ]; then standby stop -m immediate; fi
+    cd /
+    rm -rf "$place"
+}
+
+trap tidy EXIT
 trap 'exit 1' HUP INT TERM
 trap '' PIPE
 umask 077
@@ -343,6 +380,11 @@ while read -r order how; do
     case $order in
     start) start ;;
     stop) control stop -m "$how" ;;
+    kill) killed ;;
+    pause) signal STOP ;;
+    resume) signal CONT ;;
+    stand_by) stand_by "$how" ;;
+    promote) standby promote ;;
     esac && echo ready || give_up
 done
 "#;

@@ -27,13 +27,19 @@ pub struct Process {
 
 /// The program with none of this process's settings, in an empty environment.
 pub fn program(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    program_under(&[], arguments, environment)
+}
+
+/// The same by another program, which is told this one and its arguments, and becomes it.
+fn program_under(by: &[&str], arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let line = [by, &[env!("CARGO_BIN_EXE_tenmint")], arguments].concat();
     #[expect(
         clippy::disallowed_methods,
         reason = "a test process holds no root key"
     )]
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tenmint"));
+    let mut command = Command::new(line[0]);
     command
-        .args(arguments)
+        .args(&line[1..])
         .env_clear()
         .env("TENMINT_METRICS_LISTEN", "off")
         .envs(environment.iter().copied())
@@ -75,45 +81,28 @@ impl From<Output> for Run {
 impl Process {
     /// Starts a serving command at a place, on a port that is free, and waits until it serves.
     pub fn serve(place: &Place, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::serve_under(&[], place, arguments, environment)
+    }
+
+    /// The same by another program, which is told this one and its arguments, and becomes it.
+    pub fn serve_under(
+        by: &[&str],
+        place: &Place,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let (url, root) = (place.database_url(), place.root_key_file());
         let mut environment = environment.to_vec();
         environment.push(("TENMINT_DATABASE_URL", &url));
         environment.push(("TENMINT_ROOT_KEY_FILE", root.to_str().unwrap()));
         environment.push(("TENMINT_LISTEN", "127.0.0.1:0"));
-        Self::begin(&mut program(arguments, &environment), arguments[0])
-    }
-
-    /// The same as `tenmint serve`, under what a shell's `ulimit` is told: `-Sn 1024`.
-    pub fn serve_within(place: &Place, ulimit: &str, environment: &[(&str, &str)]) -> Self {
-        let (url, root) = (place.database_url(), place.root_key_file());
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a test process holds no root key"
-        )]
-        let mut shell = Command::new("sh");
-        shell
-            .args(["-c", &format!("ulimit {ulimit} && exec \"$0\" serve")])
-            .arg(env!("CARGO_BIN_EXE_tenmint"))
-            .env_clear()
-            .env("TENMINT_METRICS_LISTEN", "off")
-            .env("TENMINT_DATABASE_URL", url)
-            .env("TENMINT_ROOT_KEY_FILE", root)
-            .env("TENMINT_LISTEN", "127.0.0.1:0")
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        Self::begin(&mut shell, "serve")
-    }
-
-    fn begin(command: &mut Command, named: &str) -> Self {
-        let mut child = command.spawn().unwrap();
+        let mut child = program_under(by, arguments, &environment).spawn().unwrap();
         let out = follow(child.stdout.take().unwrap());
         let err = follow(child.stderr.take().unwrap());
         let base = loop {
             let said = format!("{}{}", out.lock().unwrap(), err.lock().unwrap());
             // Quickstart goes on to say more, and this is how it ends.
-            let said_all = named != "quickstart" || said.contains("Ctrl-C");
+            let said_all = arguments[0] != "quickstart" || said.contains("Ctrl-C");
             if let Some(base) = base_in(&said).filter(|_| said_all) {
                 break base;
             }
@@ -126,6 +115,12 @@ impl Process {
             out,
             err,
         }
+    }
+
+    /// `tenmint serve` under what a shell's `ulimit` is told: `-Sn 1024`.
+    pub fn serve_within(place: &Place, ulimit: &str, environment: &[(&str, &str)]) -> Self {
+        let within = format!("ulimit {ulimit} && exec \"$0\" \"$@\"");
+        Self::serve_under(&["sh", "-c", &within], place, &["serve"], environment)
     }
 
     /// What it wrote to standard output until now.
@@ -208,10 +203,17 @@ fn follow(pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
 /// The address in the log line or the sentence that says where it serves.
 fn base_in(said: &str) -> Option<String> {
     let line = said.lines().find(|line| line.contains("serving"))?;
-    let from = line.find("http://").or_else(|| line.find("https://"))?;
-    let url: String = line[from..]
-        .chars()
-        .take_while(|c| c.is_ascii_alphanumeric() || ":/.-[]".contains(*c))
-        .collect();
-    Some(url)
+    let of_url = |text: &str| -> String {
+        text.chars()
+            .take_while(|c| c.is_ascii_alphanumeric() || ":/.-[]".contains(*c))
+            .collect()
+    };
+    let here = ["http://", "https://127.0.0.1:", "https://localhost:"];
+    if let Some(from) = here.iter().find_map(|base| line.find(base)) {
+        return Some(of_url(&line[from..]));
+    }
+    // Its public URL is elsewhere.
+    let listens = line.split("listen").nth(1)?;
+    let address = listens.trim_start_matches(|c: char| !c.is_ascii_digit() && c != '[');
+    Some(format!("http://{}", of_url(address)))
 }

@@ -120,6 +120,15 @@ impl Place {
         }
     }
 
+    /// Where another node keeps what is its own: the same root key, and another URL of the database.
+    pub fn beside(&self, url: &str) -> Self {
+        let place = Self::of(Database::Shared(url.to_owned()), &[]);
+        let root_key = place.root_key_file();
+        std::fs::create_dir_all(root_key.parent().unwrap()).unwrap();
+        std::fs::copy(self.root_key_file(), root_key).unwrap();
+        place
+    }
+
     /// The same with more flags.
     pub fn with(mut self, flags: &[&str]) -> Self {
         self.flags.extend(flags.iter().map(|&flag| flag.to_owned()));
@@ -306,10 +315,7 @@ impl Server {
 
     /// The same by another URL of that database, with flags of its own.
     pub async fn another_node_by(&self, url: &str, flags: &[&str]) -> Self {
-        let place = Place::of(Database::Shared(url.to_owned()), flags);
-        let root_key = place.root_key_file();
-        std::fs::create_dir_all(root_key.parent().unwrap()).unwrap();
-        std::fs::copy(self.place.root_key_file(), root_key).unwrap();
+        let place = self.place.beside(url).with(flags);
         match Self::start(place, self.clock.clone()).await {
             Ok(server) => server,
             Err((why, _)) => panic!("the second node did not start: {why}"),
