@@ -45,7 +45,7 @@ async fn nginx_lets_through_what_it_should(server: Server) {
     .await;
 }
 
-fn run_nginx(nginx: &Path, folder: &Path, config: &dyn Fn(&str) -> String) -> Command {
+pub fn run_nginx(nginx: &Path, folder: &Path, config: &dyn Fn(&str) -> String) -> Command {
     // As whoever runs the tests, without the places that Debian compiled in.
     let places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {}/{kind};", folder.display()));
@@ -479,7 +479,7 @@ impl Drop for Gateway {
 
 /// The program of this name, or else the calling test is left out.
 #[track_caller]
-fn found(name: &str) -> Option<PathBuf> {
+pub fn found(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
     let program = folders
