@@ -1,7 +1,8 @@
 //! From memory to the database: drained at once, delivered in batches, each exactly once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::vec;
 
 use tokio::sync::Mutex;
 
@@ -13,7 +14,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::domain::usage::{Grain, Outcome};
 use crate::store::error::StoreError;
 use crate::store::usage::nodes::Delivery;
-use crate::store::usage::{Batch, CountRow, ExchangeRow, OTHER, ShownRow, UseRow};
+use crate::store::usage::{Batch, CountRow, ExchangeRow, OTHER, RefusalRow, ShownRow, UseRow};
 
 /// How many keys go into one batch: the database's one writer must not be kept for long.
 const KEYS_TO_A_BATCH: usize = 500;
@@ -32,7 +33,13 @@ pub(super) struct Node {
 
 /// What is on its way to the database. While it cannot get there, the tally grows instead.
 struct Way {
-    batches: VecDeque<Batch>,
+    /// The batch that is being delivered, the same until it has arrived.
+    batch: Option<Batch>,
+    /// What comes after it. Batches are made one by one, between deliveries: all at once, those of
+    /// many keys would keep a thread from answering requests.
+    keys: vec::IntoIter<Entry>,
+    /// What goes with the last.
+    refusals: Vec<RefusalRow>,
     /// When the tally was drained of them.
     drained_at: Timestamp,
     /// The number of the last batch that has arrived.
@@ -48,7 +55,9 @@ impl Node {
             started_at,
             drains: AtomicU64::new(0),
             way: Mutex::new(Way {
-                batches: VecDeque::new(),
+                batch: None,
+                keys: Vec::new().into_iter(),
+                refusals: Vec::new(),
                 drained_at: started_at,
                 delivered: 0,
                 flushed_at: None,
@@ -72,17 +81,18 @@ impl Usage {
         }
         let now = self.clock.now();
         self.node.drains.fetch_add(1, Ordering::SeqCst);
-        let batches = self.drain();
+        let (keys, refusals) = self.drain();
         let alive = way
             .flushed_at
             .is_some_and(|then| now.seconds_since(then) < SIGN_OF_LIFE);
-        if batches.is_empty() && alive {
-            return Ok(());
+        if keys.is_empty() && refusals.is_empty() {
+            if alive {
+                return Ok(());
+            }
+            way.batch = Some(Batch::default());
         }
-        way.batches = batches;
-        if way.batches.is_empty() {
-            way.batches.push_back(Batch::default());
-        }
+        way.keys = keys.into_iter();
+        way.refusals = refusals;
         way.drained_at = now;
         self.deliver(&mut way).await
     }
@@ -104,8 +114,12 @@ impl Usage {
     /// A batch leaves the queue when it has arrived. One whose arrival is not known is sent
     /// again under its number, which the database takes once.
     async fn deliver(&self, way: &mut Way) -> Result<(), StoreError> {
-        while let Some(batch) = way.batches.front() {
-            let last = way.batches.len() == 1;
+        loop {
+            way.make_next();
+            let Some(batch) = &way.batch else {
+                return Ok(());
+            };
+            let last = way.keys.len() == 0;
             let flushed_at = if last {
                 way.drained_at
             } else {
@@ -119,13 +133,12 @@ impl Usage {
             };
             self.store.add_usage(&delivery, batch).await?;
             way.delivered += 1;
-            way.batches.pop_front();
+            way.batch = None;
             way.flushed_at = Some(flushed_at);
         }
-        Ok(())
     }
 
-    fn drain(&self) -> VecDeque<Batch> {
+    fn drain(&self) -> (Vec<Entry>, Vec<RefusalRow>) {
         let (mut keys, mut lost) = (Vec::new(), 0);
         for shard in &self.shards {
             let mut shard = lock(shard);
@@ -143,19 +156,25 @@ impl Usage {
             (&a.organization, one).cmp(&(&b.organization, other))
         });
         let refusals = std::mem::take(&mut *lock(&self.refusals));
-        let mut batches: VecDeque<_> = keys.chunks(KEYS_TO_A_BATCH).map(batch).collect();
         let mut explained = refusals.of_keys;
         explained.extend(refusals.of_strangers);
-        if !explained.is_empty() {
-            match batches.back_mut() {
-                Some(last) => last.refusals = explained,
-                None => batches.push_back(Batch {
-                    refusals: explained,
-                    ..Batch::default()
-                }),
-            }
+        (keys, explained)
+    }
+}
+
+impl Way {
+    /// Makes the next batch, if there is none yet and something is left for it.
+    fn make_next(&mut self) {
+        let is_left = self.keys.len() > 0 || !self.refusals.is_empty();
+        if self.batch.is_some() || !is_left {
+            return;
         }
-        batches
+        let keys: Vec<_> = self.keys.by_ref().take(KEYS_TO_A_BATCH).collect();
+        let mut next = batch(&keys);
+        if self.keys.len() == 0 {
+            next.refusals = std::mem::take(&mut self.refusals);
+        }
+        self.batch = Some(next);
     }
 }
 
