@@ -183,6 +183,7 @@ impl App {
             store.clone(),
             Arc::clone(&crypto),
             Arc::clone(&generations),
+            usize::try_from(settings.credential_cache).unwrap_or(usize::MAX),
         ));
         let usage = Arc::new(Usage::new(
             store.clone(),

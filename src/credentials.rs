@@ -1,5 +1,6 @@
 //! Who is this? API keys behind a cache, Argon2 behind a gate, and immediate revocation.
 
+mod commons;
 mod credential;
 pub mod denials;
 mod denied;
@@ -28,6 +29,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::store::Store;
 use crate::store::api_keys::StoredHash;
 
+use commons::Commons;
 use denials::Denials;
 use freshness::Trust;
 use gate::{Gate, Overloaded};
@@ -41,9 +43,6 @@ pub use credential::{Credential, Which};
 pub use denied::{Denied, Rejected};
 pub use look_up::Lookups;
 
-/// How many keys are remembered at most.
-const CAPACITY: usize = 100_000;
-
 /// Everything known of the holders of API keys.
 pub struct Credentials {
     /// Which access tokens no longer count.
@@ -51,6 +50,7 @@ pub struct Credentials {
     store: Store,
     crypto: Arc<Crypto>,
     cache: Cache<KeyId, Cached>,
+    commons: Commons,
     proofs: Arc<Proofs>,
     renewals: Renewals,
     imports: Imports,
@@ -70,11 +70,16 @@ pub struct Verified {
 }
 
 impl Credentials {
-    /// Nothing cached yet.
+    /// Nothing cached yet, and never more than `capacity` keys.
     #[must_use]
-    pub fn new(store: Store, crypto: Arc<Crypto>, generations: Arc<Generations>) -> Self {
+    pub fn new(
+        store: Store,
+        crypto: Arc<Crypto>,
+        generations: Arc<Generations>,
+        capacity: usize,
+    ) -> Self {
         let gate = Arc::new(Gate::new());
-        let proofs = Arc::new(Proofs::new(Arc::clone(&crypto), gate, CAPACITY));
+        let proofs = Arc::new(Proofs::new(Arc::clone(&crypto), gate, capacity));
         Self {
             denials: Denials::new(store.clone(), Arc::clone(&generations)),
             imports: Imports::new(store.clone(), Arc::clone(&crypto), Arc::clone(&generations)),
@@ -87,7 +92,8 @@ impl Credentials {
             store,
             proofs,
             crypto,
-            cache: Cache::new(CAPACITY),
+            cache: Cache::new(capacity),
+            commons: Commons::new(),
             generations,
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
@@ -228,6 +234,12 @@ impl Credentials {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.proofs.waiting()
+    }
+
+    /// How often Argon2 was run since the start, also for new secrets.
+    #[must_use]
+    pub fn runs(&self) -> u64 {
+        self.proofs.runs()
     }
 }
 

@@ -155,6 +155,11 @@ impl App {
             "Since when nothing is known of what other nodes change",
             i64::try_from(silence.as_millis()).unwrap_or(i64::MAX),
         );
+        told.counter(
+            "argon2_runs",
+            "First uses of keys and new secrets that had their turn at Argon2",
+            credentials.runs(),
+        );
         told.gauge(
             "argon2_waiting",
             "First uses of keys that wait for their turn at Argon2",

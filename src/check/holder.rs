@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Refusal, Refused, Token};
 use crate::credentials::{Credential, Verified};
-use crate::domain::api_key::ApiKey;
+use crate::domain::api_key::KeyInUse;
 use crate::domain::network::NetworkSet;
 use crate::domain::scope::ScopeSet;
 use crate::domain::timestamp::Timestamp;
@@ -26,7 +26,7 @@ pub struct Holder {
 impl Holder {
     /// The key.
     #[must_use]
-    pub fn key(&self) -> &ApiKey {
+    pub fn key(&self) -> &KeyInUse {
         &self.verified.credential.key
     }
 
@@ -72,7 +72,7 @@ impl Holder {
     pub fn scope(&self) -> Cow<'_, str> {
         let held = &self.key().effective;
         match self.token.as_deref() {
-            None => Cow::Borrowed(&self.credential().claims.scope),
+            None => Cow::Owned(self.credential().scope()),
             Some(token) if held.uncovered(&token.scopes).is_none() => {
                 Cow::Borrowed(&token.claims.scope)
             }

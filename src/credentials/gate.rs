@@ -1,17 +1,23 @@
-//! The gate before Argon2 and other long work: few at once, off the async threads, and a queue
-//! bounded by time.
+//! The gate before Argon2 and other long work: few at once, on threads of its own that everything
+//! else goes before, and lines bounded by time.
+
+mod lines;
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::Instrument;
+use tokio::sync::oneshot;
+use tracing::Span;
 
+use crate::domain::organization::OrganizationId;
 use crate::telemetry::spans::inner_span;
+use lines::{Line, Lines};
 
-/// How long the queue may be, counted in how long it takes to drain.
+/// How long the lines may be together, counted in how long they take to drain.
 const LONGEST_QUEUE: Duration = Duration::from_secs(5);
 
 /// Too much work is waiting: come back in a moment.
@@ -21,20 +27,43 @@ pub struct Overloaded;
 
 /// Lets as many runs through at once as there are cores, less one for everybody else.
 pub struct Gate {
-    permits: Arc<Semaphore>,
+    shared: Arc<Shared>,
     width: usize,
-    waiting: AtomicUsize,
-    /// How long a run takes lately, in microseconds.
-    run_micros: AtomicU64,
+    started: Once,
 }
 
-struct Waiting<'a>(&'a AtomicUsize);
+/// What the gate and its threads share.
+struct Shared {
+    state: Mutex<State>,
+    more: Condvar,
+    /// How long a run takes lately, in microseconds.
+    run_micros: AtomicU64,
+    /// How many there were.
+    runs: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    lines: Lines<Job>,
+    busy: usize,
+    is_closed: bool,
+}
+
+type Job = Box<dyn FnOnce(&Shared) + Send>;
+
+/// A run that is waited for. Whoever stops waiting leaves the line, unless it has begun.
+struct Run<T> {
+    shared: Arc<Shared>,
+    line: Line,
+    number: u64,
+    done: oneshot::Receiver<T>,
+}
 
 impl Gate {
     /// As wide as this machine allows.
     #[must_use]
     pub fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self::of_width(cores.saturating_sub(1).max(1))
     }
 
@@ -42,45 +71,56 @@ impl Gate {
     #[must_use]
     pub fn of_width(width: usize) -> Self {
         Self {
-            permits: Arc::new(Semaphore::new(width)),
+            shared: Arc::new(Shared {
+                state: Mutex::default(),
+                more: Condvar::new(),
+                run_micros: AtomicU64::new(1_000),
+                runs: AtomicU64::new(0),
+            }),
             width,
-            waiting: AtomicUsize::new(0),
-            run_micros: AtomicU64::new(1_000),
+            started: Once::new(),
         }
     }
 
     /// How many wait for their turn.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.shared.lock().lines.len()
     }
 
-    /// Runs `work` on a blocking thread when its turn comes.
+    /// How many runs have ended.
+    #[must_use]
+    pub fn runs(&self) -> u64 {
+        self.shared.runs.load(Ordering::Relaxed)
+    }
+
+    /// Runs `work` for an organization, or for nobody in particular, when its turn comes.
+    /// Organizations take turns.
     ///
     /// # Errors
-    /// [`Overloaded`], at once, when the queue would take more than five seconds to drain,
-    /// or when it took twice as long after all.
+    /// [`Overloaded`], at once, when the lines would take more than five seconds to drain and none
+    /// is longer than this one; later, when this one was the longest and another came, or when it
+    /// took twice as long after all.
     pub async fn run<T: Send + 'static>(
         &self,
+        whose: Option<&OrganizationId>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Overloaded> {
-        let permit = {
-            let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
-            let _waiting = Waiting(&self.waiting);
-            if self.drain(ahead) > LONGEST_QUEUE {
-                return Err(Overloaded);
-            }
-            let turn = Arc::clone(&self.permits).acquire_owned();
-            tokio::time::timeout(LONGEST_QUEUE * 2, turn)
-                .await
-                .map_err(|_| Overloaded)?
-                .expect("the gate is never closed")
-        };
-        let run = inner_span!("run");
-        self.through(permit, work).instrument(run).await
+        let line = whose.cloned().map_or(Line::Common, Line::Of);
+        let asked = Span::current();
+        let work = move || asked.in_scope(|| inner_span!("run").in_scope(work));
+        let mut run = self
+            .queue(line, work, Some(self.most()))
+            .ok_or(Overloaded)?;
+        match tokio::time::timeout(LONGEST_QUEUE * 2, &mut run.done).await {
+            Ok(done) => done,
+            Err(_) if run.leave() => return Err(Overloaded),
+            Err(_) => (&mut run.done).await,
+        }
+        .map_err(|_| Overloaded)
     }
 
-    /// The same for work that nobody waits for: it waits its turn, however long the queue is.
+    /// The same for work that nobody waits for: it waits its turn, however long the lines are.
     ///
     /// # Errors
     /// [`Overloaded`] when the work broke off.
@@ -88,9 +128,8 @@ impl Gate {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Overloaded> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let permit = permit.expect("the gate is never closed");
-        self.through(permit, work).await
+        let mut run = self.queue(Line::Patient, work, None).ok_or(Overloaded)?;
+        (&mut run.done).await.map_err(|_| Overloaded)
     }
 
     /// Runs `work` if its turn is now, and it is done within `patience`; `None` otherwise, and then
@@ -100,41 +139,156 @@ impl Gate {
         patience: Duration,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
-        let done = tokio::time::timeout(patience, self.through(permit, work)).await;
-        done.ok()?.ok()
+        let (job, done) = job(work);
+        {
+            let mut state = self.shared.lock();
+            if state.lines.len() + state.busy >= self.width {
+                return None;
+            }
+            state.lines.join(Line::Patient, job);
+        }
+        self.begin_one();
+        tokio::time::timeout(patience, done).await.ok()?.ok()
     }
 
-    async fn through<T: Send + 'static>(
+    /// Puts `work` into a line, unless `most` wait already and none of the lines is longer.
+    fn queue<T: Send + 'static>(
         &self,
-        permit: OwnedSemaphorePermit,
+        line: Line,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Overloaded> {
-        let (done, took) = tokio::task::spawn_blocking(move || {
-            let began = Instant::now();
-            let done = work();
-            // Given back here, not by the waiter: who hangs up does not free a busy core.
-            drop(permit);
-            (done, began.elapsed())
+        most: Option<usize>,
+    ) -> Option<Run<T>> {
+        let (job, done) = job(work);
+        let mut state = self.shared.lock();
+        let is_full = most.is_some_and(|most| state.lines.len() >= most);
+        let cut = is_full.then(|| state.lines.cut_for(&line));
+        if let Some(None) = cut {
+            return None;
+        }
+        let number = state.lines.join(line.clone(), job);
+        drop(state);
+        // Whoever waits for it is told behind the lock.
+        drop(cut);
+        self.begin_one();
+        Some(Run {
+            shared: Arc::clone(&self.shared),
+            line,
+            number,
+            done,
         })
-        .await
-        .map_err(|_| Overloaded)?;
-        self.learn(took);
-        Ok(done)
     }
 
-    fn drain(&self, ahead: usize) -> Duration {
-        let run = Duration::from_micros(self.run_micros.load(Ordering::Relaxed));
-        let turns = u32::try_from(ahead / self.width).unwrap_or(u32::MAX);
-        run.saturating_mul(turns)
+    /// How many may wait, by how long runs take lately.
+    fn most(&self) -> usize {
+        let run = self.shared.run_micros.load(Ordering::Relaxed).max(1);
+        let longest = u64::try_from(LONGEST_QUEUE.as_micros()).unwrap_or(u64::MAX);
+        let turns = usize::try_from(longest / run).unwrap_or(usize::MAX);
+        turns.saturating_add(1).saturating_mul(self.width)
     }
 
-    /// A moving average: one slow run on a busy machine is no reason to turn people away.
+    /// Wakes a thread, or makes them all when there is something to do for the first time.
+    fn begin_one(&self) {
+        self.started.call_once(|| {
+            for number in 0..self.width {
+                let shared = Arc::clone(&self.shared);
+                thread::Builder::new()
+                    .name(format!("hashing-{number}"))
+                    .spawn(move || shared.work())
+                    .expect("the system has room for a few more threads");
+            }
+        });
+        self.shared.more.notify_one();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds it can panic half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What each thread of the gate does until that is gone.
+    fn work(&self) {
+        step_back();
+        loop {
+            let Some(job) = self.next() else {
+                return;
+            };
+            job(self);
+            // Whoever has something to do on this core has waited for long enough.
+            thread::yield_now();
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.lines.next() {
+                state.busy += 1;
+                return Some(job);
+            }
+            if state.is_closed {
+                return None;
+            }
+            let woken = self.more.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// A moving average: one slow run on a busy machine is no reason to turn people away. The first
+    /// run tells more than what was taken for granted before.
     fn learn(&self, took: Duration) {
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX / 16);
+        let runs = self.runs.fetch_add(1, Ordering::Relaxed);
+        let weight = runs.saturating_add(1).min(16);
         let before = self.run_micros.load(Ordering::Relaxed);
-        let after = before - before / 16 + took / 16;
+        let after = before - before / weight + took / weight;
         self.run_micros.store(after.max(1), Ordering::Relaxed);
+    }
+}
+
+fn job<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> (Job, oneshot::Receiver<T>) {
+    let (tell, told) = oneshot::channel();
+    let job = Box::new(move |gate: &Shared| {
+        let began = Instant::now();
+        let done = catch_unwind(AssertUnwindSafe(work));
+        gate.learn(began.elapsed());
+        // First: whoever is told may want the gate again at once.
+        gate.lock().busy -= 1;
+        // Of work that panicked nothing is told: whoever waits finds that it broke off.
+        if let Ok(done) = done {
+            let _ = tell.send(done);
+        }
+    });
+    (job, told)
+}
+
+/// Lets this thread have a third of what others have where all together want more than there is: who
+/// is known is answered first, and who is not is answered still. Where the system refuses, it is a
+/// thread like the others.
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    {
+        /// What the system calls nice.
+        const STEP: i32 = 5;
+        // On Linux this is about the calling thread alone.
+        let _ = rustix::process::setpriority_process(None, STEP);
+    }
+}
+
+impl<T> Run<T> {
+    /// Leaves the line; false if it has begun.
+    fn leave(&self) -> bool {
+        let left = self.shared.lock().lines.leave(&self.line, self.number);
+        left.is_some()
+    }
+}
+
+impl<T> Drop for Run<T> {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -144,15 +298,27 @@ impl Default for Gate {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Gate {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.shared.lock().is_closed = true;
+        self.shared.more.notify_all();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
+
+    impl Shared {
+        /// Takes runs to take so long.
+        fn takes(&self, long: Duration) {
+            let long = u64::try_from(long.as_micros()).unwrap();
+            self.run_micros.store(long, Ordering::Relaxed);
+            self.runs.store(16, Ordering::Relaxed);
+        }
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn no_more_run_at_once_than_the_gate_is_wide() {
@@ -162,9 +328,9 @@ mod tests {
             .map(|_| {
                 let (gate, now, most) = (Arc::clone(&gate), Arc::clone(&now), Arc::clone(&most));
                 tokio::spawn(async move {
-                    gate.run(move || {
+                    gate.run(None, move || {
                         most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                        std::thread::sleep(Duration::from_millis(2));
+                        thread::sleep(Duration::from_millis(2));
                         now.fetch_sub(1, Ordering::SeqCst);
                     })
                     .await
@@ -180,32 +346,33 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_queue_too_long_turns_newcomers_away_at_once() {
         let gate = Arc::new(Gate::of_width(1));
-        gate.run_micros.store(2_000_000, Ordering::Relaxed);
+        gate.shared.takes(Duration::from_secs(2));
         let (open, closed) = std::sync::mpsc::channel::<()>();
         let busy = tokio::spawn({
             let gate = Arc::clone(&gate);
-            async move { gate.run(move || closed.recv().is_ok()).await }
+            async move { gate.run(None, move || closed.recv().is_ok()).await }
         });
-        while gate.permits.available_permits() > 0 {
+        while gate.shared.lock().busy == 0 {
             tokio::task::yield_now().await;
         }
         let queued: Vec<_> = (0..3)
             .map(|_| {
                 let gate = Arc::clone(&gate);
-                tokio::spawn(async move { gate.run(|| ()).await })
+                tokio::spawn(async move { gate.run(None, || ()).await })
             })
             .collect();
-        while gate.waiting.load(Ordering::SeqCst) < 3 {
+        while gate.waiting() < 3 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(gate.run(|| ()).await, Err(Overloaded));
+        assert_eq!(gate.run(None, || ()).await, Err(Overloaded));
         open.send(()).unwrap();
         assert_eq!(busy.await.unwrap(), Ok(true));
         for one in queued {
             assert_eq!(one.await.unwrap(), Ok(()));
         }
-        assert_eq!(gate.waiting.load(Ordering::SeqCst), 0);
+        assert_eq!(gate.waiting(), 0);
     }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn what_cannot_be_done_at_once_is_not_waited_for() {
         let gate = Gate::of_width(1);
@@ -217,5 +384,73 @@ mod tests {
         assert_eq!(gate.run_at_once(patience, || 2).await, None, "it is held");
         open.send(()).unwrap();
         assert_eq!(gate.run_in_turn(|| 3).await, Ok(3));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_organization_cannot_keep_another_waiting() {
+        let gate = Arc::new(Gate::of_width(1));
+        gate.shared.takes(Duration::from_secs(1));
+        let (open, closed) = std::sync::mpsc::channel::<()>();
+        let busy = gate.run_at_once(Duration::ZERO, move || closed.recv().is_ok());
+        assert_eq!(busy.await, None);
+        while gate.waiting() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let run = |name: &'static str| {
+            let (gate, order) = (Arc::clone(&gate), Arc::clone(&order));
+            let organization: OrganizationId = name.parse().unwrap();
+            tokio::spawn(async move {
+                let work = move || order.lock().unwrap().push(name);
+                gate.run(Some(&organization), work).await
+            })
+        };
+        let mut flood = Vec::new();
+        for waiting in 1..=6 {
+            flood.push(run("flood"));
+            while gate.waiting() < waiting {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(
+            run("flood").await.unwrap(),
+            Err(Overloaded),
+            "five seconds of it wait"
+        );
+        let other = run("acme");
+        let cut = flood.pop().unwrap();
+        assert_eq!(cut.await.unwrap(), Err(Overloaded), "room for another");
+        open.send(()).unwrap();
+        assert_eq!(other.await.unwrap(), Ok(()));
+        for one in flood {
+            assert_eq!(one.await.unwrap(), Ok(()));
+        }
+        let order = order.lock().unwrap();
+        assert_eq!(order[..2], ["flood", "acme"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whoever_hangs_up_leaves_the_line_and_work_that_panics_breaks_off_alone() {
+        let gate = Arc::new(Gate::of_width(1));
+        let (open, closed) = std::sync::mpsc::channel::<()>();
+        let busy = gate.run_at_once(Duration::ZERO, move || closed.recv().is_ok());
+        assert_eq!(busy.await, None);
+        while gate.waiting() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let hung_up = {
+            let gate = Arc::clone(&gate);
+            tokio::spawn(async move { gate.run(None, || ()).await })
+        };
+        while gate.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        hung_up.abort();
+        assert!(hung_up.await.is_err());
+        assert_eq!(gate.waiting(), 0);
+        open.send(()).unwrap();
+        let breaks_off = gate.run(None, || -> u8 { unreachable!("on purpose") });
+        assert_eq!(breaks_off.await, Err(Overloaded));
+        assert_eq!(gate.run(None, || 1).await, Ok(1));
     }
 }

@@ -108,7 +108,10 @@ impl Credentials {
         self.misses.fetch_add(1, Ordering::Relaxed);
         // Taken before the query: a change during it makes the result stale.
         let loaded = self.generations.begin();
-        let found = self.store.credential(id).await?;
+        let mut found = self.store.credential(id).await?;
+        if let Some(stored) = &mut found {
+            self.commons.share(stored);
+        }
         Ok(Cached {
             loaded,
             credential: found.map(|stored| Arc::new(Credential::from(stored))),

@@ -1,13 +1,16 @@
 //! Proofs: whether a secret matches a stored hash, found out once and then remembered.
 //!
 //! What is remembered is a fact about a hash and a string, so no change of a key can make it
-//! false: invalidation leaves it alone, and an edited key does not pay Argon2 again.
+//! false: invalidation leaves it alone, and an edited key does not pay Argon2 again. And a hash of
+//! tenmint's own has one secret: once that is known, every other string is refuted without a run.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use ring::hmac;
+use subtle::ConstantTimeEq;
 use tracing::Instrument;
 
 use super::Credential;
@@ -19,6 +22,7 @@ use crate::crypto::Crypto;
 use crate::crypto::imported::is_slow;
 use crate::crypto::random;
 use crate::crypto::secret_hash::StoredHashError;
+use crate::domain::organization::OrganizationId;
 use crate::domain::secret::{ApiKeySecret, ForeignSecret, KeyId};
 use crate::store::api_keys::StoredHash;
 use crate::telemetry::spans::inner_span;
@@ -32,26 +36,49 @@ const REFUTED: usize = 10_000;
 /// How long a request waits for its turn and its run.
 const PATIENCE: Duration = Duration::from_secs(12);
 
-type Digest = [u8; 32];
+/// Of how many strings of other systems it is remembered that they match a slow hash: as a rule such
+/// a hash is soon made anew, and then it is slow no more.
+const PROVEN_SLOWLY: usize = 10_000;
+
+/// 128 bits of a MAC.
+type Digest = [u8; 16];
+
+/// A hash that is stored: whose, for a key has two at most, and which of these it is.
+type Subject = (KeyId, u64);
 
 /// Remembers which secrets matched which hashes.
 pub struct Proofs {
     crypto: Arc<Crypto>,
-    own: Arc<Way>,
+    own: Way,
     /// To hashes that other systems made dear. Strangers who know how a string begins can fill it,
     /// and must not fill the one above.
-    foreign: Arc<Way>,
+    foreign: Way,
     /// On the latter, where each key waits once.
     one_each: OneEach,
     /// Of this process alone: a digest found in its memory identifies nothing elsewhere.
     key: hmac::Key,
-    proven: Cache<Digest, ()>,
+    hasher: RandomState,
+    /// Of each hash of tenmint's own the one secret that it was made of.
+    proven: Cache<Subject, Digest>,
+    /// Of slow hashes: not every one looks at the whole string, so that it can have many.
+    proven_slowly: Cache<Digest, ()>,
 }
 
 /// Through which gate secrets are proven, and which were not.
 struct Way {
     gate: Arc<Gate>,
+    /// A string that is being looked into has a place here: others who bring it wait for that.
     refuted: Cache<Digest, ()>,
+}
+
+/// That a string matches a hash, to be found out.
+struct Claim {
+    digest: Digest,
+    key: KeyId,
+    /// Whose key it is.
+    organization: OrganizationId,
+    /// Which hash, if only one string can match it; otherwise it is a slow one.
+    subject: Option<Subject>,
 }
 
 impl Proofs {
@@ -60,17 +87,24 @@ impl Proofs {
     pub fn new(crypto: Arc<Crypto>, gate: Arc<Gate>, capacity: usize) -> Self {
         Self {
             crypto,
-            own: Arc::new(Way::through(gate)),
-            foreign: Arc::new(Way::through(Arc::new(Gate::of_width(1)))),
+            own: Way::through(gate),
+            foreign: Way::through(Arc::new(Gate::of_width(1))),
             one_each: OneEach::default(),
             key: hmac::Key::new(hmac::HMAC_SHA256, &random::bytes::<32>()),
+            hasher: RandomState::new(),
             proven: Cache::new(capacity),
+            proven_slowly: Cache::new(PROVEN_SLOWLY),
         }
     }
 
     /// How many runs wait for their turn.
     pub(super) fn waiting(&self) -> usize {
         self.own.gate.waiting()
+    }
+
+    /// How many there were.
+    pub(super) fn runs(&self) -> u64 {
+        self.own.gate.runs()
     }
 
     /// Whether `secret` matches this one of the credential's hashes.
@@ -84,19 +118,19 @@ impl Proofs {
         credential: &Arc<Credential>,
         which: Which,
     ) -> Result<bool, Denied> {
-        let digest = self.digest(secret.expose(), &credential.hash(which).phc);
-        if self.proven.get(&digest).is_some() {
-            return Ok(true);
+        let phc = &credential.hash(which).phc;
+        let digest = self.digest(secret.expose(), phc);
+        let subject = Some(self.subject(credential.key.id, phc));
+        if let Some(known) = self.known(digest, subject) {
+            return Ok(known);
         }
-        if self.own.refuted.get(&digest).is_some() {
-            return Ok(false);
-        }
+        let claim = Claim::of(credential, digest, subject);
         let (crypto, credential) = (Arc::clone(&self.crypto), Arc::clone(credential));
         let work = move || {
             let StoredHash { phc, root_key } = credential.hash(which);
             crypto.verify(root_key, &secret, phc)
         };
-        self.once(digest, &self.own, None, work).await
+        self.once(claim, work).await
     }
 
     /// Whether a string of another system matches this one of the credential's hashes. A MAC is
@@ -116,32 +150,40 @@ impl Proofs {
             return Ok(self.crypto.verify_imported(root_key, id, secret, phc)?);
         }
         let digest = self.digest(secret.expose(), phc);
-        if self.proven.get(&digest).is_some() {
-            return Ok(true);
+        if let Some(known) = self.known(digest, None) {
+            return Ok(known);
         }
-        if self.foreign.refuted.get(&digest).is_some() {
-            return Ok(false);
-        }
+        let claim = Claim::of(credential, digest, None);
         let crypto = Arc::clone(&self.crypto);
         let (secret, credential) = (Arc::clone(secret), Arc::clone(credential));
         let work = move || {
             let StoredHash { phc, root_key } = credential.hash(which);
             crypto.verify_imported(root_key, credential.key.id, &secret, phc)
         };
-        self.once(digest, &self.foreign, Some(id), work).await
+        self.once(claim, work).await
+    }
+
+    /// Whether a string matches a hash, if that was found out.
+    fn known(&self, digest: Digest, subject: Option<Subject>) -> Option<bool> {
+        let Some(subject) = subject else {
+            let proven = self.proven_slowly.get(&digest).map(|()| true);
+            return proven.or_else(|| self.foreign.refuted.get(&digest).map(|()| false));
+        };
+        match self.proven.get(&subject) {
+            Some(proven) => Some(proven.ct_eq(&digest).into()),
+            None => self.own.refuted.get(&digest).map(|()| false),
+        }
     }
 
     /// Does `work` in a task of its own: a client that hangs up and comes again then finds the run
     /// it started, instead of starting another.
     async fn once(
         self: &Arc<Self>,
-        digest: Digest,
-        way: &Arc<Way>,
-        alone_at: Option<KeyId>,
+        claim: Claim,
         work: impl FnOnce() -> Result<bool, StoredHashError> + Send + 'static,
     ) -> Result<bool, Denied> {
-        let (proofs, way) = (Arc::clone(self), Arc::clone(way));
-        let run = async move { proofs.find_out(digest, &way, alone_at, work).await };
+        let proofs = Arc::clone(self);
+        let run = async move { proofs.find_out(&claim, work).await };
         let run = tokio::spawn(run.instrument(inner_span!("prove a secret")));
         match tokio::time::timeout(PATIENCE, run).await {
             Ok(Ok(outcome)) => outcome,
@@ -152,28 +194,32 @@ impl Proofs {
     /// One run, however many ask: the others wait at the cache.
     async fn find_out(
         &self,
-        digest: Digest,
-        way: &Way,
-        alone_at: Option<KeyId>,
+        claim: &Claim,
         work: impl FnOnce() -> Result<bool, StoredHashError> + Send + 'static,
     ) -> Result<bool, Denied> {
-        let guard = match self.proven.get_value_or_guard_async(&digest).await {
-            Ok(()) => return Ok(true),
+        let way = match claim.subject {
+            Some(_) => &self.own,
+            None => &self.foreign,
+        };
+        let guard = match way.refuted.get_value_or_guard_async(&claim.digest).await {
+            Ok(()) => return Ok(false),
             Err(guard) => guard,
         };
-        // Another run ended while this one waited for the guard, and it did not match.
-        if way.refuted.get(&digest).is_some() {
-            return Ok(false);
+        // Another run ended while this one waited for the guard.
+        if let Some(known) = self.known(claim.digest, claim.subject) {
+            return Ok(known);
         }
-        let _trial = match alone_at {
-            Some(id) => Some(self.one_each.turn(id).await.ok_or(Overloaded)?),
-            None => None,
+        let _trial = match claim.subject {
+            Some(_) => None,
+            None => Some(self.one_each.turn(claim.key).await.ok_or(Overloaded)?),
         };
-        let matches = way.gate.run(work).await??;
-        if matches {
-            let _ = guard.insert(());
-        } else {
-            way.refuted.insert(digest, ());
+        let matches = way.gate.run(Some(&claim.organization), work).await??;
+        match claim.subject {
+            Some(subject) if matches => self.proven.insert(subject, claim.digest),
+            None if matches => self.proven_slowly.insert(claim.digest, ()),
+            _ => {
+                let _ = guard.insert(());
+            }
         }
         Ok(matches)
     }
@@ -181,17 +227,25 @@ impl Proofs {
     /// The hash of a secret under the current root key.
     pub(super) async fn hash(&self, secret: Arc<ApiKeySecret>) -> Result<StoredHash, Overloaded> {
         let crypto = Arc::clone(&self.crypto);
-        let hashed = self.own.gate.run(move || crypto.hash(&secret)).await?;
+        let hashed = self
+            .own
+            .gate
+            .run(None, move || crypto.hash(&secret))
+            .await?;
         Ok(StoredHash {
-            phc: hashed.phc,
-            root_key: hashed.root_key.to_string(),
+            phc: hashed.phc.into(),
+            root_key: hashed.root_key.as_str().into(),
         })
     }
 
     /// Remembers that a secret matches a hash that was just made of it.
-    pub(super) fn remember(&self, secret: &ApiKeySecret, hash: &StoredHash) {
-        self.proven
-            .insert(self.digest(secret.expose(), &hash.phc), ());
+    pub(super) fn remember(&self, key: KeyId, secret: &ApiKeySecret, hash: &StoredHash) {
+        let digest = self.digest(secret.expose(), &hash.phc);
+        self.proven.insert(self.subject(key, &hash.phc), digest);
+    }
+
+    fn subject(&self, key: KeyId, hash: &str) -> Subject {
+        (key, self.hasher.hash_one(hash))
     }
 
     fn digest(&self, secret: &str, hash: &str) -> Digest {
@@ -200,7 +254,19 @@ impl Proofs {
         context.update(b"\n");
         context.update(secret.as_bytes());
         let tag = context.sign();
-        tag.as_ref().try_into().expect("an HMAC-SHA256 of 32 bytes")
+        let half = tag.as_ref().first_chunk();
+        *half.expect("an HMAC-SHA256 of 32 bytes")
+    }
+}
+
+impl Claim {
+    fn of(credential: &Credential, digest: Digest, subject: Option<Subject>) -> Self {
+        Self {
+            digest,
+            key: credential.key.id,
+            organization: credential.key.organization.clone(),
+            subject,
+        }
     }
 }
 
@@ -226,16 +292,21 @@ mod tests {
         let crypto = Crypto::new(keyring, "tmsk".parse().unwrap(), HashCost::default());
         let gate = Arc::new(Gate::of_width(1));
         let proofs = Proofs::new(Arc::new(crypto), gate, 10);
-        let refute = async |way: &Arc<Way>, n: usize, of: Option<KeyId>| {
-            let digest = proofs.digest(&n.to_string(), "hash");
-            let found = proofs.find_out(digest, way, of, || Ok(false)).await;
+        let key = KeyId::new(ulid::Ulid(1));
+        let refute = async |n: usize, subject: Option<Subject>| {
+            let claim = Claim {
+                digest: proofs.digest(&n.to_string(), "hash"),
+                key,
+                organization: "acme".parse().unwrap(),
+                subject,
+            };
+            let found = proofs.find_out(&claim, || Ok(false)).await;
             assert!(!found.unwrap());
-            digest
+            claim.digest
         };
-        let former = refute(&proofs.own, 0, None).await;
-        let guessed = KeyId::new(ulid::Ulid(1));
+        let former = refute(0, Some(proofs.subject(key, "hash"))).await;
         for n in 1..2 * REFUTED {
-            refute(&proofs.foreign, n, Some(guessed)).await;
+            refute(n, None).await;
         }
         assert!(proofs.own.refuted.get(&former).is_some());
         assert!(proofs.foreign.refuted.len() <= REFUTED);

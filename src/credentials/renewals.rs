@@ -103,8 +103,8 @@ impl Shared {
         }
         let (made, root_key) = self.crypto.import(id, &Kept::of(&foreign.secret));
         let after = StoredHash {
-            phc: made.hash,
-            root_key: root_key.to_string(),
+            phc: made.hash.into(),
+            root_key: root_key.as_str().into(),
         };
         let renewed = self.store.renew_import(id, before, &after, &made.unique);
         match renewed.await {
@@ -129,7 +129,7 @@ impl Shared {
             return;
         }
         match self.store.renew_hash(id, before, &after).await {
-            Ok(true) => self.proofs.remember(&secret, &after),
+            Ok(true) => self.proofs.remember(id, &secret, &after),
             // Somebody was faster: what is cached of the key is old either way.
             Ok(false) => {}
             Err(error) => {

@@ -4,6 +4,7 @@ mod edit;
 mod effect;
 mod expiry;
 mod filter;
+mod in_use;
 mod narrowing;
 mod order;
 mod rotation;
@@ -23,6 +24,7 @@ pub use edit::{ApiKeyEdit, MetadataEdit};
 pub use effect::{Because, Effect, Recorded};
 pub use expiry::{AlreadyPast, Days, Expiry, NOTICES, next_notice};
 pub use filter::{KeyFilter, Maker, MakerError, Makers, Search};
+pub use in_use::KeyInUse;
 pub use order::{KeyOrder, Position, SortValue};
 pub use rotation::OverlapSpan;
 pub use status::{Revocation, RevokeReason, Status, StatusFilter};
@@ -148,15 +150,7 @@ impl ApiKey {
     /// Whether the key is of use at `now`.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> Status {
-        if self.revoked.is_some() {
-            Status::Revoked
-        } else if self.expires_at.is_some_and(|end| end <= now) {
-            Status::Expired
-        } else if self.disabled_at.is_some() {
-            Status::Disabled
-        } else {
-            Status::Active
-        }
+        status::status(self.revoked, self.expires_at, self.disabled_at, now)
     }
 
     /// The secret before, if a rotation still lets it count at `now`.

@@ -47,7 +47,7 @@ pub struct Claims<'a> {
     pub allowed_ip_cidrs: Option<&'a RawValue>,
 }
 
-/// What every token of a key says alike, rendered once for all of them.
+/// What every token of a key says alike.
 #[derive(Clone, Debug)]
 pub struct KeyClaims {
     /// `sub` and `client_id`.
@@ -68,13 +68,19 @@ impl KeyClaims {
     /// Those of a key that has these scopes and networks.
     #[must_use]
     pub fn with(id: KeyId, scopes: &ScopeSet, networks: &NetworkSet) -> Self {
-        let restricted = (!networks.is_unrestricted()).then_some(networks);
         Self {
             id: id.to_string(),
             scope: scopes.to_parameter(),
-            networks: restricted.map(|networks| to_raw_value(networks).expect("networks are JSON")),
+            networks: networks_claim(networks),
         }
     }
+}
+
+/// The claim `allowed_ip_cidrs` of these networks; `None` where they are everywhere.
+#[must_use]
+pub fn networks_claim(networks: &NetworkSet) -> Option<Box<RawValue>> {
+    let restricted = (!networks.is_unrestricted()).then_some(networks);
+    restricted.map(|networks| to_raw_value(networks).expect("networks are JSON"))
 }
 
 /// The claims of a token presented to tenmint itself, after its signature was verified.

@@ -29,6 +29,13 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct KeyId(Ulid);
 
+/// A [`KeyId`] as it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyIdText([u8; KEY_ID.len() + ULID]);
+
+/// What every [`KeyId`] begins with.
+const KEY_ID: &str = "key_";
+
 /// What starts every API key of a deployment: 1 to 16 of `[a-z0-9_]`, a letter first.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyPrefix(String);
@@ -73,6 +80,17 @@ impl KeyId {
         self.0
     }
 
+    /// The id as it is written, without an allocation.
+    #[must_use]
+    pub fn text(self) -> KeyIdText {
+        let mut text = [0; KEY_ID.len() + ULID];
+        let (prefix, ulid) = text.split_at_mut(KEY_ID.len());
+        prefix.copy_from_slice(KEY_ID.as_bytes());
+        let ulid: &mut [u8; ULID] = ulid.try_into().expect("as long as a ULID");
+        self.0.array_to_str(ulid);
+        KeyIdText(text)
+    }
+
     /// When the key of this id was made.
     #[must_use]
     pub fn made_at(self) -> Timestamp {
@@ -81,9 +99,17 @@ impl KeyId {
     }
 }
 
+impl KeyIdText {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).expect("a key id is ASCII")
+    }
+}
+
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "key_{}", self.0)
+        f.write_str(self.text().as_str())
     }
 }
 
@@ -91,7 +117,7 @@ impl FromStr for KeyId {
     type Err = KeyIdError;
 
     fn from_str(text: &str) -> Result<Self, KeyIdError> {
-        let ulid = text.strip_prefix("key_").ok_or(KeyIdError)?;
+        let ulid = text.strip_prefix(KEY_ID).ok_or(KeyIdError)?;
         canonical_ulid(ulid).map(Self).ok_or(KeyIdError)
     }
 }

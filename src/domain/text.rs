@@ -12,7 +12,7 @@ use super::secret;
 /// A line of text: trimmed, 1 to `MAX` characters, nothing invisible in it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(transparent)]
-pub struct Text<const MAX: usize>(String);
+pub struct Text<const MAX: usize>(Box<str>);
 
 /// What an API key, an organization and the like are called: 1 to 100 characters.
 pub type Name = Text<100>;
@@ -54,7 +54,7 @@ impl<const MAX: usize> Text<MAX> {
     /// # Errors
     /// See [`TextError`].
     pub fn new(text: &str) -> Result<Self, TextError> {
-        check(text.trim(), 1, MAX).map(|text| Self(text.to_owned()))
+        check(text.trim(), 1, MAX).map(|text| Self(text.into()))
     }
 
     /// The text itself.

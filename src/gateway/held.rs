@@ -70,8 +70,8 @@ impl Held {
             return Ok(Arc::clone(&held.token));
         }
         let audience = Audience::one(purpose.resource.clone());
-        let scope = &verified.credential.claims.scope;
-        let signed = mint.sign(&identity, verified, &purpose.issuer, &audience, scope)?;
+        let scope = verified.credential.scope();
+        let signed = mint.sign(&identity, verified, &purpose.issuer, &audience, &scope)?;
         let token: Arc<str> = Arc::from(signed.token);
         let life = signed.ends.seconds_since(signed.begins);
         let useful = life - MARGIN.min(life / 2);

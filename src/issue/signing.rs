@@ -52,6 +52,7 @@ impl Mint {
         let ends = now.plus(life);
         let ends = key.expires_at.map_or(ends, |key_end| ends.min(key_end));
         let jti = random::token_id();
+        let id = key.id.text();
         // Resource servers take a token of the second in which its key was narrowed, or by the
         // clock of a node that is ahead, for one from before: see `docs/revocation-feed.md`.
         let after_narrowing = |at: Timestamp| at.plus(Duration::from_secs(1));
@@ -60,8 +61,8 @@ impl Mint {
             .map_or(now, |at| now.max(after_narrowing(at)));
         let token = identity.signer.sign(&Claims {
             iss: &issuer.name(&self.base),
-            sub: &credential.claims.id,
-            client_id: &credential.claims.id,
+            sub: id.as_str(),
+            client_id: id.as_str(),
             aud: audience,
             iat: issued_at,
             nbf: now,
@@ -69,7 +70,7 @@ impl Mint {
             jti: &jti,
             scope,
             org: &key.organization,
-            allowed_ip_cidrs: credential.claims.networks.as_deref(),
+            allowed_ip_cidrs: credential.networks_claim.as_deref(),
         });
         if token.len() > MAX_TOKEN {
             return Err(Refusal::TokenTooLong);

@@ -252,5 +252,12 @@ async fn present_authority(
             ip: Some(caller.address),
         });
     }
-    Ok(Authority::of(&stored.key, caller.token.clone()))
+    let key = &stored.key;
+    let token = caller.token.clone();
+    Ok(Authority::of(
+        &key.effective,
+        &key.networks,
+        key.expires_at,
+        token,
+    ))
 }

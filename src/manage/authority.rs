@@ -28,14 +28,19 @@ impl Authority {
         Self(None)
     }
 
-    /// Of a key as it is now, within the token it is represented by.
+    /// Of a key that has these scopes, networks and this end, within the token it is represented by.
     #[must_use]
-    pub fn of(key: &ApiKey, token: Option<ScopeSet>) -> Self {
+    pub fn of(
+        effective: &ScopeSet,
+        networks: &NetworkSet,
+        expires_at: Option<Timestamp>,
+        token: Option<ScopeSet>,
+    ) -> Self {
         Self(Some(Bounds {
-            held: key.effective.clone(),
+            held: effective.clone(),
             token,
-            networks: key.networks.clone(),
-            expires_at: key.expires_at,
+            networks: networks.clone(),
+            expires_at,
         }))
     }
 

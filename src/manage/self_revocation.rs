@@ -14,7 +14,7 @@ use super::refusal::{Kind, Refusal};
 use super::{Management, to_its_end};
 use crate::credentials::{Denied, Verified};
 use crate::crypto::jose::trust::{self, TokenError};
-use crate::domain::api_key::{ApiKey, RevokeReason};
+use crate::domain::api_key::{ApiKey, KeyInUse, RevokeReason};
 use crate::domain::claims::PresentedClaims;
 use crate::domain::issuer::Issuer;
 use crate::domain::scope::ScopeSet;
@@ -132,7 +132,7 @@ pub async fn revoke_token(
         return Err(Refusal::Key(Denied::Unknown).into());
     }
     let claims = match management.read_token_of(key, token).await? {
-        Some(claims) if claims.client_id == verified.credential.claims.id => claims,
+        Some(claims) if claims.client_id == key.id.text().as_str() => claims,
         _ => return Ok(()),
     };
     let caller = holder(&verified, origin);
@@ -149,7 +149,7 @@ pub async fn revoke_token(
 }
 
 /// An organization's issuer knows that organization's keys alone.
-fn knows(issuer: &Issuer, key: &ApiKey) -> bool {
+fn knows(issuer: &Issuer, key: &KeyInUse) -> bool {
     match issuer {
         Issuer::Deployment => true,
         Issuer::Organization(organization) => *organization == key.organization,
@@ -167,7 +167,12 @@ fn holder(verified: &Verified, origin: Origin) -> Caller {
         request_id: origin.request_id,
         acting_for: None,
         proof: Proof::Secret(verified.credential.fingerprint(verified.which).to_owned()),
-        authority: Authority::of(key, nothing.clone()),
+        authority: Authority::of(
+            &key.effective,
+            &key.networks,
+            key.expires_at,
+            nothing.clone(),
+        ),
         token: nothing,
     }
 }
@@ -240,7 +245,7 @@ impl Management {
     /// whichever audience.
     async fn read_token_of(
         &self,
-        key: &ApiKey,
+        key: &KeyInUse,
         token: &str,
     ) -> Result<Option<PresentedClaims>, Refusal> {
         let now = self.clock.now();

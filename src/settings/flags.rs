@@ -210,6 +210,10 @@ pub struct Settings {
     )]
     pub argon2_lanes: u32,
 
+    /// Most API keys held in memory, about 1 KB each; of others the database is asked
+    #[arg(long, env = "TENMINT_CREDENTIAL_CACHE", hide_env_values = true, value_name = "N", default_value = "100000", value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
+    pub credential_cache: u32,
+
     /// Most connections held at once; further ones wait
     #[arg(long, env = "TENMINT_MAX_CONNECTIONS", hide_env_values = true, value_name = "N", default_value = "8192", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,

@@ -96,7 +96,7 @@ impl Store {
             run transaction.on(),
             "UPDATE api_key_secrets SET hash = $3, root_key = $4
              WHERE api_key_id = $1 AND hash = $2",
-            id.to_string(), &before.phc, &after.phc, &after.root_key
+            id.to_string(), &*before.phc, &*after.phc, &*after.root_key
         )?;
         if renewed != 1 {
             return Ok(false);

@@ -34,6 +34,7 @@ mod canary;
 mod cli;
 mod contention;
 mod credential_agreement;
+mod credential_storm;
 mod deletion;
 mod docs;
 mod doctor;

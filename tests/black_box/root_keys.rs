@@ -250,8 +250,8 @@ async fn what_replaces_or_ends_a_secret_wins_over_its_renewal(server: Server) {
     let store = &server.app.management.store;
     let before = store.credential(id).await.unwrap().unwrap().hash;
     let renewed = tenmint::store::api_keys::StoredHash {
-        phc: "renewed".to_owned(),
-        root_key: "another".to_owned(),
+        phc: "renewed".into(),
+        root_key: "another".into(),
     };
     // A rotation of the API key comes between: the old secret ends at once.
     let path = format!("/v1/api-keys/{}/rotate", key.id);

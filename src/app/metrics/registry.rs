@@ -53,6 +53,13 @@ impl Measurements {
         self.0.register(name, help, family);
     }
 
+    /// A count that only grows: `_total` is added to its name.
+    pub(super) fn counter(&mut self, name: &str, help: &str, value: u64) {
+        let counter = Counter::<u64, AtomicU64>::default();
+        counter.inc_by(value);
+        self.0.register(name, help, counter);
+    }
+
     pub(super) fn gauges(
         &mut self,
         name: &str,

@@ -61,6 +61,24 @@ pub enum RevokeReason {
     Unused,
 }
 
+/// The state at `now` of a key of which this is known.
+pub(super) fn status(
+    revoked: Option<Revocation>,
+    expires_at: Option<Timestamp>,
+    disabled_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Status {
+    if revoked.is_some() {
+        Status::Revoked
+    } else if expires_at.is_some_and(|end| end <= now) {
+        Status::Expired
+    } else if disabled_at.is_some() {
+        Status::Disabled
+    } else {
+        Status::Active
+    }
+}
+
 impl Status {
     /// The name, as answers have it.
     #[must_use]

@@ -15,7 +15,7 @@ use super::{Network, NetworkError};
 /// A list in JSON has at most [`NetworkSet::MAX`] entries, repeated ones
 /// counted: an oversized one is refused without being read to its end.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NetworkSet(Vec<Network>);
+pub struct NetworkSet(Box<[Network]>);
 
 impl NetworkSet {
     /// The most networks a set may hold.
@@ -24,7 +24,7 @@ impl NetworkSet {
     /// Every address of both families: `0.0.0.0/0` and `::/0`.
     #[must_use]
     pub fn any() -> Self {
-        Self(vec![EVERY_IPV4, EVERY_IPV6])
+        Self(Box::new([EVERY_IPV4, EVERY_IPV6]))
     }
 
     /// These networks, each once.
@@ -48,7 +48,7 @@ impl NetworkSet {
         if set.is_empty() {
             return Err(NetworkError::NoNetworks);
         }
-        Ok(Self(set))
+        Ok(Self(set.into()))
     }
 
     /// Whether `address` lies in one of the networks.
@@ -62,7 +62,7 @@ impl NetworkSet {
     /// halves of a network cover the whole.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        joined(&self.0).cover(other)
+        joined(self.iter()).cover(other)
     }
 
     /// Whether every address of `other` is an address of this set or of `more`. Exact.
@@ -81,7 +81,7 @@ impl NetworkSet {
     /// written.
     #[must_use]
     pub fn has_wildcard(&self) -> bool {
-        joined(&self.0)
+        joined(self.iter())
             .0
             .iter()
             .any(|block| block.prefix_len() == 0)
@@ -105,7 +105,7 @@ impl NetworkSet {
                 both.push(network);
             }
         }
-        (!both.is_empty()).then_some(Self(both))
+        (!both.is_empty()).then(|| Self(both.into()))
     }
 
     /// The networks, in the order first given.

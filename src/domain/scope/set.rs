@@ -14,7 +14,7 @@ use super::{Scope, ScopeError};
 /// or in a parameter, has at most [`ScopeSet::MAX`] entries, repeated ones
 /// counted: an oversized one is refused without being read to its end.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct ScopeSet(Vec<Scope>);
+pub struct ScopeSet(Box<[Scope]>);
 
 impl ScopeSet {
     /// The most scopes a set may hold.
@@ -36,7 +36,7 @@ impl ScopeSet {
             }
             set.push(scope);
         }
-        Ok(Self(set))
+        Ok(Self(set.into()))
     }
 
     /// Reads a `scope` parameter (RFC 6749 §3.3): scopes separated by exactly
@@ -66,8 +66,15 @@ impl ScopeSet {
     /// joined by single spaces. Empty for an empty set.
     #[must_use]
     pub fn to_parameter(&self) -> String {
-        let texts: Vec<&str> = self.iter().map(Scope::as_str).collect();
-        texts.join(" ")
+        let length: usize = self.iter().map(|scope| scope.as_str().len() + 1).sum();
+        let mut text = String::with_capacity(length);
+        for scope in self {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(scope.as_str());
+        }
+        text
     }
 
     /// Whether one scope of this set covers `asked`.

@@ -26,7 +26,7 @@ pub(super) fn let_through(passed: &Passed, token: Option<&str>) -> Response {
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(ORGANIZATION, value(key.organization.as_str()));
-    headers.insert(KEY_ID, value(&passed.holder.credential().claims.id));
+    headers.insert(KEY_ID, value(key.id.text().as_str()));
     headers.insert(CREDENTIAL, HeaderValue::from_static(kind));
     headers.insert(SCOPE, value(&passed.holder.scope()));
     headers.insert(EXTERNAL_ID, value(&external_id));

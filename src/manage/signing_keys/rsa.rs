@@ -50,7 +50,7 @@ impl RsaMaker {
         bits: RsaBits,
     ) -> Result<Generated, Refusal> {
         let _order = Order::of(self, organization).ok_or(Refusal::SigningKeyBeingMade)?;
-        Ok(self.ordinary.run(make(bits)).await?)
+        Ok(self.ordinary.run(Some(organization), make(bits)).await?)
     }
 
     /// Makes a key for nobody who waits: in its turn, whenever that is.

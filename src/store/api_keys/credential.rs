@@ -31,9 +31,9 @@ pub struct StoredCredential {
 #[derive(Clone, Debug)]
 pub struct StoredHash {
     /// Its PHC string.
-    pub phc: String,
+    pub phc: Box<str>,
     /// The id of the root key that peppers it.
-    pub root_key: String,
+    pub root_key: Arc<str>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -104,13 +104,16 @@ impl TryFrom<CredentialRow> for StoredCredential {
             organization_suspended: row.suspended_at.is_some(),
             policy: effective(&row.operator_policy, &row.policy)?,
             hash: StoredHash {
-                phc: row.hash,
-                root_key: row.hash_root_key,
+                phc: row.hash.into(),
+                root_key: row.hash_root_key.into(),
             },
             ending_hash: row
                 .ending_hash
                 .zip(row.ending_root_key)
-                .map(|(phc, root_key)| StoredHash { phc, root_key }),
+                .map(|(phc, root_key)| StoredHash {
+                    phc: phc.into(),
+                    root_key: root_key.into(),
+                }),
         })
     }
 }

@@ -25,7 +25,7 @@ impl Store {
             run self.writer(),
             "UPDATE api_key_secrets SET hash = $3, root_key = $4
              WHERE api_key_id = $1 AND hash = $2",
-            id.to_string(), &before.phc, &after.phc, &after.root_key
+            id.to_string(), &*before.phc, &*after.phc, &*after.root_key
         )?;
         Ok(renewed == 1)
     }
@@ -107,7 +107,7 @@ impl Write {
             run self.on(),
             "INSERT INTO api_key_secrets (api_key_id, fingerprint, hash, root_key, created_at)
              VALUES ($1, $2, $3, $4, $5)",
-            key.id.to_string(), &key.fingerprint, &secret.phc, &secret.root_key,
+            key.id.to_string(), &key.fingerprint, &*secret.phc, &*secret.root_key,
             key.secret_created_at.unix()
         )?;
         Ok(())
