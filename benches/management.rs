@@ -17,13 +17,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use support::child::{Child, Place};
 use support::contest::{Contender, Effort, contest};
 use support::instructions;
 use support::load::{Load, Until};
 use support::requests::{Key, Operator, TOKEN, exchange};
-use support::{Failure, bench, key_rows, postgres};
+use support::{Failure, bench, key_rows, postgres, seed};
 
 /// Keys of the organization that the other is held against.
 const FEW: u32 = 100;
@@ -280,19 +279,10 @@ fn contender<'a>(
 
 /// Adds keys as rows, beside the running server: through it, it would take an hour.
 async fn seed(place: &Place<'_>, organization: &str, from: u32, count: u32) -> Result<(), Failure> {
-    let insert = AssertSqlSafe(key_rows::insert(organization, from, count));
-    let url = place.url();
-    // PostgreSQL counts rows by itself sooner or later; a plan made before would be another.
-    let count_rows = "ANALYZE";
+    seed::execute(place, key_rows::insert(organization, from, count)).await?;
     if place.database_url.is_some() {
-        let mut connection = PgConnection::connect(&url).await?;
-        sqlx::raw_sql(insert).execute(&mut connection).await?;
-        sqlx::raw_sql(count_rows).execute(&mut connection).await?;
-        connection.close().await?;
-    } else {
-        let mut connection = SqliteConnection::connect(&url).await?;
-        sqlx::raw_sql(insert).execute(&mut connection).await?;
-        connection.close().await?;
+        // PostgreSQL counts rows by itself sooner or later; a plan made before would be another.
+        seed::execute(place, "ANALYZE".to_owned()).await?;
     }
     Ok(())
 }

@@ -132,13 +132,22 @@ impl Drop for Child {
     }
 }
 
+/// Behind the name of a server: with as many threads for requests as there are cores, as `tenmint
+/// serve` has them.
+const WHOLE: &str = "-whole";
+
 /// What this program does as a server.
 pub fn serve(which: &str) -> Result<(), Failure> {
-    // One thread for requests, as many as the load has: rates are those of one core.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let which = match which.strip_suffix(WHOLE) {
+        Some(which) => which,
+        None => {
+            // One thread for requests, as many as the load has: rates are those of one core.
+            runtime.worker_threads(1);
+            which
+        }
+    };
+    let runtime = runtime.enable_all().build()?;
     let mut lines = io::stdin().lines();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
     say(&listener.local_addr()?.to_string())?;
@@ -155,6 +164,7 @@ pub fn serve(which: &str) -> Result<(), Failure> {
             for line in lines {
                 match &*line? {
                     "operator" => say(&served.operator)?,
+                    "lookups" => say(&served.lookups())?,
                     id => say(&served.former_secret(id)?)?,
                 }
             }

@@ -12,6 +12,7 @@ pub mod key_rows;
 #[path = "../../tests/support/left_out.rs"]
 mod left_out;
 pub mod load;
+pub mod pace;
 #[path = "../../tests/support/postgres.rs"]
 #[allow(
     clippy::panic,
@@ -20,6 +21,7 @@ pub mod load;
 pub mod postgres;
 pub mod process;
 pub mod requests;
+pub mod seed;
 pub mod tenmint;
 
 use std::process::ExitCode;

@@ -20,6 +20,20 @@ pub fn used(process: u32) -> Used {
     Used(threads.collect())
 }
 
+/// The same, added up by what threads are called, less their numbers.
+pub fn used_by_name(process: u32) -> BTreeMap<String, Duration> {
+    let mut by_name = BTreeMap::new();
+    for (thread, used) in used(process).0 {
+        let name = fs::read_to_string(format!("/proc/{process}/task/{thread}/comm"));
+        let name = name.unwrap_or_default();
+        let name = name
+            .trim_end()
+            .trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
+        *by_name.entry(name.to_owned()).or_default() += used;
+    }
+    by_name
+}
+
 impl Used {
     /// What was used since `before`; `None` where the system does not tell.
     pub fn since(&self, before: &Self) -> Option<Duration> {

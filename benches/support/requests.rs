@@ -12,7 +12,7 @@ use super::child::Child;
 use super::load::{Connection, unexpected};
 
 /// The organization whose keys are used.
-const ORGANIZATION: &str = "bench";
+pub const ORGANIZATION: &str = "bench";
 
 /// The deployment issuer's token endpoint, and the bare handler's path alike.
 pub const TOKEN: &str = "/oauth/token";

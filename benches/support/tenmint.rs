@@ -51,6 +51,13 @@ pub async fn serve(listener: TcpListener) -> Result<Tenmint, Failure> {
 }
 
 impl Tenmint {
+    /// How many keys are held, and how often keys were found there and not, as numbers in a line.
+    pub fn lookups(&self) -> String {
+        let credentials = &self.app.mint.credentials;
+        let lookups = credentials.lookups();
+        format!("{} {} {}", credentials.held(), lookups.hits, lookups.misses)
+    }
+
     /// A secret of this id that is genuine by its tag and in no row of the database: as a rotated
     /// key's old one.
     pub fn former_secret(&self, id: &str) -> Result<String, Failure> {
