@@ -123,3 +123,17 @@ impl From<StoredCredential> for Credential {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_takes_a_third_of_a_kilobyte_beside_its_texts() {
+        assert!(
+            size_of::<Credential>() <= 336,
+            "{}",
+            size_of::<Credential>()
+        );
+    }
+}
