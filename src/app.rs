@@ -194,7 +194,7 @@ impl App {
         let bounds = Bounds {
             request: settings.request_timeout,
             connections: usize::try_from(settings.max_connections).unwrap_or(usize::MAX),
-            jwks_max_age: schedule.jwks_max_age(),
+            schedule,
         };
         let feeds = Feeds::new(
             store.clone(),

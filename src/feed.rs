@@ -25,6 +25,7 @@ use crate::credentials::generations::Generations;
 use crate::credentials::issuers::{Identity, IssuerError, Issuers};
 use crate::domain::issuer::{BaseUrl, Issuer};
 use crate::domain::organization::OrganizationId;
+use crate::domain::signing_key::Schedule;
 use crate::store::Store;
 use crate::store::error::StoreError;
 
@@ -68,8 +69,8 @@ pub struct Bounds {
     pub request: Duration,
     /// How many connections are served at the same time.
     pub connections: usize,
-    /// For how long a validator may go on with the JWKS that it has.
-    pub jwks_max_age: Duration,
+    /// When signing keys come and go.
+    pub schedule: Schedule,
 }
 
 impl Feeds {
@@ -89,7 +90,7 @@ impl Feeds {
             generations,
             base,
             clock,
-            held: Held::new(bounds.jwks_max_age),
+            held: Held::new(&bounds.schedule),
             published: Cache::new(CAPACITY),
             signing: Mutex::default(),
             // The others are for those who want tokens.

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::manage::Management;
+use crate::manage::signing_keys::Which;
 use turns::Turns;
 
 /// How often jobs look at the clock to see whether it is their turn.
@@ -57,20 +58,21 @@ impl Jobs {
         let erase = erasures::erase(Arc::clone(&management), stopped.clone());
         let clean_up = cleanup::clean_up(store, usage, turns);
         let tell = notices::tell(Arc::clone(&management), stopped.clone());
-        let lead = signing_keys::lead(Arc::clone(&management), stopped.clone());
+        let lead = |which| signing_keys::lead(Arc::clone(&management), which, stopped.clone());
+        let keys = Which::ALL.map(|which| tokio::spawn(lead(which)));
         let hold = root_keys::hold(Arc::clone(&management), work.root_key_file, stopped.clone());
         let attend = unused::attend(management, stopped);
-        let running = vec![
+        let mut running = vec![
             tokio::spawn(follow),
             tokio::spawn(clean_up),
             tokio::spawn(erase),
             tokio::spawn(tell),
             tokio::spawn(attend),
-            tokio::spawn(lead),
             tokio::spawn(hold),
             tokio::spawn(flush),
             tokio::spawn(mark),
         ];
+        running.extend(keys);
         Self { stop, running }
     }
 

@@ -153,7 +153,8 @@ impl Settings {
             Interval::Off => None,
         };
         let (lead, max_age) = (self.signing_key_lead, self.jwks_max_age);
-        Ok(Schedule::new(interval, lead, max_age, self.clock_skew)?)
+        let (skew, stale_limit) = (self.clock_skew, self.stale_limit);
+        Ok(Schedule::new(interval, lead, max_age, skew, stale_limit)?)
     }
 
     /// Whose word about client addresses is taken.

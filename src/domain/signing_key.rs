@@ -84,6 +84,8 @@ pub struct SigningKey {
     pub life: Life,
     /// Whether it was made elsewhere.
     pub imported: bool,
+    /// Which key began to sign when this one stopped.
+    pub replaced_by: Option<Kid>,
 }
 
 /// Not an algorithm that tenmint signs with.

@@ -12,7 +12,7 @@ use crate::credentials::generations::{Generation, Generations};
 use crate::crypto::jose::revocations::{Alias, Revoked, note};
 use crate::domain::issuer::Issuer;
 use crate::domain::organization::OrganizationId;
-use crate::domain::signing_key::{CLOCK_SKEW, LONGEST_TOKEN};
+use crate::domain::signing_key::{CLOCK_SKEW, LONGEST_TOKEN, Schedule};
 use crate::domain::timestamp::Timestamp;
 use crate::store::Store;
 use crate::store::error::StoreError;
@@ -30,9 +30,6 @@ pub const MOST_OF_ONE: usize = 1_000;
 /// How much later than it was taken back a token may say that it was issued: tokens of the second
 /// in which their key was narrowed are dated one second ahead.
 const AHEAD: Duration = Duration::from_secs(1);
-
-/// For how long the slowest validators that are known go on with a JWKS, whatever they are told.
-const SLOWEST_JWKS: Duration = Duration::from_hours(2);
 
 /// What is held of what was taken back.
 pub(super) struct Held {
@@ -69,12 +66,15 @@ enum List {
 }
 
 impl Held {
-    /// Nothing. `jwks_max_age` is for how long validators go on with the keys that they have.
-    pub(super) fn new(jwks_max_age: Duration) -> Self {
+    /// Nothing. Of a signing key that was withdrawn is told for as long as anybody goes on with a
+    /// JWKS that has it.
+    pub(super) fn new(schedule: &Schedule) -> Self {
         Self {
             snapshot: RwLock::default(),
             turn: Mutex::default(),
-            signing_keys_told: SLOWEST_JWKS.max(TOLD + jwks_max_age),
+            signing_keys_told: schedule
+                .outdated_at_most_for()
+                .max(TOLD + schedule.outdated_for()),
         }
     }
 

@@ -11,58 +11,59 @@ use super::turns::Turns;
 use crate::domain::organization::OrganizationId;
 use crate::domain::timestamp::Timestamp;
 use crate::manage::Management;
-use crate::manage::signing_keys::advance;
+use crate::manage::signing_keys::{Which, advance};
 use crate::store::error::StoreError;
 
-/// The name of the lease, and for how long it is taken for each batch. It only saves nodes from
-/// doing the same work: that each step is done once does not rest on it.
-const LEASE: (&str, Duration) = ("signing_keys", Duration::from_mins(2));
-
-/// How often keys are looked for whose times have come.
-const EVERY: Duration = Duration::from_secs(1);
-
-/// How often keys are looked for that near their ends: days ahead, a minute is soon enough.
-const LOOK_AHEAD: Duration = Duration::from_mins(1);
+/// For how long a lease is taken for each batch. It only saves nodes from doing the same work: that
+/// each step is done once does not rest on it.
+const LEASE: Duration = Duration::from_mins(2);
 
 /// How many organizations are looked up at once.
 const BATCH: i64 = 100;
-
-/// Which organizations a pass is about.
-#[derive(Clone, Copy)]
-enum Which {
-    /// Those with a key that begins to sign, or goes.
-    Due,
-    /// Those whose active key needs a successor.
-    ToFollow,
-}
 
 /// Does all that is due at this moment, unless another node is at it.
 ///
 /// # Errors
 /// When the database is unavailable: the next pass goes on from there.
 pub async fn pass(management: &Arc<Management>) -> Result<(), StoreError> {
-    let never = || false;
-    work_off(management, &never, Which::Due).await?;
-    work_off(management, &never, Which::ToFollow).await
+    for which in Which::ALL {
+        work_off(management, &|| false, which).await?;
+    }
+    Ok(())
 }
 
-/// Runs until stopped.
-pub(super) async fn lead(management: Arc<Management>, stopped: watch::Receiver<bool>) {
+/// Runs until stopped. For each kind of step there is one: those that make RSA keys, which takes
+/// seconds, keep no others waiting.
+pub(super) async fn lead(
+    management: Arc<Management>,
+    which: Which,
+    stopped: watch::Receiver<bool>,
+) {
     let mut turns = Turns::new(management.clock.clone(), LOOK, stopped);
-    let mut ahead = management.clock.now();
-    while let Some(now) = turns.next().await {
+    while turns.next().await.is_some() {
         let stopped = || turns.is_stopped();
-        let mut done = work_off(&management, &stopped, Which::Due).await;
-        // Farther off than one look: the clock was set back.
-        let is_time = now >= ahead || now.plus(LOOK_AHEAD) < ahead;
-        if done.is_ok() && is_time {
-            done = work_off(&management, &stopped, Which::ToFollow).await;
-            ahead = now.plus(LOOK_AHEAD);
-        }
-        if let Err(error) = done {
+        if let Err(error) = work_off(&management, &stopped, which).await {
             tracing::warn!(%error, "the rotation of signing keys waits for the database");
         }
-        turns.again_in(EVERY);
+        turns.again_in(every(which));
+    }
+}
+
+/// The name of the lease.
+const fn lease(which: Which) -> &'static str {
+    match which {
+        Which::Turns => "signing_keys",
+        Which::Relief => "signing_keys.relief",
+        Which::Successors => "signing_keys.successors",
+    }
+}
+
+/// How often keys are looked for.
+const fn every(which: Which) -> Duration {
+    match which {
+        Which::Turns | Which::Relief => Duration::from_secs(1),
+        // It is done days ahead.
+        Which::Successors => Duration::from_mins(1),
     }
 }
 
@@ -79,7 +80,7 @@ async fn work_off(
     'work: loop {
         let now = management.clock.now();
         let due = look_up(management, which, now, last.as_ref()).await?;
-        if due.is_empty() || !store.take_lease(LEASE.0, node, now, LEASE.1).await? {
+        if due.is_empty() || !store.take_lease(lease(which), node, now, LEASE).await? {
             break;
         }
         held = true;
@@ -89,7 +90,7 @@ async fn work_off(
             }
             // What was missed while nobody was there is done in order.
             loop {
-                let work = advance(Arc::clone(management), organization.clone());
+                let work = advance(Arc::clone(management), organization.clone(), which);
                 if !matches!(sweep.work(organization, work).await?, Some(Some(_))) {
                     break;
                 }
@@ -98,7 +99,7 @@ async fn work_off(
         last = due.into_iter().next_back();
     }
     if held {
-        store.release_lease(LEASE.0, node).await?;
+        store.release_lease(lease(which), node).await?;
     }
     Ok(())
 }
@@ -111,8 +112,9 @@ async fn look_up(
 ) -> Result<Vec<OrganizationId>, StoreError> {
     let store = &management.store;
     match which {
-        Which::Due => store.due_signing_keys(now, after, BATCH).await,
-        Which::ToFollow => {
+        Which::Turns => store.due_signing_keys(now, after, BATCH).await,
+        Which::Relief => store.signing_keys_to_relieve(now, after, BATCH).await,
+        Which::Successors => {
             let schedule = &management.schedule;
             store
                 .signing_keys_to_follow(schedule, now, after, BATCH)

@@ -4,6 +4,7 @@ mod advance;
 mod haste;
 mod import;
 mod new;
+mod relief;
 mod revoke;
 mod rotate;
 mod rsa;
@@ -16,7 +17,7 @@ use crate::domain::organization::OrganizationId;
 use crate::domain::signing_key::{Kid, SigningKey};
 use crate::store::organizations::Page;
 
-pub use advance::advance;
+pub use advance::{Which, advance};
 pub use import::{Import, import};
 pub(super) use new::{Prepared, Signs, active};
 pub use revoke::{Revoked, revoke};

@@ -111,7 +111,7 @@ pub struct Settings {
     pub signing_key_rotation: Interval,
 
     /// For how long a signing key is published before it signs: longer than any validator caches
-    /// the JWKS, by `CLOCK_SKEW` or more. At most 30d
+    /// the JWKS, by `STALE_LIMIT` and `CLOCK_SKEW` together or more. At most 30d
     #[arg(long, env = "TENMINT_SIGNING_KEY_LEAD", hide_env_values = true, value_name = "DURATION", default_value = "2h 10m", value_parser = lead)]
     pub signing_key_lead: Duration,
 
@@ -124,8 +124,7 @@ pub struct Settings {
     #[arg(long, env = "TENMINT_STALE_LIMIT", hide_env_values = true, value_name = "DURATION", default_value = "10s", value_parser = stale_limit)]
     pub stale_limit: Duration,
 
-    /// By how much the clocks of servers may differ, and how late one may hear of what another
-    /// did: 0s to 1h
+    /// By how much the clocks of servers may differ: 0s to 1h
     #[arg(long, env = "TENMINT_CLOCK_SKEW", hide_env_values = true, value_name = "DURATION", default_value = "60s", value_parser = clock_skew)]
     pub clock_skew: Duration,
 

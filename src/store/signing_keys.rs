@@ -271,11 +271,11 @@ impl Write {
             run self.on(),
             "UPDATE signing_keys
              SET activated_at = $2, retiring_at = $3, retires_at = $4, retired_at = $5,
-                 revoked_at = $6, due_at = $7
+                 revoked_at = $6, due_at = $7, replaced_by = $8
              WHERE kid = $1",
             key.kid.as_str(), seconds(life.activated_at), seconds(life.retiring_at),
             seconds(life.retires_at), seconds(life.retired_at), seconds(life.revoked_at),
-            seconds(life.due_at())
+            seconds(life.due_at()), key.replaced_by.as_ref().map(Kid::as_str)
         )?;
         if !life.is_published() {
             sql!(

@@ -1,9 +1,9 @@
 //! Signing keys from a shell: an emergency is one command, and what it means is said.
 
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::signing_keys::{LEAD, jwks, kid_in, signs, until};
+use super::signing_keys::{LEAD, jwks, kid_in, outdated_until, signs, until};
 use crate::on_both_engines;
 use crate::support::server::Server;
 use crate::support::shell::{Shell, rows};
@@ -71,10 +71,7 @@ async fn an_emergency_is_one_command(server: Server) {
     let words = [&words[..], &["--yes", "--idempotency-key", "leak-7"]].concat();
     let told = acme.does(&words);
     let kid = kid_in(&server, &manager, "active").await.unwrap();
-    let [known, at_most] = [5, 120].map(|minutes| {
-        let cache = std::time::Duration::from_mins(minutes);
-        server.clock.now().plus(cache)
-    });
+    let [known, at_most] = outdated_until(&server);
     assert_eq!(
         told,
         format!(
@@ -99,27 +96,21 @@ async fn a_leaked_key_is_withdrawn_by_one_command(server: Server) {
     let told = acme.does(&words);
     let instead = signs(&server, &manager).await;
     assert_eq!(jwks(&server).await, std::slice::from_ref(&instead));
-    let minutes = |minutes| {
-        server
-            .clock
-            .now()
-            .plus(std::time::Duration::from_mins(minutes))
-    };
+    let [heeding, slowest] = outdated_until(&server);
     assert_eq!(
         told,
         format!(
-            "{leaked} revoked; validators that cached the JWKS may accept what it signed until {0}, \
-             the slowest until {1}; {instead} signs from now on, and they may refuse its tokens \
-             until {0}, the slowest until {1}\n",
-            minutes(5),
-            minutes(120)
+            "{leaked} revoked; validators that cached the JWKS may accept what it signed until \
+             {heeding}, the slowest until {slowest}; {instead} signs in its place, and they may \
+             refuse its tokens until {heeding}, the slowest until {slowest}\n"
         )
     );
-    // Again: it stays as it is, and nothing is made in its place.
+    // Again: it stays as it is, and nothing else is made in its place.
+    assert_eq!(acme.does(&words), told);
     let again = acme.json(&words);
     assert_eq!(
         (&again["status"], &again["replaced_by"]),
-        (&json!("revoked"), &Value::Null)
+        (&json!("revoked"), &json!(instead))
     );
     assert_eq!(signs(&server, &manager).await, instead);
 }

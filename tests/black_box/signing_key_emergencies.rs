@@ -1,130 +1,23 @@
-//! An emergency waits for nothing that other organizations do, and costs them nothing.
-
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
+//! An emergency is refused where there were too many, and then costs nobody anything.
 
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::signing_keys::{jwks, kid_in, rotate, signs};
+use super::signing_key_stand_ins::{revoke, shut};
+use super::signing_keys::{jwks, kid_in, rotate, rsa_key};
 use crate::on_both_engines;
 use crate::support::database::Database;
-use crate::support::server::{Key, Reply, Server};
+use crate::support::server::{Reply, Server};
 
 on_both_engines!(
-    a_withdrawal_does_not_wait_for_an_rsa_key_and_one_follows_by_itself,
-    an_emergency_does_not_wait_for_an_rsa_key_and_one_follows_by_itself,
     an_organization_has_one_rsa_key_made_at_a_time,
+    no_rsa_key_is_made_for_an_emergency_that_is_refused,
     a_tenant_in_a_hurry_is_slowed_down_and_nobody_else,
     a_key_that_was_published_for_an_hour_can_always_be_withdrawn,
 );
 
 const HOUR: u64 = 3_600;
-
-/// The gates before the making of RSA keys, as when others order more than can be made: nothing
-/// gets through until this is dropped.
-struct Shut {
-    _gates: Vec<mpsc::Sender<()>>,
-}
-
-async fn shut(server: &Server) -> Shut {
-    let mut gates = Vec::new();
-    for urgent in [false, true] {
-        let (open, closed) = mpsc::channel::<()>();
-        let (hold, held) = oneshot::channel();
-        let app = Arc::clone(&server.app);
-        tokio::spawn(async move {
-            let rsa = &app.management.rsa;
-            let gate = if urgent { &rsa.urgent } else { &rsa.ordinary };
-            let wait = move || {
-                hold.send(()).unwrap();
-                let _ = closed.recv();
-            };
-            gate.run_in_turn(wait).await
-        });
-        held.await.unwrap();
-        gates.push(open);
-    }
-    Shut { _gates: gates }
-}
-
-async fn revoke(server: &Server, bearer: &str, path: &str, kid: &str) -> Reply {
-    let path = format!("{path}/signing-keys/{kid}/revoke");
-    server.call(bearer, Method::POST, &path, Value::Null).await
-}
-
-async fn shown(server: &Server, manager: &Key, kid: &str) -> Value {
-    let path = format!("/v1/signing-keys/{kid}");
-    let shown = server.call(&manager.secret, Method::GET, &path, Value::Null);
-    shown.await.expect(StatusCode::OK).body.clone()
-}
-
-/// Waits until another key signs, and says which. The jobs look every second.
-async fn until_another_signs(server: &Server, acme: &Key, than: &str) -> Value {
-    for _ in 0..600 {
-        server.advance(1);
-        let kid = signs(server, acme).await;
-        if kid != than {
-            return shown(server, acme, &kid).await;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("no other key signs")
-}
-
-/// A key that stands in for one of 2048 bits signs now, and is relieved by it once that can be made.
-async fn is_stood_in_for(server: &Server, acme: &Key, shut: Shut, stand_in: &str) {
-    assert_eq!(signs(server, acme).await, stand_in);
-    let key = shown(server, acme, stand_in).await;
-    assert_eq!(
-        [&key["alg"], &key["status"], &key["stands_in_for"]],
-        ["ES256", "active", "RS256 of 2048 bits"]
-    );
-    assert!(jwks(server).await.contains(&stand_in.to_owned()));
-    // Whoever rotates without haste waits for what is being made.
-    let early = rotate(server, acme, json!({})).await;
-    early.refuses(409, "signing_key_being_made");
-
-    drop(shut);
-    let relief = until_another_signs(server, acme, stand_in).await;
-    assert_eq!(relief["alg"], "RS256");
-    assert_eq!(relief["public_jwk"]["n"].as_str().unwrap().len(), 342);
-    assert_eq!(relief["stands_in_for"], Value::Null);
-    assert_eq!(shown(server, acme, stand_in).await["status"], "retiring");
-    let events = Database::of(server).await.audit_events("acme").await;
-    let last = events.last().unwrap();
-    assert_eq!(
-        (&*last.action, &*last.actor, &last.details()["follows"]),
-        ("signing_key.rotate", "tenmint", &json!(stand_in))
-    );
-}
-
-async fn a_withdrawal_does_not_wait_for_an_rsa_key_and_one_follows_by_itself(server: Server) {
-    let acme = server.organization_signing_with("acme", "RS256").await;
-    let leaked = kid_in(&server, &acme, "active").await.unwrap();
-    let shut = shut(&server).await;
-    let revoked = revoke(&server, &acme.secret, "/v1", &leaked).await;
-    let revoked = revoked.expect(StatusCode::OK).body.clone();
-    let stand_in = revoked["replaced_by"].as_str().unwrap();
-    assert_eq!(jwks(&server).await, [stand_in]);
-    is_stood_in_for(&server, &acme, shut, stand_in).await;
-    // What is to sign is what bootstrap ordered, also while another stood in for it.
-    let path = "/v1/organizations/acme/bootstrap";
-    let again = server.operate(Method::POST, path, json!({ "alg": "RS256" }));
-    again.await.expect(StatusCode::OK);
-}
-
-async fn an_emergency_does_not_wait_for_an_rsa_key_and_one_follows_by_itself(server: Server) {
-    let acme = server.organization("acme").await;
-    let shut = shut(&server).await;
-    let body = json!({ "alg": "RS256", "emergency": true });
-    let rotated = rotate(&server, &acme, body).await;
-    let rotated = rotated.expect(StatusCode::CREATED).body.clone();
-    let stand_in = rotated["kid"].as_str().unwrap();
-    is_stood_in_for(&server, &acme, shut, stand_in).await;
-}
 
 async fn an_organization_has_one_rsa_key_made_at_a_time(server: Server) {
     let acme = server.organization_signing_with("acme", "RS256").await;
@@ -150,6 +43,31 @@ async fn an_organization_has_one_rsa_key_made_at_a_time(server: Server) {
     while let Some(made) = orders.join_next().await {
         made.unwrap().expect(StatusCode::CREATED);
     }
+}
+
+/// Whoever may not have it made is not to cost a core for seconds.
+async fn no_rsa_key_is_made_for_an_emergency_that_is_refused(server: Server) {
+    let acme = server.organization("acme").await;
+    for _ in 2..20 {
+        let rotated = rotate(&server, &acme, json!({ "emergency": true })).await;
+        rotated.expect(StatusCode::CREATED);
+    }
+    let body = json!({ "alg": "RS256", "emergency": true });
+    let rotated = rotate(&server, &acme, body.clone()).await;
+    let rotated = rotated.expect(StatusCode::CREATED).body.clone();
+    let young = rsa_key(&server, &acme, &rotated).await["kid"].clone();
+    let begun = server.app.management.rsa.begun();
+    assert!(begun > 0);
+    let refused = rotate(&server, &acme, body).await;
+    refused.refuses(429, "too_many_emergencies");
+    let young = young.as_str().unwrap();
+    let refused = revoke(&server, &acme.secret, "/v1", young).await;
+    refused.refuses(429, "too_many_emergencies");
+    // Nor for one who has nothing to do with it, or for what is gone.
+    let umbrella = server.organization("umbrella").await;
+    let foreign = revoke(&server, &umbrella.secret, "/v1", young).await;
+    assert_eq!(foreign.status, 404);
+    assert_eq!(server.app.management.rsa.begun(), begun);
 }
 
 async fn a_tenant_in_a_hurry_is_slowed_down_and_nobody_else(server: Server) {

@@ -5,7 +5,9 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::signing_key_remains::{files_with, from_hex};
-use super::signing_keys::{LEAD, RETENTION, jwks, kid_in, rotate, signs, states, until};
+use super::signing_keys::{
+    LEAD, RETENTION, jwks, kid_in, outdated_until, rotate, signs, states, until,
+};
 use crate::on_both_engines;
 use crate::support::database::Database;
 use crate::support::postgres::dump;
@@ -14,6 +16,7 @@ use crate::support::server::{Key, Reply, Server};
 on_both_engines!(
     a_revoked_key_leaves_the_jwks_and_another_signs_in_its_place,
     tokens_of_a_revoked_key_are_refused_on_the_management_plane,
+    a_key_that_stopped_signing_is_revoked_and_its_successor_told,
     a_key_that_does_not_sign_is_revoked_without_a_replacement,
     what_is_gone_is_not_revoked_and_what_is_revoked_stays_so,
     the_private_half_of_a_key_that_is_gone_is_nowhere_in_the_database,
@@ -92,16 +95,35 @@ async fn a_revoked_key_leaves_the_jwks_and_another_signs_in_its_place(server: Se
     let replacement = revoked["replaced_by"].as_str().unwrap();
     assert_eq!(jwks(&server).await, [replacement]);
     assert_eq!(signs(&server, &acme).await, replacement);
-    let now = server.clock.now();
-    let minutes = |minutes| {
-        now.plus(std::time::Duration::from_mins(minutes))
-            .to_string()
-    };
-    assert_eq!(revoked["revoked_at"], now.to_string());
-    assert_eq!(revoked["unknown_until"], minutes(5));
-    assert_eq!(revoked["unknown_at_most_until"], minutes(120));
-    assert_eq!(revoked["accepted_elsewhere_until"], minutes(5));
-    assert_eq!(revoked["accepted_elsewhere_at_most_until"], minutes(120));
+    let [heeding, slowest] = &outdated_until(&server);
+    assert_eq!(revoked["revoked_at"], server.clock.now().to_string());
+    assert_eq!(revoked["unknown_until"], *heeding);
+    assert_eq!(revoked["unknown_at_most_until"], *slowest);
+    assert_eq!(revoked["accepted_elsewhere_until"], *heeding);
+    assert_eq!(revoked["accepted_elsewhere_at_most_until"], *slowest);
+    // However often it is asked, and whatever happens meanwhile.
+    server.advance(60);
+    rotate(&server, &acme, json!({ "emergency": true }))
+        .await
+        .expect(StatusCode::CREATED);
+    assert_eq!(revoke(&server, &acme, &first).await.body, revoked);
+}
+
+async fn a_key_that_stopped_signing_is_revoked_and_its_successor_told(server: Server) {
+    let acme = server.organization("acme").await;
+    let first = kid_in(&server, &acme, "active").await.unwrap();
+    let rotated = rotate(&server, &acme, json!({})).await;
+    let second = rotated.body["kid"].clone();
+    server.advance(LEAD);
+    assert_eq!(until(&server, &acme, "retiring").await, first);
+    let revoked = revoke(&server, &acme, &first).await;
+    let revoked = revoked.expect(StatusCode::OK).body.clone();
+    assert_eq!(revoked["replaced_by"], second);
+    // It was published for the lead: nobody refuses it.
+    for absent in ["unknown_until", "unknown_at_most_until", "relieved_by"] {
+        assert_eq!(revoked[absent], Value::Null, "{absent}");
+    }
+    assert_eq!(signs(&server, &acme).await, second);
 }
 
 async fn tokens_of_a_revoked_key_are_refused_on_the_management_plane(server: Server) {
@@ -160,10 +182,7 @@ async fn what_is_gone_is_not_revoked_and_what_is_revoked_stays_so(server: Server
     let once = revoke(&server, &acme, &active).await;
     let before = Database::of(&server).await.contents().await;
     let again = revoke(&server, &acme, &active).await;
-    assert_eq!(
-        once.body["revoked_at"],
-        again.expect(StatusCode::OK).body["revoked_at"]
-    );
+    assert_eq!(once.body, again.expect(StatusCode::OK).body);
     assert_eq!(Database::of(&server).await.contents().await, before);
     assert_eq!(states(&server, &acme).await.len(), 3);
 }

@@ -41,24 +41,28 @@ fn times_that_contradict_each_other_are_refused_before_anything_is_served() {
     for (flags, said) in [
         (
             &["--signing-key-lead", "5m"][..],
-            "SIGNING_KEY_LEAD must be at least JWKS_MAX_AGE and CLOCK_SKEW together (6m)",
+            "SIGNING_KEY_LEAD must be at least JWKS_MAX_AGE, STALE_LIMIT and CLOCK_SKEW together (6m 10s)",
         ),
         (
-            &["--signing-key-lead", "5m 59s"],
-            "SIGNING_KEY_LEAD must be at least JWKS_MAX_AGE and CLOCK_SKEW together (6m)",
+            &["--signing-key-lead", "6m 9s"],
+            "SIGNING_KEY_LEAD must be at least JWKS_MAX_AGE, STALE_LIMIT and CLOCK_SKEW together (6m 10s)",
+        ),
+        (
+            &["--signing-key-lead", "6m 59s", "--stale-limit", "60s"],
+            "SIGNING_KEY_LEAD must be at least JWKS_MAX_AGE, STALE_LIMIT and CLOCK_SKEW together (7m)",
         ),
         (
             &["--jwks-max-age", "3h"],
-            "SIGNING_KEY_LEAD must be at least JWKS_MAX_AGE and CLOCK_SKEW together (3h 1m)",
+            "SIGNING_KEY_LEAD must be at least JWKS_MAX_AGE, STALE_LIMIT and CLOCK_SKEW together (3h 1m 10s)",
         ),
         (
             &["--clock-skew", "1h", "--signing-key-lead", "64m"],
-            "SIGNING_KEY_LEAD must be at least JWKS_MAX_AGE and CLOCK_SKEW together (1h 5m)",
+            "SIGNING_KEY_LEAD must be at least JWKS_MAX_AGE, STALE_LIMIT and CLOCK_SKEW together (1h 5m 10s)",
         ),
         (
             &["--signing-key-rotation", "1h"],
-            // 2 h 10 min before, 1 h 10 min after, and a tenth for jitter.
-            "SIGNING_KEY_ROTATION must be at least 3h 42m 14s",
+            // 2 h 10 min before, 1 h 11 min 10 s after, and a tenth for jitter.
+            "SIGNING_KEY_ROTATION must be at least 3h 43m 32s",
         ),
         (
             &["--signing-key-rotation", "4d", "--signing-key-lead", "4d"],

@@ -199,6 +199,7 @@ async fn bootstraps_over_the_wire(server: Server) {
           "x": "[kid]"
         },
         "published_at": "[now]",
+        "replaced_by": null,
         "retired_at": null,
         "retires_at": null,
         "retiring_at": null,

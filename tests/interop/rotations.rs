@@ -18,7 +18,7 @@ use crate::runtime::{Runtime, node, python};
 use crate::support::process::{Process, run};
 use crate::support::server::{Key, Place, header};
 
-const LEAD: Duration = Duration::from_secs(3);
+const LEAD: Duration = Duration::from_secs(5);
 
 /// Three issuers, ten rotations each.
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +39,7 @@ async fn an_emergency_is_refused_for_no_longer_than_the_answer_says() {
         return;
     };
     let place = Place::sqlite();
-    let mint = Mint::serve(&place, "6s", "5s");
+    let mint = Mint::serve(&place, "9s", "5s");
     let issuers = [mint.issuer("acme").await];
     let followers = mint.follow(&place, &issuers, [&python, &node], 5).await;
     let rotated = mint.rotate(&issuers[0], json!({ "emergency": true })).await;
@@ -66,7 +66,7 @@ async fn rotations_refuse_nobody(place: &Place, rotations: usize) {
     let (Some(python), Some(node)) = (python(), node()) else {
         return;
     };
-    let mint = Mint::serve(place, "3s", "1s");
+    let mint = Mint::serve(place, "5s", "1s");
     let acme = mint.issuer("acme").await;
     let globex = mint.issuer("globex").await;
     let deployment = Issuer {
@@ -143,8 +143,9 @@ struct Issuer {
 impl Mint {
     fn serve(place: &Place, lead: &str, max_age: &str) -> Self {
         let times = ["--signing-key-lead", lead, "--jwks-max-age", max_age];
-        // One machine has one clock.
-        let flags = [&times[..], &["--clock-skew", "1s"]].concat();
+        // One machine has one clock, and its database beside it.
+        let near = ["--clock-skew", "1s", "--stale-limit", "3s"];
+        let flags = [&times[..], &near].concat();
         let process = Process::serve(place, &[&["serve"], &flags[..]].concat(), &[]);
         let (url, root) = (place.database_url(), place.root_key_file());
         let environment = [

@@ -12,6 +12,7 @@ use crate::domain::signing_key::State;
 use crate::domain::timestamp::Timestamp;
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::store::error::StoreError;
 use crate::store::signing_keys::SealedSigningKey;
 
 /// How late time's own changes may be: a server looks every few seconds.
@@ -119,7 +120,15 @@ impl Seen {
 /// Whether time's own changes are done.
 async fn overdue(store: &Store, now: Timestamp) -> Finding {
     const CHECK: &str = "rotation";
-    match store.due_signing_keys(now.minus(LATE), None, 3).await {
+    let before = now.minus(LATE);
+    let late = async {
+        let mut late = store.due_signing_keys(before, None, 3).await?;
+        late.extend(store.signing_keys_to_relieve(before, None, 3).await?);
+        late.sort();
+        late.dedup();
+        Ok::<_, StoreError>(late)
+    };
+    match late.await {
         Ok(late) if late.is_empty() => Finding::ok(CHECK, "no signing key is overdue for a change"),
         Ok(late) => {
             let late: Vec<_> = late.iter().map(ToString::to_string).collect();

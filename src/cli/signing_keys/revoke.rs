@@ -56,20 +56,40 @@ impl Revoke {
 
 /// What a withdrawal means, in a sentence.
 fn told(key: &Value) -> String {
-    let instead = match &key["replaced_by"] {
-        Value::String(_) => format!(
-            "; {} signs from now on, and they may refuse its tokens until {}, the slowest until {}",
-            cell(&key["replaced_by"]),
-            cell(&key["unknown_until"]),
-            cell(&key["unknown_at_most_until"]),
-        ),
-        _ => String::new(),
-    };
+    let kid = cell(&key["kid"]);
     format!(
-        "{} revoked; validators that cached the JWKS may accept what it signed until {}, the slowest \
-         until {}{instead}",
-        cell(&key["kid"]),
+        "{kid} revoked; validators that cached the JWKS may accept what it signed until {}, the slowest \
+         until {}{}{}",
         cell(&key["accepted_elsewhere_until"]),
         cell(&key["accepted_elsewhere_at_most_until"]),
+        instead(key),
+        standing_in(key),
     )
+}
+
+/// What signs in the place of the key, if it signed.
+fn instead(key: &Value) -> String {
+    let last = match (&key["relieved_by"], &key["replaced_by"]) {
+        (Value::String(kid), _) | (_, Value::String(kid)) => kid,
+        _ => return String::new(),
+    };
+    match &key["unknown_until"] {
+        Value::String(until) => format!(
+            "; {last} signs in its place, and they may refuse its tokens until {until}, the slowest \
+             until {}",
+            cell(&key["unknown_at_most_until"]),
+        ),
+        _ => format!("; {last} signs in its place"),
+    }
+}
+
+/// That the key in its place is only there until another is made, if so.
+fn standing_in(key: &Value) -> String {
+    match (&key["replacement_stands_in_for"], &key["relieved_by"]) {
+        (Value::String(kind), Value::Null) => format!(
+            ". It signs with another algorithm until {kind} is made, which takes its place by itself \
+             and is then as unknown: run this again to be told until when"
+        ),
+        _ => String::new(),
+    }
 }

@@ -85,7 +85,10 @@ fn told(key: &Value) -> String {
 /// That the key signs for one that is still being made, if so.
 fn standing_in(key: &Value) -> String {
     match &key["stands_in_for"] {
-        Value::String(kind) => format!(", with {}, until {kind} is made", cell(&key["alg"])),
+        Value::String(kind) => format!(
+            ", with {}, until {kind} is made, which is then as unknown",
+            cell(&key["alg"])
+        ),
         _ => String::new(),
     }
 }

@@ -9,6 +9,10 @@ use crate::domain::timestamp::Timestamp;
 
 pub use schedule::{CLOCK_SKEW, LONGEST_TOKEN, Schedule, ScheduleError};
 
+/// For how long the making of the key that another stands in for is left to the node that put the
+/// other in place. After that it is anybody's.
+const OWN_RELIEF: Duration = Duration::from_secs(10);
+
 /// What a signing key is for at present.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum State {
@@ -160,13 +164,19 @@ impl Life {
 
     /// When time itself next changes its state; `None` while no time is set for that.
     #[must_use]
-    pub const fn due_at(&self) -> Option<Timestamp> {
+    pub fn due_at(&self) -> Option<Timestamp> {
         match self.state() {
             State::Next => Some(self.activates_at),
             State::Retiring => self.retires_at,
-            State::Active if self.stands_in_for.is_some() => self.activated_at,
-            State::Active | State::Retired | State::Revoked => None,
+            State::Active => self.relieved_at(),
+            State::Retired | State::Revoked => None,
         }
+    }
+
+    /// From when on any node makes the key that this one stands in for; `None` if it does not.
+    fn relieved_at(&self) -> Option<Timestamp> {
+        let since = self.activated_at.filter(|_| self.stands_in_for.is_some());
+        since.map(|since| since.plus(OWN_RELIEF))
     }
 
     /// When its successor is to begin to sign; `None` unless it signs and is rotated by itself.
@@ -182,34 +192,30 @@ impl Life {
 }
 
 impl Step {
-    /// The step that is due at `now` for an issuer that has these keys, if one is. Repeated until
-    /// there is none, the issuer is as it is to be, whatever was missed.
+    /// The steps that are due at `now` for an issuer that has these keys, in their order. Done one
+    /// by one until there is none, the issuer is as it is to be, whatever was missed.
     #[must_use]
-    pub fn due(keys: &[SigningKey], schedule: &Schedule, now: Timestamp) -> Option<Self> {
+    pub fn due(keys: &[SigningKey], schedule: &Schedule, now: Timestamp) -> Vec<Self> {
+        let mut due = Vec::new();
         let next = keys.iter().find(|key| key.life.state() == State::Next);
-        if let Some(next) = next
-            && schedule.signs_from(&next.life) <= now
-        {
-            return Some(Self::Activate(next.kid.clone()));
+        if let Some(next) = next.filter(|next| schedule.signs_from(&next.life) <= now) {
+            due.push(Self::Activate(next.kid.clone()));
         }
-        let over = keys.iter().find(|key| {
+        let over = keys.iter().filter(|key| {
             key.life.state() == State::Retiring && key.life.retires_at.is_some_and(|end| end <= now)
         });
-        if let Some(over) = over {
-            return Some(Self::Retire(over.kid.clone()));
-        }
-        let standing_in = |key: &SigningKey| match key.life.state() {
-            State::Active => key.life.stands_in_for,
-            _ => None,
+        due.extend(over.map(|over| Self::Retire(over.kid.clone())));
+        let Some(active) = keys.iter().find(|key| key.life.state() == State::Active) else {
+            return due;
         };
-        if let Some(bits) = keys.iter().find_map(standing_in) {
-            return Some(Self::Relieve(bits));
+        let rotates_at = active.life.rotates_at(schedule);
+        let nears_its_end = rotates_at.is_some_and(|at| at.minus(schedule.lead()) <= now);
+        if let Some(bits) = active.life.stands_in_for {
+            due.push(Self::Relieve(bits));
+        } else if next.is_none() && nears_its_end {
+            due.push(Self::Publish);
         }
-        let nears_its_end = |key: &SigningKey| {
-            let rotates_at = key.life.rotates_at(schedule);
-            rotates_at.is_some_and(|at| at.minus(schedule.lead()) <= now)
-        };
-        (next.is_none() && keys.iter().any(nears_its_end)).then_some(Self::Publish)
+        due
     }
 }
 

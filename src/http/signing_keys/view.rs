@@ -49,6 +49,9 @@ pub(in crate::http) struct SigningKeyView<'a> {
     /// `RS256 of 2048 bits`. That one follows by itself, within seconds as a rule.
     #[schema(required, value_type = Option<String>)]
     stands_in_for: Option<String>,
+    /// The key that began to sign when this one stopped.
+    #[schema(required)]
+    replaced_by: Option<&'a Kid>,
 }
 
 /// A rotation: the key that it is to, and what that means for validators.
@@ -58,7 +61,8 @@ pub(super) struct RotatedView<'a> {
     #[serde(flatten)]
     key: SigningKeyView<'a>,
     /// Until when validators that heed `Cache-Control` may refuse tokens of this key, because
-    /// they go on with the JWKS that they have; `null` when the key signs no earlier than that.
+    /// they go on with a JWKS of before, from a server that is cut off perhaps; `null` when the key
+    /// signs no earlier than that. If it stands in for another, the same begins anew with that.
     #[schema(required)]
     unknown_until: Option<Timestamp>,
     /// The same of the slowest validators that are known, which cache a JWKS for two hours.
@@ -72,18 +76,24 @@ pub(super) struct RotatedView<'a> {
 pub(super) struct RevokedView<'a> {
     #[serde(flatten)]
     key: SigningKeyView<'a>,
-    /// The key that was made in its place and signs now, if the withdrawn one signed.
+    /// For what kind of key the one of `replaced_by` stands in, such as `RS256 of 2048 bits`, if it
+    /// does: that one is being made, and takes its place by itself.
+    #[schema(required, value_type = Option<String>)]
+    replacement_stands_in_for: Option<String>,
+    /// The key that the one of `replaced_by` stood in for, once that signs. Until then a request
+    /// that is sent again tells of it.
     #[schema(required)]
-    replaced_by: Option<&'a Kid>,
-    /// Until when validators that heed `Cache-Control` may refuse tokens of that key, because they
-    /// go on with the JWKS that they have.
+    relieved_by: Option<&'a Kid>,
+    /// Until when validators that heed `Cache-Control` may refuse tokens of the key that came last,
+    /// the one of `relieved_by` or else of `replaced_by`, because they go on with a JWKS of before,
+    /// from a server that is cut off perhaps; `null` when they knew it by the time it signed.
     #[schema(required)]
     unknown_until: Option<Timestamp>,
     /// The same of the slowest validators that are known, which cache a JWKS for two hours.
     #[schema(required)]
     unknown_at_most_until: Option<Timestamp>,
-    /// Until when validators that heed `Cache-Control` may go on accepting what it signed, from
-    /// the JWKS that they have.
+    /// Until when validators that heed `Cache-Control` may go on accepting what it signed, from a
+    /// JWKS of before.
     accepted_elsewhere_until: Timestamp,
     /// The same of the slowest validators that are known, which cache a JWKS for two hours.
     accepted_elsewhere_at_most_until: Timestamp,
@@ -111,19 +121,17 @@ impl<'a> SigningKeyView<'a> {
             retires_at: life.retires_at,
             retired_at: life.retired_at,
             revoked_at: life.revoked_at,
-            stands_in_for: life
-                .stands_in_for
-                .map(|bits| KeySpec::RS256(bits).to_string()),
+            stands_in_for: stands_in_for(key),
+            replaced_by: key.replaced_by.as_ref(),
         }
     }
 }
 
 impl<'a> RotatedView<'a> {
     pub(super) fn of(key: &'a SigningKey, schedule: &Schedule) -> Self {
-        let max_age = schedule.jwks_max_age();
         Self {
-            unknown_until: unknown_until(key, max_age),
-            unknown_at_most_until: unknown_until(key, schedule.slowest_cache()),
+            unknown_until: unknown_until(key, schedule.outdated_for()),
+            unknown_at_most_until: unknown_until(key, schedule.outdated_at_most_for()),
             key: SigningKeyView::of(key, schedule),
         }
     }
@@ -131,23 +139,37 @@ impl<'a> RotatedView<'a> {
 
 impl<'a> RevokedView<'a> {
     pub(super) fn of(revoked: &'a Revoked, schedule: &Schedule) -> Self {
-        let replacement = revoked.replacement.as_ref();
-        let unknown = |cache| replacement.and_then(|key| unknown_until(key, cache));
+        let Revoked {
+            key,
+            replacement,
+            relief,
+        } = revoked;
+        let last = relief.as_ref().or(replacement.as_ref());
+        let unknown = |outdated| last.and_then(|key| unknown_until(key, outdated));
+        let since = key.life.revoked_at.unwrap_or(key.created_at);
+        let (outdated, at_most) = (schedule.outdated_for(), schedule.outdated_at_most_for());
         Self {
-            key: SigningKeyView::of(&revoked.key, schedule),
-            replaced_by: replacement.map(|key| &key.kid),
-            unknown_until: unknown(schedule.jwks_max_age()),
-            unknown_at_most_until: unknown(schedule.slowest_cache()),
-            accepted_elsewhere_until: revoked.cached_until,
-            accepted_elsewhere_at_most_until: revoked.cached_at_most_until,
+            key: SigningKeyView::of(key, schedule),
+            replacement_stands_in_for: replacement.as_ref().and_then(stands_in_for),
+            relieved_by: relief.as_ref().map(|key| &key.kid),
+            unknown_until: unknown(outdated),
+            unknown_at_most_until: unknown(at_most),
+            accepted_elsewhere_until: since.plus(outdated),
+            accepted_elsewhere_at_most_until: since.plus(at_most),
         }
     }
 }
 
-/// Until when validators that go on with a JWKS for so long may not know a key that signs; `None`
-/// when they all do by the time it does.
-fn unknown_until(key: &SigningKey, cache: Duration) -> Option<Timestamp> {
-    let known_at = key.life.published_at.plus(cache);
+/// For what kind of key this one stands in.
+fn stands_in_for(key: &SigningKey) -> Option<String> {
+    let bits = key.life.stands_in_for;
+    bits.map(|bits| KeySpec::RS256(bits).to_string())
+}
+
+/// Until when validators that may go on with a JWKS of before for so long do not know a key that
+/// signs; `None` when they all do by the time it does.
+fn unknown_until(key: &SigningKey, outdated: Duration) -> Option<Timestamp> {
+    let known_at = key.life.published_at.plus(outdated);
     let signs_at = key.life.activated_at.unwrap_or(key.life.activates_at);
     (signs_at < known_at).then_some(known_at)
 }

@@ -17,15 +17,41 @@ use crate::manage::{Management, to_its_end};
 use crate::store::changes::Change;
 use crate::store::signing_keys::SealedSigningKey;
 
-/// Does the step that is due for an organization's signing keys, and says which it was; `None`
-/// when none is. To be repeated until then. Several nodes may do so at once: each step is done
-/// once.
+/// Which steps are done: some need a key that takes seconds to make, and others do not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// Keys begin to sign, and go. Takes no time.
+    Turns,
+    /// A key that stands in for another is relieved. Validators wait for that.
+    Relief,
+    /// Next keys are published.
+    Successors,
+}
+
+impl Which {
+    /// All of them, the most pressing first.
+    pub const ALL: [Self; 3] = [Self::Turns, Self::Relief, Self::Successors];
+
+    const fn has(self, step: &Step) -> bool {
+        matches!(
+            (self, step),
+            (Self::Turns, Step::Activate(_) | Step::Retire(_))
+                | (Self::Relief, Step::Relieve(_))
+                | (Self::Successors, Step::Publish)
+        )
+    }
+}
+
+/// Does the first of these steps that is due for an organization's signing keys, and says which it
+/// was; `None` when none is. To be repeated until then. Several nodes may do so at once: each step
+/// is done once.
 ///
 /// # Errors
 /// When the database is unavailable, or there is no such organization.
 pub async fn advance(
     management: Arc<Management>,
     organization: OrganizationId,
+    which: Which,
 ) -> Result<Option<Step>, Refusal> {
     to_its_end(async move {
         let stored = management
@@ -33,20 +59,28 @@ pub async fn advance(
             .published_signing_keys(&organization)
             .await?;
         let keys: Vec<_> = stored.iter().map(|stored| stored.key.clone()).collect();
-        let Some(step) = management.due(&keys) else {
+        let mut due = management.due(&keys).into_iter();
+        let Some(step) = due.find(|step| which.has(step)) else {
             return Ok(None);
         };
-        let prepared = match (&step, active(&keys)) {
-            (Step::Publish | Step::Relieve(_), Some(active)) => {
+        let relief = match step {
+            Step::Relieve(_) => management.rsa.relief(&organization),
+            _ => None,
+        };
+        let prepared = match (&step, active(&keys), &relief) {
+            (Step::Publish, Some(active), _) => {
                 Some(Prepared::in_turn(&management, active.kind()).await?)
             }
+            (Step::Relieve(bits), _, Some(relief)) => Some(Prepared::relief(relief, *bits).await?),
+            // Somebody here is at it.
+            (Step::Relieve(_), _, None) => return Ok(None),
             _ => None,
         };
         let action = ManagementAction::SigningKeysRotate;
         let mut act = Act::begin(&management, &Actor::System, &organization, action).await?;
         let keys = act.write.published_signing_keys().await?;
         // Another node may have done it, or somebody rotated by hand.
-        if management.due(&keys).as_ref() != Some(&step) {
+        if !management.due(&keys).contains(&step) {
             return Ok(Some(step));
         }
         let did = match &step {
@@ -124,6 +158,7 @@ async fn activate(
     // First the one stops, then the other begins: there are never two.
     if let Some(mut before) = before.clone() {
         before.life.stop_signing(act.now, &management.schedule);
+        before.replaced_by = Some(kid.clone());
         act.write.save_signing_key(&before).await?;
     }
     next.life.activate(act.now);
@@ -186,7 +221,7 @@ impl Management {
         }
     }
 
-    fn due(&self, keys: &[SigningKey]) -> Option<Step> {
+    fn due(&self, keys: &[SigningKey]) -> Vec<Step> {
         Step::due(keys, &self.schedule, self.clock.now())
     }
 }

@@ -9,6 +9,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::manage::Management;
 use crate::manage::act::Act;
 use crate::manage::refusal::Refusal;
+use crate::manage::signing_keys::rsa::Relief;
 use crate::store::signing_keys::SealedSigningKey;
 
 /// A key pair that has no place yet.
@@ -50,7 +51,12 @@ impl Prepared {
         }))
     }
 
-    /// The same for an emergency, which waits for nobody: where an RSA key is not there soon, one
+    /// Makes the RSA key that another stands in for.
+    pub(super) async fn relief(relief: &Relief<'_>, bits: RsaBits) -> Result<Self, Refusal> {
+        Ok(Self::made(relief.make(bits).await?))
+    }
+
+    /// Makes one for an emergency, which waits for nobody: where an RSA key is not there soon, one
     /// that is made at once signs until it is.
     pub(super) async fn at_once(management: &Management, spec: KeySpec) -> Self {
         let KeySpec::RS256(bits) = spec else {
@@ -62,7 +68,8 @@ impl Prepared {
         }
     }
 
-    /// A key pair that is made in no time, to sign until there is one of this kind.
+    /// A key pair of this kind if that is made in no time, and one that signs until there is
+    /// otherwise.
     pub(super) fn instead_of(spec: KeySpec) -> Self {
         let quick = match spec {
             KeySpec::RS256(_) => KeySpec::default(),
@@ -93,6 +100,11 @@ impl Prepared {
         }
     }
 
+    /// Its id.
+    pub(super) const fn kid(&self) -> &Kid {
+        &self.kid
+    }
+
     /// Its public half.
     pub(super) fn public(&self) -> PublicJwk {
         self.made.pair.public()
@@ -119,6 +131,7 @@ impl Prepared {
             created_at: act.now,
             life,
             imported: self.imported,
+            replaced_by: None,
         };
         let row = Row {
             organization: &key.organization,

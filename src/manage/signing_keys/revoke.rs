@@ -4,37 +4,41 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::haste::{is_young, require_calm, require_calm_before};
+use super::haste::{is_young, require_calm};
 use super::new::{Prepared, Signs, give_up_next};
+use super::relief;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::domain::signing_key::{Kid, SigningKey, State};
-use crate::domain::timestamp::Timestamp;
 use crate::manage::act::{Act, Did};
 use crate::manage::caller::Actor;
 use crate::manage::refusal::{Kind, Refusal};
 use crate::manage::{Management, to_its_end};
 use crate::store::changes::Change;
+use crate::store::error::StoreError;
 
-/// A signing key that was withdrawn.
+/// How many keys that stand in for others are followed to the one that signs in their place: as
+/// many as may be made in an hour, which is more than there is time for.
+const MOST_STAND_INS: usize = 20;
+
+/// A signing key that was withdrawn, now or before.
 #[derive(Debug)]
 pub struct Revoked {
     /// The key.
     pub key: SigningKey,
-    /// The key that was made in its place and signs now, if the key signed until this act.
+    /// The key that began to sign when it stopped, if it ever signed.
     pub replacement: Option<SigningKey>,
-    /// Until when validators that heed `Cache-Control` may go on accepting what it signs, or
-    /// whoever else has it.
-    pub cached_until: Timestamp,
-    /// The same of validators that do not.
-    pub cached_at_most_until: Timestamp,
+    /// The key that the replacement stood in for, once that signs.
+    pub relief: Option<SigningKey>,
 }
 
 /// Withdraws a signing key: it leaves the JWKS now, and tenmint refuses its tokens. If it signs, a
 /// key made in its place signs at once, and a key that was next is given up: whoever got at the
-/// one may have got at the other. A key that was revoked before stays as it is.
+/// one may have got at the other. A key that was revoked before stays as it is, and the answer is
+/// what it was, or what became of it.
 ///
-/// It waits for nothing that others do: an RSA key that is not there soon is stood in for.
+/// The withdrawal waits for nothing: for an RSA key another stands in, also while it is made. Only
+/// the answer waits a little for that, to tell of it.
 ///
 /// # Errors
 /// [`Refusal::SigningKeyRetired`] when it is published no more, [`Refusal::TooManyEmergencies`], or
@@ -46,42 +50,32 @@ pub async fn revoke(
     kid: Kid,
 ) -> Result<Revoked, Refusal> {
     actor.require(ManagementAction::SigningKeysRotate)?;
-    to_its_end(async move {
-        let found = management.store.signing_key(&organization, &kid).await?;
-        let before = found.ok_or(Refusal::NotFound(Kind::SigningKey))?;
-        if matches!(before.life.state(), State::Next | State::Active)
-            && is_young(&before, management.clock.now())
-        {
-            require_calm_before(&management, &actor, &organization).await?;
-        }
-        // Whether it was needed shows inside the act: the key may begin to sign meanwhile.
-        let prepared = match before.life.state() {
-            State::Active => Some(Prepared::at_once(&management, before.kind()).await),
-            State::Next => Some(Prepared::instead_of(before.kind())),
-            State::Retiring | State::Retired | State::Revoked => None,
-        };
+    let shared = Arc::clone(&management);
+    let (key, relief) = to_its_end(async move {
         let action = ManagementAction::SigningKeysRotate;
         let mut act = Act::begin(&management, &actor, &organization, action).await?;
         let found = act.write.signing_key(&kid).await?;
         let mut key = found.ok_or(Refusal::NotFound(Kind::SigningKey))?;
         let was = key.life.state();
         match was {
-            State::Revoked => return Ok(management.revoked(key, None)),
+            State::Revoked => return Ok((key, None)),
             State::Retired => return Err(Refusal::SigningKeyRetired),
             State::Next | State::Active | State::Retiring => {}
         }
         if is_young(&key, act.now) {
             require_calm(&mut act, &actor).await?;
         }
+        let instead = (was == State::Active).then(|| Prepared::instead_of(key.kind()));
         key.life.revoke(act.now);
+        if let Some(instead) = &instead {
+            key.replaced_by = Some(instead.kid().clone());
+        }
         act.write.save_signing_key(&key).await?;
         let (mut replacement, mut given_up) = (None, None);
-        if was == State::Active {
+        if let Some(instead) = instead {
             let published = act.write.published_signing_keys().await?;
             given_up = give_up_next(&mut act, &published).await?;
-            let prepared = prepared.ok_or(Refusal::Broken)?;
-            let inserted = prepared.insert(&mut act, Signs::AtOnce);
-            replacement = Some(inserted.await?);
+            replacement = Some(instead.insert(&mut act, Signs::AtOnce).await?);
         }
         act.commit(Did {
             action: "signing_key.revoke",
@@ -91,23 +85,43 @@ pub async fn revoke(
                 "replaced_by": replacement.as_ref().map(|key| &key.kid),
                 "given_up": given_up,
             }),
-            changes: vec![Change::Organization(organization.clone())],
+            changes: vec![Change::Organization(organization)],
         })
         .await?;
-        Ok(management.revoked(key, replacement))
+        let relief = replacement.and_then(|key| relief::begin(&management, &key));
+        Ok((key, relief))
     })
-    .await
+    .await?;
+    if let Some(relief) = relief {
+        relief.wait().await;
+    }
+    Ok(shared.revoked(key).await?)
 }
 
 impl Management {
-    fn revoked(&self, key: SigningKey, replacement: Option<SigningKey>) -> Revoked {
-        let since = key.life.revoked_at.unwrap_or(key.created_at);
-        let max_age = self.schedule.jwks_max_age();
-        Revoked {
-            cached_until: since.plus(max_age),
-            cached_at_most_until: since.plus(self.schedule.slowest_cache()),
+    /// What is to be told of a key that was withdrawn.
+    async fn revoked(&self, key: SigningKey) -> Result<Revoked, StoreError> {
+        let replacement = self.successor(&key).await?;
+        let mut relief = None;
+        let mut last = replacement.clone();
+        for _ in 0..MOST_STAND_INS {
+            let Some(stand_in) = last.filter(|key| key.life.stands_in_for.is_some()) else {
+                break;
+            };
+            last = self.successor(&stand_in).await?;
+            relief = last.clone();
+        }
+        Ok(Revoked {
             key,
             replacement,
+            relief: relief.filter(|key| key.life.stands_in_for.is_none()),
+        })
+    }
+
+    async fn successor(&self, key: &SigningKey) -> Result<Option<SigningKey>, StoreError> {
+        match &key.replaced_by {
+            Some(kid) => self.store.signing_key(&key.organization, kid).await,
+            None => Ok(None),
         }
     }
 }

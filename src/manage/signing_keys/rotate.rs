@@ -7,6 +7,7 @@ use serde_json::json;
 use super::MOST_PUBLISHED;
 use super::haste::{require_calm, require_calm_before};
 use super::new::{Prepared, Signs, active, give_up_next};
+use super::relief;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::domain::signing_key::{Algorithm, KeySpec, Kid, RsaBits, SigningKey, State};
@@ -46,8 +47,8 @@ pub struct Rotated {
 ///
 /// # Errors
 /// [`Refusal::SigningKeyUnderWay`] when there is a next key already and this is no emergency,
-/// [`Refusal::TooManySigningKeys`] likewise, [`Refusal::TooManyEmergencies`] when it is one, or [`Refusal::NotFound`] when the organization was not
-/// bootstrapped, among others.
+/// [`Refusal::TooManySigningKeys`] likewise, [`Refusal::TooManyEmergencies`] when it is one, or
+/// [`Refusal::NotFound`] when the organization was not bootstrapped, among others.
 pub async fn rotate(
     management: Arc<Management>,
     actor: Actor,
@@ -71,6 +72,7 @@ pub async fn rotate(
         };
         let done = rotate_now(&management, &actor, &organization, rotation, &attempt).await;
         let key = management.unless_done(attempt, done).await?;
+        relief::begin(&management, &key);
         Ok(Rotated {
             key,
             replayed: false,
@@ -148,6 +150,7 @@ impl Management {
             given_up = give_up_next(act, &published).await?;
             let mut stopped = active.clone();
             stopped.life.stop_signing(act.now, &self.schedule);
+            stopped.replaced_by = Some(prepared.kid().clone());
             act.write.save_signing_key(&stopped).await?;
             Signs::AtOnce
         } else {

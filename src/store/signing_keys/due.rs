@@ -8,7 +8,7 @@ use crate::store::engine::sql;
 use crate::store::error::{StoreError, corrupt};
 
 impl Store {
-    /// Organizations whose signing keys are to begin to sign, or to be destroyed, by their ids
+    /// Organizations with a signing key that is to begin to sign, or to be destroyed, by their ids
     /// after `after`.
     ///
     /// # Errors
@@ -25,6 +25,32 @@ impl Store {
             self.reader(),
             "SELECT DISTINCT organization_id FROM signing_keys
              WHERE due_at IS NOT NULL AND due_at <= $1 AND organization_id > $2
+               AND (activated_at IS NULL OR retiring_at IS NOT NULL)
+             ORDER BY organization_id LIMIT $3",
+            now.unix(),
+            after,
+            limit
+        )?)
+    }
+
+    /// Organizations whose active signing key stands in for one that is still to be made, and that
+    /// whoever put it there did not make, by their ids after `after`.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row corrupt.
+    pub async fn signing_keys_to_relieve(
+        &self,
+        now: Timestamp,
+        after: Option<&OrganizationId>,
+        limit: i64,
+    ) -> Result<Vec<OrganizationId>, StoreError> {
+        let after = after.map_or("", OrganizationId::as_str);
+        read(sql!(
+            all(String,),
+            self.reader(),
+            "SELECT organization_id FROM signing_keys
+             WHERE due_at IS NOT NULL AND due_at <= $1 AND organization_id > $2
+               AND activated_at IS NOT NULL AND retiring_at IS NULL
              ORDER BY organization_id LIMIT $3",
             now.unix(),
             after,

@@ -10,7 +10,7 @@ macro_rules! columns {
     () => {
         "kid, organization_id, algorithm, public_jwk, sealed, root_key, created_at, published_at,
          activates_at, activated_at, retiring_at, retires_at, retired_at, revoked_at, jitter,
-         imported, stands_in_for"
+         imported, stands_in_for, replaced_by"
     };
 }
 pub(super) use columns;
@@ -34,6 +34,7 @@ pub(super) struct SigningKeyRow {
     jitter: i64,
     imported: i64,
     stands_in_for: Option<i64>,
+    replaced_by: Option<String>,
 }
 
 impl TryFrom<SigningKeyRow> for SigningKey {
@@ -79,6 +80,7 @@ impl TryFrom<SigningKeyRow> for SealedSigningKey {
                         .map_err(|_| wrong("stands_in_for"))?,
                 },
                 imported: row.imported != 0,
+                replaced_by: row.replaced_by.as_deref().map(Kid::new),
             },
             sealed: row.sealed,
             root_key: row.root_key,

@@ -9,7 +9,7 @@ use crate::domain::timestamp::Timestamp;
 /// The longest life that a token can have, whatever settings and policies say.
 pub const LONGEST_TOKEN: Duration = Duration::from_hours(1);
 
-/// By how much the clocks of nodes and validators may differ.
+/// By how much the clock of a validator may differ from that of whoever issued.
 pub const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 /// For how long the slowest validators that are known go on with a JWKS, whatever they are told:
@@ -23,6 +23,7 @@ pub struct Schedule {
     lead: Duration,
     jwks_max_age: Duration,
     skew: Duration,
+    stale_limit: Duration,
 }
 
 /// Times that contradict each other.
@@ -30,8 +31,8 @@ pub struct Schedule {
 pub enum ScheduleError {
     /// A validator that does as it is told would meet tokens of a key that it does not know.
     #[error(
-        "SIGNING_KEY_LEAD must be at least JWKS_MAX_AGE and CLOCK_SKEW together ({}): until then a \
-         validator may go on with the JWKS that it has, and would not know the key",
+        "SIGNING_KEY_LEAD must be at least JWKS_MAX_AGE, STALE_LIMIT and CLOCK_SKEW together ({}): \
+         until then a validator may go on with a JWKS of before, and would not know the key",
         humantime::format_duration(*.0)
     )]
     LeadTooShort(Duration),
@@ -46,8 +47,9 @@ pub enum ScheduleError {
 
 impl Schedule {
     /// A schedule of `interval` between rotations (`None`: only when somebody asks), `lead` for
-    /// which a key is published before it signs, the `max-age` that the JWKS is served with, and
-    /// the `skew` by which a node may publish late, or be ahead of the one that published.
+    /// which a key is published before it signs, the `max-age` that the JWKS is served with, the
+    /// `skew` by which the clocks of nodes may differ, and the `stale_limit` for which a node that
+    /// hears nothing goes on with what it knew.
     ///
     /// # Errors
     /// See [`ScheduleError`].
@@ -56,15 +58,18 @@ impl Schedule {
         lead: Duration,
         jwks_max_age: Duration,
         skew: Duration,
+        stale_limit: Duration,
     ) -> Result<Self, ScheduleError> {
         let schedule = Self {
             interval,
             lead,
             jwks_max_age,
             skew,
+            stale_limit,
         };
-        // Times are whole seconds: a lead may turn out to be one shorter than it is said to be.
-        let least = jwks_max_age + skew.max(Duration::from_secs(1));
+        // Who publishes may be behind, and who signs ahead. Times are whole seconds: a lead may
+        // turn out to be one shorter than it is said to be.
+        let least = schedule.outdated_for() + skew.max(Duration::from_secs(1));
         if lead < least {
             return Err(ScheduleError::LeadTooShort(least));
         }
@@ -95,17 +100,28 @@ impl Schedule {
         self.jwks_max_age
     }
 
-    /// For how long the slowest validators that are known may.
+    /// For how long after a change a JWKS of before may be in use at validators that heed its
+    /// `max-age`: a node that is cut off hands it out until its limit, to whoever keeps it then.
     #[must_use]
-    pub fn slowest_cache(&self) -> Duration {
-        self.jwks_max_age.max(SLOWEST_CACHE)
+    pub fn outdated_for(&self) -> Duration {
+        self.stale_limit + self.jwks_max_age
     }
 
-    /// For how long a key stays published after it signed for the last time: until the last of
-    /// its tokens has expired by everybody's clock, and a JWKS cache's time more.
+    /// The same of the slowest validators that are known.
+    #[must_use]
+    pub fn outdated_at_most_for(&self) -> Duration {
+        self.stale_limit + self.jwks_max_age.max(SLOWEST_CACHE)
+    }
+
+    /// For how long a key stays published after it was to sign for the last time: until the last
+    /// of its tokens has expired by everybody's clock, and a JWKS cache's time more.
+    ///
+    /// A node that is cut off goes on signing for its limit, and may be ahead of validators; and
+    /// who destroys the key may be ahead of who told it to stop.
     #[must_use]
     pub fn retention(&self) -> Duration {
-        LONGEST_TOKEN + CLOCK_SKEW.max(self.skew) + self.jwks_max_age
+        let live = self.stale_limit + LONGEST_TOKEN + CLOCK_SKEW.max(self.skew);
+        live + self.skew + self.jwks_max_age
     }
 
     /// The first instant at which a key that is next may sign: when it was told to, but never

@@ -5,6 +5,7 @@ use crate::domain::signing_key::{Algorithm, KeySpec, PublicJwk};
 
 const DAY: u64 = 86_400;
 const SKEW: Duration = Duration::from_mins(1);
+const STALE: Duration = Duration::from_secs(10);
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_unix(i64::try_from(seconds).unwrap()).unwrap()
@@ -17,6 +18,7 @@ fn schedule() -> Schedule {
         lead,
         Duration::from_mins(5),
         SKEW,
+        STALE,
     )
     .unwrap()
 }
@@ -33,6 +35,7 @@ fn key(kid: &str, life: Life) -> SigningKey {
         created_at: life.published_at,
         life,
         imported: false,
+        replaced_by: None,
     }
 }
 
@@ -46,7 +49,7 @@ fn a_first_key_signs_at_once_and_is_followed_by_one_that_was_published_for_the_w
     let publishes_at = rotates_at.minus(schedule.lead());
     let due = |keys: &[&SigningKey], now| {
         let keys: Vec<_> = keys.iter().copied().cloned().collect();
-        Step::due(&keys, &schedule, now)
+        Step::due(&keys, &schedule, now).into_iter().next()
     };
     let a_second = Duration::from_secs(1);
     assert_eq!(due(&[&one], publishes_at.minus(a_second)), None);
@@ -66,8 +69,12 @@ fn a_first_key_signs_at_once_and_is_followed_by_one_that_was_published_for_the_w
         (State::Retiring, State::Active)
     );
 
-    // An hour of the last token, what clocks are apart, and a cached JWKS.
-    assert_eq!(schedule.retention(), Duration::from_mins(60 + 5 + 5));
+    // An hour of the last token, which a node that was cut off signed, what clocks of validators
+    // and of nodes are apart, and a cached JWKS.
+    assert_eq!(
+        schedule.retention(),
+        STALE + Duration::from_mins(60 + 5 + 1 + 5)
+    );
     let gone_at = rotates_at.plus(schedule.retention());
     assert_eq!(one.life.retires_at, Some(gone_at));
     assert_eq!(due(&[&one, &two], gone_at.minus(a_second)), None);
@@ -89,7 +96,7 @@ fn a_key_that_was_published_late_signs_late() {
     let now = at(365 * DAY);
     let two = key("two", Life::next(now, now, 0));
     let keys = [one, two];
-    let due = |now| Step::due(&keys, &schedule, now);
+    let due = |now| Step::due(&keys, &schedule, now).pop();
     assert_eq!(due(now), None);
     assert_eq!(
         due(now.plus(schedule.lead()).minus(Duration::from_secs(1))),
@@ -128,21 +135,22 @@ fn a_revoked_key_is_published_no_more_whatever_it_was() {
 #[test]
 fn times_that_contradict_each_other_are_no_schedule() {
     let minutes = Duration::from_mins;
-    assert!(Schedule::new(None, minutes(6), minutes(5), SKEW).is_ok());
-    for lead in [Duration::from_secs(359), minutes(5), minutes(4)] {
+    let ten = Duration::from_secs(10);
+    assert!(Schedule::new(None, minutes(6) + ten, minutes(5), SKEW, STALE).is_ok());
+    for lead in [Duration::from_secs(369), minutes(6), minutes(4)] {
         assert_eq!(
-            Schedule::new(None, lead, minutes(5), SKEW),
-            Err(ScheduleError::LeadTooShort(minutes(6)))
+            Schedule::new(None, lead, minutes(5), SKEW, STALE),
+            Err(ScheduleError::LeadTooShort(minutes(6) + ten))
         );
     }
-    assert!(Schedule::new(None, minutes(5), minutes(5), Duration::ZERO).is_err());
-    // Published for 10 min before and 70 min after: with a tenth of jitter, 88 min 53 s.
-    let least = Duration::from_secs(5_334);
+    assert!(Schedule::new(None, minutes(5) + ten, minutes(5), Duration::ZERO, STALE).is_err());
+    // Published for 10 min before and 71 min 10 s after: with a tenth of jitter, 90 min 12 s.
+    let least = Duration::from_secs(5_412);
     assert_eq!(
-        Schedule::new(Some(minutes(60)), minutes(10), minutes(5), SKEW),
+        Schedule::new(Some(minutes(60)), minutes(10), minutes(5), SKEW, STALE),
         Err(ScheduleError::IntervalTooShort(least))
     );
-    assert!(Schedule::new(Some(least), minutes(10), minutes(5), SKEW).is_ok());
+    assert!(Schedule::new(Some(least), minutes(10), minutes(5), SKEW, STALE).is_ok());
 }
 
 #[test]
@@ -150,20 +158,51 @@ fn a_key_that_stands_in_is_relieved_as_soon_as_may_be() {
     let schedule = schedule();
     let mut one = key("one", Life::at_once(at(10), 0));
     one.life.stands_in_for = Some(RsaBits::B3072);
-    assert_eq!(one.life.due_at(), Some(at(10)));
+    // Whoever put it there sees to that; should they be gone, others do.
+    assert_eq!(one.life.due_at(), Some(at(10).plus(OWN_RELIEF)));
     assert_eq!(one.kind(), KeySpec::RS256(RsaBits::B3072));
-    let due = Step::due(std::slice::from_ref(&one), &schedule, at(10));
-    assert_eq!(due, Some(Step::Relieve(RsaBits::B3072)));
+    let relief = [Step::Relieve(RsaBits::B3072)];
+    let due = |keys: &[SigningKey], now| Step::due(keys, &schedule, now);
+    assert_eq!(due(std::slice::from_ref(&one), at(10)), relief);
+    // Nothing is published that would be given up again.
+    assert_eq!(due(std::slice::from_ref(&one), at(100 * DAY)), relief);
     // Once another signs, it only waits for what it signed to expire.
     one.life.stop_signing(at(20), &schedule);
     let end = one.life.retires_at;
     assert_eq!(one.life.due_at(), end);
-    assert_eq!(Step::due(&[one], &schedule, at(20)), None);
+    assert_eq!(due(&[one], at(20)), []);
+}
+
+#[test]
+fn a_key_that_goes_keeps_no_relief_waiting() {
+    let schedule = schedule();
+    let mut gone = key("gone", Life::at_once(at(0), 0));
+    gone.life.stop_signing(at(10), &schedule);
+    let mut one = key("one", Life::at_once(at(10), 0));
+    one.life.stands_in_for = Some(RsaBits::B2048);
+    let due = Step::due(&[gone.clone(), one], &schedule, at(2 * DAY));
+    assert_eq!(due, [Step::Retire(gone.kid), Step::Relieve(RsaBits::B2048)]);
 }
 
 #[test]
 fn a_key_stays_for_as_long_as_clocks_may_be_apart() {
     let (day, hour) = (Duration::from_hours(24), Duration::from_hours(1));
-    let schedule = Schedule::new(None, day, Duration::from_mins(5), hour).unwrap();
-    assert_eq!(schedule.retention(), hour + hour + Duration::from_mins(5));
+    let schedule = Schedule::new(None, day, Duration::from_mins(5), hour, STALE).unwrap();
+    // The last token may be made by a clock an hour ahead of its validator's, and the key be
+    // destroyed by one an hour ahead of whose told it to stop.
+    assert_eq!(
+        schedule.retention(),
+        STALE + hour + hour + hour + Duration::from_mins(5)
+    );
+}
+
+#[test]
+fn a_jwks_of_before_is_in_use_for_longer_where_a_node_is_cut_off() {
+    let schedule = schedule();
+    assert_eq!(schedule.outdated_for(), Duration::from_mins(5) + STALE);
+    assert_eq!(
+        schedule.outdated_at_most_for(),
+        Duration::from_hours(2) + STALE
+    );
+    assert!(schedule.lead() >= schedule.outdated_at_most_for() + SKEW);
 }
