@@ -235,7 +235,7 @@ async fn a_rotation_can_change_the_algorithm(server: Server) {
 /// The RSA key that signs after an emergency: this one, or the one that it stands in for.
 pub async fn rsa_key(server: &Server, manager: &Key, rotated: &Value) -> Value {
     let mut key = rotated.clone();
-    for _ in 0..600 {
+    for _ in 0..1_800 {
         // On a busy machine another signs until it is made.
         if key["alg"] == "RS256" {
             return key;

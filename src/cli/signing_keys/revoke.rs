@@ -69,9 +69,9 @@ fn told(key: &Value) -> String {
 
 /// What signs in the place of the key, if it signed.
 fn instead(key: &Value) -> String {
-    let last = match (&key["relieved_by"], &key["replaced_by"]) {
-        (Value::String(kid), _) | (_, Value::String(kid)) => kid,
-        _ => return String::new(),
+    let last = key["relieved_by"].as_str();
+    let Some(last) = last.or(key["replaced_by"].as_str()) else {
+        return String::new();
     };
     match &key["unknown_until"] {
         Value::String(until) => format!(
