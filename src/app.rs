@@ -35,6 +35,7 @@ use crate::settings::{Settings, SettingsError};
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::lock::ServerLock;
+use crate::store::migrate::Migrated;
 use crate::usage::Usage;
 use metrics::Metrics;
 
@@ -164,7 +165,7 @@ impl App {
         let cost = settings.hash_cost()?;
         let schedule = settings.schedule()?;
         let store = Store::open(&settings.database()?).await?;
-        let lock = prepare_schema(&store, role).await?;
+        let lock = prepare(&store, role).await?;
         let held = root_keys::held(settings, &store, &clock).await?;
         if role == Role::Server {
             root_keys::require_needed(&held, &store, &clock).await?;
@@ -275,9 +276,10 @@ impl App {
         })
     }
 
-    /// Whether requests should be sent here: the database answers, and no shutdown began.
+    /// Whether requests should be sent here: the database answers, no newer tenmint made of it what
+    /// this one does not understand, and no shutdown began.
     pub async fn is_ready(&self) -> bool {
-        !self.draining.load(Ordering::Relaxed) && self.store.ping().await.is_ok()
+        !self.draining.load(Ordering::Relaxed) && self.store.newer_schema().await.is_ok()
     }
 
     /// Lets load balancers know that this node is about to go.
@@ -292,30 +294,42 @@ impl App {
     }
 }
 
-/// Migrates if this process may. Beside a running server it only looks, and takes no lock while
-/// there is nothing to do: a server that starts at that moment must not be turned away.
+/// Migrates if this process may, and refuses what is not to be worked on.
 ///
 /// # Errors
 /// See [`StoreError`].
-pub async fn prepare_schema(store: &Store, role: Role) -> Result<Option<ServerLock>, StoreError> {
-    if role == Role::Server {
-        let lock = store.lock()?;
-        store.migrate(&lock).await?;
-        return Ok(Some(lock));
-    }
-    match store.require_current_schema().await {
-        Err(StoreError::SchemaTooOld) => {
-            let lock = store.lock()?;
-            // Several servers can be using PostgreSQL: leave its schema to them, unless there
-            // is none yet.
-            if store.is_alone_with(&lock) || store.is_empty().await? {
-                store.migrate(&lock).await?;
-            }
-            store.require_current_schema().await?;
+async fn prepare(store: &Store, role: Role) -> Result<Option<ServerLock>, StoreError> {
+    let lock = match role {
+        Role::Server => Some(migrate(store).await?),
+        Role::Beside => {
+            migrate_beside(store).await?;
+            None
         }
-        outcome => outcome?,
+    };
+    Ok(lock)
+}
+
+async fn migrate(store: &Store) -> Result<ServerLock, StoreError> {
+    let lock = store.lock()?;
+    if let Some(Migrated { from, to }) = store.migrate(&lock).await? {
+        tracing::info!(from, to, "migrated the database");
     }
-    Ok(None)
+    Ok(lock)
+}
+
+/// Beside a running server it only looks, and takes no lock while there is nothing to do: a server
+/// that starts at that moment must not be turned away.
+async fn migrate_beside(store: &Store) -> Result<(), StoreError> {
+    match store.require_current_schema().await {
+        Err(StoreError::SchemaTooOld) => {}
+        outcome => return outcome,
+    }
+    let lock = store.lock()?;
+    // Several servers can be using PostgreSQL: leave its schema to them, unless there is none yet.
+    if store.is_alone_with(&lock) || store.is_empty().await? {
+        store.migrate(&lock).await?;
+    }
+    store.require_current_schema().await
 }
 
 /// Refuses a database that is certainly older than what was served here, and says so of one that

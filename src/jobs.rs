@@ -7,6 +7,7 @@ mod flush;
 mod mark;
 mod notices;
 mod root_keys;
+mod schema;
 pub mod signing_keys;
 mod sweep;
 mod turns;
@@ -54,6 +55,7 @@ impl Jobs {
         let follow = changes::follow(store.clone(), generations, stopped.clone());
         let flush = flush::flush(Arc::clone(&usage), every, stopped.clone());
         let mark = mark::mark(store.clone(), stopped.clone());
+        let schema = schema::watch(store.clone(), stopped.clone());
         let turns = Turns::new(management.clock.clone(), every, stopped.clone());
         let erase = erasures::erase(Arc::clone(&management), stopped.clone());
         let clean_up = cleanup::clean_up(store, usage, turns);
@@ -71,6 +73,7 @@ impl Jobs {
             tokio::spawn(hold),
             tokio::spawn(flush),
             tokio::spawn(mark),
+            tokio::spawn(schema),
         ];
         running.extend(keys);
         Self { stop, running }

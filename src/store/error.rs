@@ -19,17 +19,37 @@ pub enum StoreError {
         /// The column, or what is wrong.
         what: &'static str,
     },
-    /// A newer tenmint has migrated this database.
+    /// A newer tenmint has migrated this database to what this one cannot work with.
     #[error(
-        "this database was migrated by a newer tenmint (its schema has version {0}): run that version, or a later one"
+        "this database was migrated by a newer tenmint (its schema has version {0}), and this one \
+         cannot work with it: run that version, or a later one"
     )]
     SchemaTooNew(i64),
     /// The database has not been migrated to what this tenmint needs.
     #[error("this database must be migrated first: start the server, or run `tenmint migrate`")]
     SchemaTooOld,
-    /// A migration failed or was tampered with.
+    /// A migration failed.
     #[error("the database could not be migrated: {0}")]
     Migration(#[source] sqlx::migrate::MigrateError),
+    /// A migration could not have the tables that it changes.
+    #[error(
+        "the database could not be migrated, because somebody uses its tables and does not let go \
+         of them (pg_stat_activity tells who): end that, and start again"
+    )]
+    MigrationKeptWaiting,
+    /// A migration is recorded as failed. No tenmint records that.
+    #[error(
+        "migration {0} of this database is recorded as failed, which tenmint does not do itself: \
+         somebody migrated it by other means. Restore a backup from before"
+    )]
+    MigrationUnfinished(i64),
+    /// Another migration was applied under that number.
+    #[error(
+        "migration {0} of this database is not the one that this tenmint has: a build that was \
+         never released migrated it, or somebody changed what is recorded of it. Run that build, \
+         or restore a backup from before"
+    )]
+    MigrationChanged(i64),
     /// The PostgreSQL server cannot be reached at start.
     #[error("PostgreSQL at {server} cannot be used: {why}. Look at DATABASE_URL and at the server")]
     Unreachable {

@@ -147,6 +147,7 @@ mod token_trouble;
 mod token_wire;
 mod traces;
 mod two_nodes;
+mod upgrades;
 mod usage;
 mod usage_flushing;
 mod validation;

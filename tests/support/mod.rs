@@ -22,6 +22,7 @@ pub mod left_out;
 pub mod line;
 pub mod many_keys;
 pub mod nodes;
+pub mod older;
 pub mod operations;
 pub mod postgres;
 pub mod private_keys;

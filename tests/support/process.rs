@@ -92,11 +92,13 @@ impl Process {
         environment: &[(&str, &str)],
     ) -> Self {
         let (url, root) = (place.database_url(), place.root_key_file());
-        let mut environment = environment.to_vec();
-        environment.push(("TENMINT_DATABASE_URL", &url));
-        environment.push(("TENMINT_ROOT_KEY_FILE", root.to_str().unwrap()));
-        environment.push(("TENMINT_LISTEN", "127.0.0.1:0"));
-        let mut child = program_under(by, arguments, &environment).spawn().unwrap();
+        let mut all = vec![
+            ("TENMINT_DATABASE_URL", &*url),
+            ("TENMINT_ROOT_KEY_FILE", root.to_str().unwrap()),
+            ("TENMINT_LISTEN", "127.0.0.1:0"),
+        ];
+        all.extend(environment);
+        let mut child = program_under(by, arguments, &all).spawn().unwrap();
         let out = follow(child.stdout.take().unwrap());
         let err = follow(child.stderr.take().unwrap());
         let base = loop {
