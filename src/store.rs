@@ -23,6 +23,7 @@ pub mod lock;
 pub mod migrate;
 pub mod organizations;
 pub mod policy;
+pub mod privileges;
 pub mod restore;
 pub mod revocations;
 pub mod roles;

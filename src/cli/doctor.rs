@@ -2,10 +2,12 @@
 
 mod clock;
 mod database;
+mod erasures;
 mod files;
 mod finding;
 mod keys;
 mod postgres;
+mod privileges;
 mod server;
 mod tls;
 
@@ -120,7 +122,9 @@ async fn look_inside(arguments: &Arguments, store: &Store, crypto: Crypto) -> Ve
     let now = Clock::system().now();
     let mut findings = database::look(store, &crypto, *full).await;
     findings.extend(clock::look(store, now).await);
+    findings.push(erasures::look(store, now).await);
     findings.extend(postgres::look(store).await);
+    findings.extend(privileges::look(store).await);
     let (of_keys, published) = keys::look(settings, store.clone(), crypto, now).await;
     findings.extend(of_keys);
     findings.extend(server::look(settings, trust, published).await);

@@ -28,6 +28,15 @@ pub struct Times {
     pub cleaned_until: Option<i64>,
 }
 
+/// What was destroyed, and is not known to be gone from the database's files yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, sqlx::FromRow)]
+pub struct OwedErasures {
+    /// By how many acts.
+    pub count: i64,
+    /// When the first of them was done, Unix seconds; `None` where no audit entry tells.
+    pub since: Option<i64>,
+}
+
 /// What a PostgreSQL server does before it says that something is committed.
 #[derive(Clone, Debug, sqlx::FromRow)]
 #[expect(missing_docs, reason = "each is a setting of PostgreSQL of that name")]
@@ -109,6 +118,20 @@ impl Store {
             }
         };
         Ok(sql!(one Times, self.reader(), text)?)
+    }
+
+    /// What was destroyed, and is not known to be gone from the database's files yet.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn owed_erasures(&self) -> Result<OwedErasures, StoreError> {
+        Ok(sql!(
+            one OwedErasures, self.reader(),
+            "SELECT COUNT(*) AS count, MIN(e.at) AS since
+             FROM erasures x
+             LEFT JOIN audit_events e ON e.organization_id = x.organization_id
+                                     AND e.sequence = x.sequence"
+        )?)
     }
 
     /// What PostgreSQL does before it says that something is committed; `None` on SQLite, where

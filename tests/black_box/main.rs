@@ -38,6 +38,7 @@ mod credential_storm;
 mod deletion;
 mod docs;
 mod doctor;
+mod doctor_database;
 mod doctor_keys;
 mod doctor_outside;
 mod dry_runs;

@@ -9,7 +9,7 @@ use crate::store::health::Times;
 const APART: i64 = 5;
 
 /// How many seconds a job that runs each hour may be late.
-const LATE: i64 = 2 * 3_600;
+pub(super) const LATE: i64 = 2 * 3_600;
 
 /// Compares the clock with the database's and with what was written last.
 pub(super) async fn look(store: &Store, now: Timestamp) -> Vec<Finding> {

@@ -5,17 +5,34 @@ use crate::crypto::Crypto;
 use crate::manage::audit_verification::{Checkpoints, Keys, verify};
 use crate::store::Store;
 use crate::store::error::StoreError;
+use crate::store::migrate::Schema;
 
 /// Looks at all of it, or quickly.
 pub(super) async fn look(store: &Store, crypto: &Crypto, full: bool) -> Vec<Finding> {
-    let mut findings = vec![Finding::ok(
-        "database",
-        "it answers, and its schema is what this version needs",
-    )];
+    let mut findings = vec![schema(store).await];
     findings.extend(integrity(store, full).await);
     findings.push(age(store).await);
     findings.push(chains(store, crypto, full).await);
     findings
+}
+
+/// What cannot be worked with at all was found when the database was opened.
+async fn schema(store: &Store) -> Finding {
+    const CHECK: &str = "database";
+    match store.schema().await {
+        Ok(Schema::Newer(version)) => Finding::warning(
+            CHECK,
+            format!(
+                "it answers, and a newer tenmint migrated it to version {version}, with which this \
+                 one can work: upgrade every server"
+            ),
+        ),
+        Ok(_) => Finding::ok(
+            CHECK,
+            "it answers, and its schema is what this version needs",
+        ),
+        Err(why) => Finding::problem(CHECK, why.to_string()),
+    }
 }
 
 async fn integrity(store: &Store, full: bool) -> Option<Finding> {
