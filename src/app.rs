@@ -147,6 +147,8 @@ pub enum Role {
     Server,
     /// It works beside: it migrates a database only if no server can be using it.
     Beside,
+    /// It works beside, and may begin a restore of the database, or finish one.
+    Restore,
 }
 
 impl App {
@@ -301,11 +303,14 @@ impl App {
 async fn prepare(store: &Store, role: Role) -> Result<Option<ServerLock>, StoreError> {
     let lock = match role {
         Role::Server => Some(migrate(store).await?),
-        Role::Beside => {
+        Role::Beside | Role::Restore => {
             migrate_beside(store).await?;
             None
         }
     };
+    if role != Role::Restore {
+        store.require_restored().await?;
+    }
     Ok(lock)
 }
 

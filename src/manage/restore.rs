@@ -3,11 +3,14 @@
 
 mod chapter;
 mod edits;
+mod entry;
+mod export;
 mod log;
 mod quarantine;
 mod replay;
 mod root_keys;
 mod signing_keys;
+mod succession;
 
 use std::collections::BTreeMap;
 
@@ -84,7 +87,8 @@ pub struct LostKey {
 }
 
 /// Brings one organization up to the present, all of it or nothing. `unknown` is what to do with
-/// its keys if the chapter does not tell everything; `None`: it does.
+/// its keys if the chapter does not tell everything; `None`: it does. Keys that need one of the root
+/// keys `ended_with` are switched off.
 ///
 /// # Errors
 /// See [`Refusal`].
@@ -92,6 +96,7 @@ pub async fn bring_up_to_date(
     management: &Management,
     chapter: Chapter,
     unknown: Option<Unknown>,
+    ended_with: &BTreeMap<String, i64>,
 ) -> Result<Option<Outcome>, Refusal> {
     let organization: OrganizationId = chapter
         .head
@@ -130,11 +135,12 @@ pub async fn bring_up_to_date(
         ),
         None => {}
     }
+    quarantine::needing(&mut act, ended_with, &mut outcome).await?;
     if !deleted {
         signing_keys::require_one(management, &mut act, &before, &mut outcome).await?;
     }
     // That there was a restore at all, the operator's log tells.
-    if nothing && !organization.is_operator() {
+    if nothing && outcome.quarantined.is_empty() && !organization.is_operator() {
         return Ok(Some(outcome));
     }
     act.commit(Did {

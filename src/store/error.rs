@@ -50,6 +50,13 @@ pub enum StoreError {
          or restore a backup from before"
     )]
     MigrationChanged(i64),
+    /// A restore was stopped half way.
+    #[error(
+        "a restore of this database was begun and not finished: in some organizations keys that \
+         were revoked after the backup are in force again. Run `tenmint restore --in-place` again \
+         with what it was given before: it does the rest"
+    )]
+    RestoreUnfinished,
     /// The PostgreSQL server cannot be reached at start.
     #[error("PostgreSQL at {server} cannot be used: {why}. Look at DATABASE_URL and at the server")]
     Unreachable {

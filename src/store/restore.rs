@@ -1,5 +1,7 @@
 //! What is done to a database that was put in place of another.
 
+mod unfinished;
+
 use sqlx::{PgConnection, SqliteConnection};
 
 use super::Store;
@@ -8,6 +10,8 @@ use super::error::StoreError;
 use super::history::History;
 use super::write::Write;
 use crate::domain::timestamp::Timestamp;
+
+pub use unfinished::Unfinished;
 
 /// A key that was switched off with many others.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -21,8 +25,8 @@ pub struct SwitchedOff {
 }
 
 impl Store {
-    /// Counts a restore, and forgets what was about servers that no longer run: their leases, their
-    /// deliveries, the requests that they were at. The count becomes one more than `before`, or
+    /// Counts a restore, which is done now, and forgets what was about servers that no longer run:
+    /// their leases, their deliveries, the requests that they were at. The count becomes one more than `before`, or
     /// than it is, whichever is more.
     ///
     /// # Errors

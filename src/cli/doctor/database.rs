@@ -54,7 +54,8 @@ async fn integrity(store: &Store, full: bool) -> Option<Finding> {
 /// Whether it is a copy that was put back without a word.
 async fn age(store: &Store) -> Finding {
     const CHECK: &str = "history";
-    if let Err(why) = store.refuse_older().await {
+    let known = store.require_restored().await;
+    if let Err(why) = known.and(store.refuse_older().await) {
         return Finding::problem(CHECK, why.to_string());
     }
     match store.is_untreated_copy(false).await {

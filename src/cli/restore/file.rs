@@ -73,7 +73,7 @@ async fn stage(
     sound.map_err(|why| format!("{} cannot be restored: {why}", backup.display()))?;
     let settings = arguments.settings_for(staged);
     let base = settings.base(settings.listen)?;
-    let app = App::open(&settings, base, Clock::system(), Role::Beside).await?;
+    let app = App::open(&settings, base, Clock::system(), Role::Restore).await?;
     let store = &app.management.store;
     let mut logs = Logs::after(store).await?;
     for path in &arguments.audit_export {
@@ -104,7 +104,8 @@ async fn stage(
     Ok(Report {
         database: format!("sqlite:{}", database.display()),
         replaced,
-        missing_acts: plan.missing,
+        missing_acts: plan.known.missing,
+        ended_with: plan.known.ended_with,
         root_key: plan.replaced.map(|replaced| replaced.to),
         lost_organizations: plan.lost,
         organizations: outcomes,

@@ -32,7 +32,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     // It must be a deployment, and this its root key.
     existing(settings).await?.0.close().await;
     let base = settings.base(settings.listen)?;
-    let app = App::open(settings, base, Clock::system(), Role::Beside).await?;
+    let app = App::open(settings, base, Clock::system(), Role::Restore).await?;
     let store = &app.management.store;
     let others = store.others_connected().await?;
     if others > 0 {
@@ -64,7 +64,8 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     Report {
         database: url.to_string(),
         replaced: None,
-        missing_acts: plan.missing,
+        missing_acts: plan.known.missing,
+        ended_with: plan.known.ended_with,
         root_key: plan.replaced.map(|replaced| replaced.to),
         lost_organizations: plan.lost,
         organizations: outcomes,

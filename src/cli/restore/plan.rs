@@ -13,15 +13,19 @@ use crate::manage::restore::{
     Chapter, Logs, Outcome, Unknown, bring_up_to_date, living, replace_everywhere,
 };
 use crate::manage::root_keys::rotate::Rotated;
+use crate::store::error::StoreError;
 use crate::store::history::History;
+use crate::store::restore::Unfinished;
 
 /// What is to be done.
 pub(super) struct Plan {
     chapters: Vec<Chapter>,
     /// Organizations of which not everything is known, and why.
     untold: BTreeMap<String, String>,
-    /// Acts that are known to have been done, and that no log tells of.
-    pub(super) missing: i64,
+    /// What no log tells, but for whole organizations.
+    pub(super) known: Unfinished,
+    /// How many API keys of the backup need root keys with which others ended.
+    needing: i64,
     /// Organizations that were made after the backup, and the last entry known of each.
     pub(super) lost: BTreeMap<String, i64>,
     unknown: Option<Unknown>,
@@ -47,17 +51,24 @@ impl Plan {
         let lost = logs.lost().clone();
         let (store, crypto) = (&management.store, &management.crypto);
         let chapters = logs.chapters(store, crypto).await?;
-        let known: i64 = chapters
+        let logged: i64 = chapters
             .iter()
             .map(Chapter::last)
             .chain(lost.values().copied())
             .sum();
         let history = management.store.history().await?;
+        // One that was stopped half way knew more: what it did is by now in the log as well.
+        let mut known = store.unfinished_restore().await?.unwrap_or_default();
         let missing = served
             .zip(history)
             // Other databases may have been in its place since: what was done on those counts too.
             .filter(|(served, there)| served.is_of(there) && served.restores >= there.restores)
-            .map_or(0, |(served, _)| (served.acts - known).max(0));
+            .map_or(0, |(served, _)| served.acts - logged);
+        known.missing = known.missing.max(missing);
+        known
+            .ended_with
+            .extend(chapters.iter().flat_map(Chapter::ended_with));
+        let needing = keys_needing(management, &known.ended_with).await?;
         let untold = chapters
             .iter()
             .filter(|chapter| !chapter.is_whole())
@@ -71,7 +82,8 @@ impl Plan {
         let plan = Self {
             chapters,
             untold,
-            missing,
+            known,
+            needing,
             lost,
             unknown: arguments.unknown(),
             replaced: None,
@@ -82,7 +94,9 @@ impl Plan {
 
     /// Explains what has to be chosen between.
     fn require_choice(&self) -> Result<(), Failed> {
-        if self.unknown.is_some() || (self.untold.is_empty() && self.missing == 0) {
+        let missing = self.known.missing;
+        let all_known = self.untold.is_empty() && missing == 0 && self.needing == 0;
+        if self.unknown.is_some() || all_known {
             return Ok(());
         }
         let mut text = String::from(
@@ -96,11 +110,24 @@ impl Plan {
             let more = self.untold.len() - 20;
             let _ = writeln!(text, "  and {more} more organizations");
         }
-        if self.missing > 0 {
-            let missing = self.missing;
+        if missing > 0 {
             let _ = writeln!(
                 text,
                 "  {missing} acts were done after the backup of which no log tells"
+            );
+        }
+        if self.needing > 0 {
+            for (root_key, ended) in &self.known.ended_with {
+                let _ = writeln!(
+                    text,
+                    "  root key {root_key} was given up after the backup, and {ended} API keys that \
+                     needed it ended with it: no log tells which"
+                );
+            }
+            let needing = self.needing;
+            let _ = writeln!(
+                text,
+                "  {needing} API keys of the backup need such a root key, and would be in force"
             );
         }
         text.push_str(
@@ -108,8 +135,9 @@ impl Plan {
              --audit-export FILE    what `tenmint audit export` wrote as operator, one for each\n  \
              \x20                      organization: what it tells of is done again\n  \
              --audit-database FILE  another copy of the database, damaged or not: likewise\n  \
-             --quarantine           every key of these organizations is switched off, until\n  \
-             \x20                      somebody has looked at it and switches it on\n  \
+             --quarantine           every key of these organizations, and every key that needs\n  \
+             \x20                      such a root key, is switched off, until somebody has looked\n  \
+             \x20                      at it and switches it on\n  \
              --accept-resurrected   they are taken as they are in the backup",
         );
         Err(Failed::new(Exit::Conflict, text))
@@ -121,11 +149,17 @@ impl Plan {
     /// What went wrong. What was done until then stays done, and doing it again does the rest.
     pub(super) async fn carry_out(&mut self, app: &App) -> Result<Vec<Outcome>, Failure> {
         let mut outcomes = Vec::new();
+        let nothing = BTreeMap::new();
+        let ended_with = match self.unknown {
+            Some(Unknown::Quarantine) => &self.known.ended_with,
+            _ => &nothing,
+        };
+        app.management.store.begin_restore(&self.known).await?;
         for chapter in std::mem::take(&mut self.chapters) {
-            let known = chapter.is_whole() && self.missing == 0;
+            let known = chapter.is_whole() && self.known.missing == 0;
             let unknown = self.unknown.filter(|_| !known);
             let organization = chapter.head.organization.clone();
-            let done = bring_up_to_date(&app.management, chapter, unknown).await;
+            let done = bring_up_to_date(&app.management, chapter, unknown, ended_with).await;
             let done = done.map_err(|why| format!("{organization}: {why}"))?;
             outcomes.extend(done);
         }
@@ -133,6 +167,20 @@ impl Plan {
         outcomes.sort_by(|one, other| one.organization.cmp(&other.organization));
         Ok(outcomes)
     }
+}
+
+/// How many API keys need one of these root keys.
+async fn keys_needing(
+    management: &Management,
+    root_keys: &BTreeMap<String, i64>,
+) -> Result<i64, StoreError> {
+    if root_keys.is_empty() {
+        return Ok(0);
+    }
+    let needs = management.store.root_key_needs(management.clock.now());
+    let needs = needs.await?.into_iter();
+    let needs = needs.filter(|need| root_keys.contains_key(&need.root_key));
+    Ok(needs.map(|need| need.api_keys).sum())
 }
 
 /// What cannot be trusted is not put in force by itself.

@@ -21,6 +21,8 @@ pub(super) struct Report {
     pub(super) root_key: Option<String>,
     /// Acts that are known to have been done, and that no log tells of.
     pub(super) missing_acts: i64,
+    /// Root keys that were given up after the backup, and how many API keys ended with each.
+    pub(super) ended_with: BTreeMap<String, i64>,
     /// Organizations that are gone, and the last entry that is known of each.
     pub(super) lost_organizations: BTreeMap<String, i64>,
     /// Each organization that there is.
@@ -56,6 +58,15 @@ impl Report {
                 out,
                 "root key {root_key} is current again: keep the one of the backup until `tenmint \
                  root-key status` says that nothing needs it"
+            )?;
+        }
+        for (root_key, ended) in &self.ended_with {
+            writeln!(
+                out,
+                "root key {root_key} was given up after the backup, and {ended} API keys ended with \
+                 it. Which, no log tells: what `tenmint root-key status` names as needing it and is \
+                 not disabled is in force again. Disable what should not be, or end all of it by \
+                 `tenmint root-key drop {root_key} --force`, before a server starts"
             )?;
         }
         for outcome in all {

@@ -18,6 +18,7 @@ const LONGEST: u64 = 16 << 20;
 pub(super) fn export(logs: &mut Logs, path: &Path) -> Result<(), Failure> {
     let about = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
     let mut reader = BufReader::new(File::open(path).map_err(|why| about(&why))?);
+    let mut export = logs.export(path.display().to_string());
     let mut line = String::new();
     for number in 1.. {
         line.clear();
@@ -29,7 +30,7 @@ pub(super) fn export(logs: &mut Logs, path: &Path) -> Result<(), Failure> {
             continue;
         }
         if let Ok(end) = serde_json::from_str::<ExportedEnd>(&line) {
-            logs.add_end(&end);
+            export.add_end(&end);
             continue;
         }
         let entry: ExportedEntry = serde_json::from_str(&line).map_err(|why| {
@@ -41,8 +42,9 @@ pub(super) fn export(logs: &mut Logs, path: &Path) -> Result<(), Failure> {
         let row = entry
             .into_row()
             .ok_or_else(|| about(&format!("line {number} is no entry of an audit export")))?;
-        logs.add(&organization, row);
+        export.add(&organization, row);
     }
+    export.finish();
     Ok(())
 }
 

@@ -1,11 +1,13 @@
 //! What is known of one organization since a backup: entries that follow each other, each under
 //! the MAC of the one before, and up to when it is proven that there were no others.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use ring::hmac;
 
 use super::log::{BATCH, End, Told};
+use super::root_keys;
+use super::succession::{RootKeysSince, goes_over};
 use crate::crypto::Crypto;
 use crate::domain::timestamp::Timestamp;
 use crate::manage::audit_verification::erased_through;
@@ -30,15 +32,6 @@ pub struct Chapter {
     root_key: String,
 }
 
-/// The root keys that chains go over to, one after the other, and never back: whoever has one that
-/// was replaced is not to write what comes next.
-pub(super) struct RootKeysSince {
-    /// In the order in which they became current, from the first that is not replaced everywhere.
-    order: Vec<String>,
-    /// Those that were current before the backup.
-    former: BTreeSet<String>,
-}
-
 impl Chapter {
     /// Puts in order what logs tell of an organization.
     pub(super) async fn of(
@@ -54,6 +47,7 @@ impl Chapter {
             later,
             ends,
             fault,
+            cut,
         } = told;
         let mut chapter = follow(head, later, crypto, since);
         let (last, mac) = (chapter.last(), chapter.last_mac().to_owned());
@@ -72,12 +66,12 @@ impl Chapter {
             chapter.until = chapter.proven(&ends, (last, &mac), &anchors);
         }
         let fault = chapter.fault.take().or(fault);
-        chapter.fault = fault.or_else(|| chapter.cut_off(&ends));
+        chapter.fault = fault.or_else(|| chapter.cut_off(&ends, cut));
         Ok(chapter)
     }
 
-    /// Why what was given may not be all that there was.
-    fn cut_off(&self, ends: &[End]) -> Option<String> {
+    /// Why what was given may not be all that there was. `cut` says it of one file.
+    fn cut_off(&self, ends: &[End], cut: Option<String>) -> Option<String> {
         let last = self.last();
         let there_were = ends.iter().map(|end| end.sequence).max();
         if let Some(there_were) = there_were.filter(|were| *were > last) {
@@ -86,13 +80,21 @@ impl Chapter {
             ));
         }
         let of = self.last_at().map(|at| format!(" of {at}"));
-        (self.told && self.until.is_none()).then(|| {
+        let unproven = (self.told && self.until.is_none()).then(|| {
             format!(
                 "what was given of it reaches entry {last}{}, and lacks the line that proves the \
                  end: it was cut off, or exported with filters. Export it again if you can",
                 of.unwrap_or_default()
             )
-        })
+        });
+        // Another file proves an end, which may be one from before this one was written.
+        unproven.or(cut.filter(|_| self.told))
+    }
+
+    /// Root keys that were given up with API keys that needed them, and how many those were.
+    #[must_use]
+    pub fn ended_with(&self) -> BTreeMap<String, i64> {
+        root_keys::ended_with(&self.rows)
     }
 
     /// The last entry that is known.
@@ -129,35 +131,6 @@ impl Chapter {
             (end.sequence, &*end.mac) == last && end.proof.as_ref().is_none_or(proven)
         };
         ends.iter().filter(holds).map(|end| end.at).max()
-    }
-}
-
-impl RootKeysSince {
-    /// Those that the backup knows.
-    pub(super) async fn of(store: &Store) -> Result<Self, StoreError> {
-        let (mut order, mut former) = (Vec::new(), BTreeSet::new());
-        if let Some(stored) = store.root_keys().await? {
-            let unfinished = stored.former.iter().filter(|key| key.trace.is_none());
-            order.extend(unfinished.map(|key| key.id.clone()));
-            order.push(stored.current);
-            former.extend(stored.former.into_iter().map(|key| key.id));
-        }
-        Ok(Self { order, former })
-    }
-
-    /// Whether an organization's chain may go over from one root key to another. The operator's log
-    /// comes first, and tells which become current.
-    fn lead(&mut self, organization: &str, from: &str, to: &str) -> bool {
-        let place = |order: &[String], id: &str| order.iter().position(|known| known == id);
-        if organization == "operator" {
-            let new = !self.former.contains(to) && place(&self.order, to).is_none();
-            if new {
-                self.order.push(to.to_owned());
-            }
-            return new;
-        }
-        let to = place(&self.order, to);
-        to.is_some() && to > place(&self.order, from)
     }
 }
 
@@ -263,44 +236,4 @@ fn follow(
         fault,
         root_key,
     }
-}
-
-/// What the chain goes on under from an entry that is not under the same root key as the one before:
-/// if it tells of a rotation, the root key that it names. Otherwise, why not.
-fn goes_over(
-    row: &AuditRow,
-    crypto: &Crypto,
-    may_lead_to: impl FnOnce(&str) -> bool,
-    under: impl Fn(&hmac::Key) -> Integrity,
-) -> Result<(hmac::Key, Integrity), String> {
-    let (sequence, to) = (row.sequence, &row.target);
-    let changed = || {
-        format!(
-            "entry {sequence} cannot be verified: it was changed, or the organization itself \
-             exported it, which is not shown everything; an operator's export is"
-        )
-    };
-    let is_id = to.len() == 16 && to.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if row.action != "root_key.rotate" || !is_id {
-        return Err(changed());
-    }
-    let Ok(chain) = crypto.chain(to) else {
-        return Err(format!(
-            "with entry {sequence} it goes over to root key {to}, which is not held here: what was \
-             done from then on can be done again once it is. Put it beside the others in \
-             ROOT_KEY_FILE"
-        ));
-    };
-    let integrity = under(&chain);
-    if integrity == Integrity::Edited {
-        return Err(changed());
-    }
-    if !may_lead_to(to) {
-        return Err(format!(
-            "with entry {sequence} it goes over to root key {to}, and the operator's log does not \
-             tell that it became current then: give a whole export of the operator's log too \
-             (`tenmint audit export`)"
-        ));
-    }
-    Ok((chain, integrity))
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::entry::Entry;
 use super::replay::revoke;
 use crate::domain::api_key::{ApiKey, RevokeReason, next_notice};
 use crate::domain::organization::Organization;
@@ -12,10 +13,8 @@ use crate::domain::policy::PolicyEdit;
 use crate::domain::role::{Role, RoleName};
 use crate::domain::scope::{ActionName, CatalogueEntry, DefinedBy, ScopeSet};
 use crate::domain::secret::KeyId;
-use crate::domain::timestamp::Timestamp;
 use crate::manage::act::Act;
 use crate::manage::refusal::Refusal;
-use crate::store::audit::AuditRow;
 
 /// Why an act was not done again.
 pub(super) enum NotDone {
@@ -102,12 +101,12 @@ fn edited(before: &ApiKey, details: &Value) -> Result<ApiKey, String> {
 pub(super) async fn on_organization(
     act: &mut Act<'_>,
     organization: &mut Organization,
-    row: &AuditRow,
-    details: &Value,
-    at: Timestamp,
+    entry: &Entry<'_>,
 ) -> Result<Result<bool, NotDone>, Refusal> {
+    let Entry { details, at, .. } = entry;
+    let at = *at;
     let note = |why: &str| Ok(Err(NotDone::Note(why.to_owned())));
-    match row.action.as_str() {
+    match entry.action() {
         "organization.suspend" => act.write.set_suspension(Some(at)).await?,
         "organization.resume" => act.write.set_suspension(None).await?,
         "organization.update" => {
@@ -117,12 +116,12 @@ pub(super) async fn on_organization(
             act.write.save_organization(&after).await?;
             *organization = after;
         }
-        "organization.reissue" => return reissue(act, details, at).await,
+        "organization.reissue" => return reissue(act, entry).await,
         "organization.bootstrap" => {
             return note("its signing key and its management key are lost: bootstrap it again");
         }
         "role.create" | "role.update" => {
-            let Some(role) = role(act, row, details, at).await? else {
+            let Some(role) = role(act, entry).await? else {
                 return note("what it held cannot be told; look at it and at who holds it");
             };
             if let Some(before) = act.write.role(&role.name).await?
@@ -132,7 +131,7 @@ pub(super) async fn on_organization(
             }
             act.write.save_role(&role).await?;
         }
-        "role.delete" => match row.target.parse::<RoleName>() {
+        "role.delete" => match entry.target().parse::<RoleName>() {
             Ok(name) => {
                 act.write.narrow_holders(&name, act.now).await?;
                 act.write.delete_role(&name).await?;
@@ -140,10 +139,10 @@ pub(super) async fn on_organization(
             Err(_) => return note("there can be no role of this name"),
         },
         "scope.define" | "scope.remove" => {
-            let Ok(action) = ActionName::from_str(&row.target) else {
+            let Ok(action) = ActionName::from_str(entry.target()) else {
                 return note("there can be no action of this name");
             };
-            if row.action == "scope.remove" {
+            if entry.action() == "scope.remove" {
                 act.write.remove_action(&action).await?;
             } else {
                 let description = read(details["description"]["to"].clone()).flatten();
@@ -165,17 +164,13 @@ pub(super) async fn on_organization(
 }
 
 /// The management key before ends; the one that was made is lost.
-async fn reissue(
-    act: &mut Act<'_>,
-    details: &Value,
-    at: Timestamp,
-) -> Result<Result<bool, NotDone>, Refusal> {
-    let revoked = details["revoked"].as_str().map(str::parse::<KeyId>);
+async fn reissue(act: &mut Act<'_>, entry: &Entry<'_>) -> Result<Result<bool, NotDone>, Refusal> {
+    let revoked = entry.details["revoked"].as_str().map(str::parse::<KeyId>);
     if let Some(Ok(id)) = revoked
         && let Some(mut key) = act.write.api_key(id).await?
         && key.revoked.is_none()
     {
-        revoke(&mut key, at, RevokeReason::Superseded);
+        revoke(&mut key, entry.at, RevokeReason::Superseded);
         key.revision += 1;
         act.write.save_api_key(&key).await?;
     }
@@ -209,16 +204,12 @@ fn policy(rules: &Value) -> Option<PolicyEdit> {
     read(Value::Object(edit?))
 }
 
-async fn role(
-    act: &mut Act<'_>,
-    row: &AuditRow,
-    details: &Value,
-    at: Timestamp,
-) -> Result<Option<Role>, Refusal> {
-    let Ok(name) = row.target.parse::<RoleName>() else {
+async fn role(act: &mut Act<'_>, entry: &Entry<'_>) -> Result<Option<Role>, Refusal> {
+    let details = &entry.details;
+    let Ok(name) = entry.target().parse::<RoleName>() else {
         return Ok(None);
     };
-    if row.action == "role.update" {
+    if entry.action() == "role.update" {
         let Some(held) = act.write.role(&name).await? else {
             return Ok(None);
         };
@@ -233,7 +224,7 @@ async fn role(
         organization: act.write.organization().id.clone(),
         description,
         scopes,
-        created_at: at,
+        created_at: entry.at,
         revision: 1,
     }))
 }

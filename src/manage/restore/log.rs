@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::chapter::{Chapter, RootKeysSince};
+use super::chapter::Chapter;
+use super::succession::RootKeysSince;
 use crate::crypto::Crypto;
 use crate::domain::timestamp::Timestamp;
 use crate::store::Store;
@@ -33,6 +34,8 @@ pub(super) struct Told {
     pub(super) later: BTreeMap<i64, AuditRow>,
     pub(super) ends: Vec<End>,
     pub(super) fault: Option<String>,
+    /// That an export of it was cut off, and which.
+    pub(super) cut: Option<String>,
 }
 
 /// Where a log ended at some time.
@@ -111,6 +114,22 @@ impl Logs {
             }),
             None => told.fault("the last line of its export was changed".to_owned()),
         }
+    }
+
+    /// Takes it that an export, which has entries of an organization, does not end as a whole one
+    /// does. Whether there were others behind `last` is then not known from it.
+    pub(super) fn add_cut(&mut self, organization: &str, export: &str, last: i64) {
+        if !self.heads.contains_key(organization) {
+            return;
+        }
+        let told = self.told.entry(organization.to_owned()).or_default();
+        told.cut.get_or_insert_with(|| {
+            format!(
+                "{export} tells of it up to entry {last} and lacks the line that proves the end: \
+                 it was cut off, or exported with filters. Export it again; or leave that file \
+                 out, if another that was given is newer"
+            )
+        });
     }
 
     /// Takes what another copy of the database knows. A chain that cannot be read to its end is

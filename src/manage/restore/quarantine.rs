@@ -1,5 +1,7 @@
 //! Keys switched off because nobody can say what they should be.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::{Outcome, Quarantined};
@@ -36,6 +38,25 @@ pub(super) async fn one(
         name: key.name.to_string(),
         why: why.to_owned(),
     });
+    Ok(())
+}
+
+/// Switches off the keys that need root keys with which API keys ended: which ended, nobody knows.
+pub(super) async fn needing(
+    act: &mut Act<'_>,
+    root_keys: &BTreeMap<String, i64>,
+    outcome: &mut Outcome,
+) -> Result<(), Refusal> {
+    for (root_key, ended) in root_keys {
+        let why = format!(
+            "root key {root_key} was given up after the backup, and {ended} API keys that needed it \
+             ended with it: this one may have been among them"
+        );
+        for id in act.write.own_keys_needing(root_key, act.now).await? {
+            let id = id.parse().map_err(|_| Refusal::Broken)?;
+            one(act, id, &why, outcome).await?;
+        }
+    }
     Ok(())
 }
 

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::edits::{self, NotDone};
+use super::entry::Entry;
 use super::{LostKey, Outcome, quarantine, root_keys, signing_keys};
 use crate::domain::api_key::{ApiKey, Revocation, RevokeReason};
 use crate::domain::organization::Organization;
@@ -64,12 +63,11 @@ struct Replay<'a, 'o> {
 
 impl<'a> Replay<'a, '_> {
     async fn entry(&mut self, row: AuditRow) -> Result<(), Refusal> {
-        let details: Value = serde_json::from_str(&row.details).unwrap_or_default();
-        let at = Timestamp::from_unix(row.at).unwrap_or(self.act.now);
+        let entry = Entry::of(&row, self.act.now);
         if row.action == "organization.delete" {
             // It empties what is in the log until then, and not its own entry.
             self.take_back().await?;
-            self.act.write.erase_organization(at).await?;
+            self.act.write.erase_organization(entry.at).await?;
             self.doubtful.clear();
             self.lost.clear();
             self.deleted = true;
@@ -80,26 +78,18 @@ impl<'a> Replay<'a, '_> {
                 self.take_back().await?;
             }
             let done = match row.target.parse::<KeyId>() {
-                Ok(id) if row.action.starts_with("api_key.") => {
-                    self.on_key(id, &row.action, &details, at).await?
-                }
-                Ok(key) if row.action == "token.revoke" => self.on_token(key, &details, at).await?,
+                Ok(id) if row.action.starts_with("api_key.") => self.on_key(id, &entry).await?,
+                Ok(key) if row.action == "token.revoke" => self.on_token(key, &entry).await?,
                 _ if row.action.starts_with("root_key.") => {
                     let (act, notes) = (&mut self.act, &mut self.outcome.notes);
-                    root_keys::again(self.management, act, &row, &details, at, notes).await?
+                    root_keys::again(self.management, act, &entry, notes).await?
                 }
                 _ if row.action.starts_with("signing_key.") => {
-                    signing_keys::again(self.management, &mut self.act, &row, &details, at).await?
+                    signing_keys::again(self.management, &mut self.act, &entry).await?
                 }
                 _ => {
-                    edits::on_organization(
-                        &mut self.act,
-                        &mut self.organization,
-                        &row,
-                        &details,
-                        at,
-                    )
-                    .await?
+                    let (act, organization) = (&mut self.act, &mut self.organization);
+                    edits::on_organization(act, organization, &entry).await?
                 }
             };
             self.note(done, &row);
@@ -126,12 +116,11 @@ impl<'a> Replay<'a, '_> {
     async fn on_key(
         &mut self,
         id: KeyId,
-        action: &str,
-        details: &Value,
-        at: Timestamp,
+        entry: &Entry<'_>,
     ) -> Result<Result<bool, NotDone>, Refusal> {
+        let Entry { details, at, .. } = entry;
         let Some(mut key) = self.act.write.api_key(id).await? else {
-            match action {
+            match entry.action() {
                 "api_key.create" => {
                     let name = details["name"].as_str().unwrap_or_default();
                     self.lost.insert(id.to_string(), name.to_owned());
@@ -143,12 +132,12 @@ impl<'a> Replay<'a, '_> {
             }
             return Ok(Ok(false));
         };
-        match action {
+        match entry.action() {
             "api_key.revoke" => {
                 let reason = details["reason"].as_str().and_then(RevokeReason::from_name);
-                revoke(&mut key, at, reason.unwrap_or_default());
+                revoke(&mut key, *at, reason.unwrap_or_default());
             }
-            "api_key.disable" => key.disabled_at = Some(at),
+            "api_key.disable" => key.disabled_at = Some(*at),
             "api_key.enable" => key.disabled_at = None,
             "api_key.update" => {
                 let edited = edits::on_key(&mut self.act, &key, details).await?;
@@ -188,9 +177,9 @@ impl<'a> Replay<'a, '_> {
     async fn on_token(
         &mut self,
         key: KeyId,
-        details: &Value,
-        at: Timestamp,
+        entry: &Entry<'_>,
     ) -> Result<Result<bool, NotDone>, Refusal> {
+        let Entry { details, at, .. } = entry;
         let end = details["expires_at"].as_str().map(str::parse::<Timestamp>);
         let (Some(jti), Some(Ok(expires_at))) = (details["jti"].as_str(), end) else {
             let why = "a token of it was revoked after the backup, and which is not known";
@@ -201,7 +190,7 @@ impl<'a> Replay<'a, '_> {
             key,
             expires_at,
         };
-        Ok(Ok(self.act.write.deny(denied, at).await?))
+        Ok(Ok(self.act.write.deny(denied, *at).await?))
     }
 
     /// Takes the entries done again so far back into the log.

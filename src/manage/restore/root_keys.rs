@@ -1,12 +1,13 @@
 //! Rotations of the root key done again: what is sealed in a backup goes over to the root key that
 //! became current after it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::edits::NotDone;
-use crate::domain::timestamp::Timestamp;
+use super::entry::Entry;
 use crate::manage::Management;
 use crate::manage::act::Act;
 use crate::manage::refusal::Refusal;
@@ -20,45 +21,57 @@ use crate::store::root_keys::InTurn;
 pub(super) async fn again(
     management: &Management,
     act: &mut Act<'_>,
-    row: &AuditRow,
-    details: &Value,
-    at: Timestamp,
+    entry: &Entry<'_>,
     notes: &mut Vec<String>,
 ) -> Result<Result<bool, NotDone>, Refusal> {
-    match &*row.action {
-        "root_key.rotate" => go_over(management, act, &row.target, at, notes).await,
+    match entry.action() {
+        "root_key.rotate" => go_over(management, act, entry, notes).await,
         // It follows from going over, once every organization has.
         "root_key.replace" => Ok(Ok(false)),
         _ => {
-            let ended = details["api_keys_ended"].as_i64().unwrap_or_default();
-            let note = if ended > 0 {
-                format!(
-                    "{ended} API keys ended with it, and which cannot be told: they are in force \
-                     again until it is given up again. Look at `tenmint root-key status`"
-                )
-            } else {
-                "API keys of the backup still need it: give it up again when `tenmint root-key \
-                 status` names none"
-                    .to_owned()
+            let note = match ended(&entry.details) {
+                0 => "API keys of the backup may still need it: give it up again when `tenmint \
+                      root-key status` names none"
+                    .to_owned(),
+                ended => format!("{ended} API keys ended with it, and no log tells which"),
             };
             Ok(Err(NotDone::Note(note)))
         }
     }
 }
 
+/// Root keys that were given up although API keys needed them, and how many ended with each. Which
+/// they were, no log tells: those that the backup has were used until then, or were not.
+pub(super) fn ended_with(rows: &[AuditRow]) -> BTreeMap<String, i64> {
+    let dropped = rows.iter().filter(|row| row.action == "root_key.drop");
+    let ended = dropped.map(|row| {
+        let details = serde_json::from_str(&row.details).unwrap_or_default();
+        (row.target.clone(), ended(&details))
+    });
+    ended.filter(|(_, ended)| *ended > 0).collect()
+}
+
+fn ended(details: &Value) -> i64 {
+    details["api_keys_ended"].as_i64().unwrap_or_default()
+}
+
 async fn go_over(
     management: &Management,
     act: &mut Act<'_>,
-    to: &str,
-    at: Timestamp,
+    entry: &Entry<'_>,
     notes: &mut Vec<String>,
 ) -> Result<Result<bool, NotDone>, Refusal> {
+    let to = entry.target();
     let from = act.write.root_key().to_owned();
     if from == to {
         return Ok(Ok(false));
     }
     if act.write.organization().id.is_operator() {
-        if !act.write.supersede(&from, to, at, InTurn::Yes).await? {
+        if !act
+            .write
+            .supersede(&from, to, entry.at, InTurn::Yes)
+            .await?
+        {
             return Err(Refusal::Broken);
         }
         pass_traces_on(management, act, &from, to).await?;

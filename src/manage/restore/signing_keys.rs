@@ -1,26 +1,26 @@
 //! Signing keys as they became after a backup: one that was withdrawn or destroyed is not to sign
 //! or to be published again.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Outcome;
 use super::edits::NotDone;
+use super::entry::Entry;
 use crate::domain::signing_key::{KeySpec, Kid, SigningKey, State};
 use crate::domain::timestamp::Timestamp;
 use crate::manage::Management;
 use crate::manage::act::Act;
 use crate::manage::refusal::Refusal;
 use crate::manage::signing_keys::{Prepared, Signs, active};
-use crate::store::audit::AuditRow;
 
 /// Does again what was done to a signing key.
 pub(super) async fn again(
     management: &Management,
     act: &mut Act<'_>,
-    row: &AuditRow,
-    details: &Value,
-    at: Timestamp,
+    entry: &Entry<'_>,
 ) -> Result<Result<bool, NotDone>, Refusal> {
+    let Entry { details, at, .. } = entry;
+    let at = *at;
     let lost = "it was made after the backup and is lost: tokens that it signed are refused where \
                 validators fetch the keys anew";
     let keys = act.write.published_signing_keys().await?;
@@ -28,13 +28,13 @@ pub(super) async fn again(
         let key = kid.and_then(|kid| keys.iter().find(|key| key.kid.as_str() == kid));
         key.cloned()
     };
-    let target = named(Some(&row.target));
+    let target = named(Some(entry.target()));
     // Whoever withdraws one, or rotates in an emergency, does not trust the next one either.
     if let Some(mut next) = named(details["given_up"].as_str()) {
         next.life.retire(at);
         act.write.save_signing_key(&next).await?;
     }
-    match (row.action.as_str(), target) {
+    match (entry.action(), target) {
         ("signing_key.revoke", Some(mut key)) => {
             key.life.revoke(at);
             act.write.save_signing_key(&key).await?;

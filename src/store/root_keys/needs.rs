@@ -136,6 +136,31 @@ impl Write {
         Ok(found.unwrap_or_default())
     }
 
+    /// The API keys of the organization of this act that depend on a root key now.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn own_keys_needing(
+        &mut self,
+        root_key: &str,
+        now: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        let organization = self.organization().id.clone();
+        let rows = sql!(
+            all(String,),
+            self.on(),
+            concat!(
+                "SELECT DISTINCT k.id",
+                needy!(),
+                " AND s.root_key = $2 AND k.organization_id = $3 ORDER BY k.id"
+            ),
+            now.unix(),
+            root_key,
+            organization.as_str()
+        )?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+
     /// How many organizations and signing keys depend on a root key now.
     ///
     /// # Errors
