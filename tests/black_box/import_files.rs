@@ -51,8 +51,7 @@ async fn a_file_of_something_else_is_refused_as_a_whole(server: Server) {
     server.organization("acme").await;
     let path = file(server.place(), "keys.csv", &[]);
     let table = format!("secret,name\n{},billing\n", old_string(0));
-    let utf16: Vec<_> = line("raw", &old_string(0))
-        .to_string()
+    let utf16: Vec<_> = format!("\u{feff}{}", line("raw", &old_string(0)))
         .encode_utf16()
         .flat_map(u16::to_le_bytes)
         .collect();

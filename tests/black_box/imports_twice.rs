@@ -99,8 +99,9 @@ async fn a_string_is_imported_once_in_whatever_form_that_tells_it(server: Server
     // Nor under the next root key.
     tokio::task::block_in_place(|| done(server.place(), &["rotate"]));
     followed(&server).await;
-    let (_, told) = take(&server, "other", "later.jsonl", &again);
-    assert_eq!(refused(&told), [1, 2, 3, 4]);
+    // Not the same file: that one was imported to its end.
+    let (_, told) = take(&server, "other", "later.jsonl", &again[..3]);
+    assert_eq!(refused(&told), [1, 2, 3]);
     for n in 0..5 {
         counts(&server, &text(n)).await;
     }
