@@ -146,9 +146,10 @@ impl Imports {
                 loaded,
                 what: Arc::clone(&what),
             };
-            let (in_place, elsewhere) = match what.iter().any(|one| one.whole) {
-                true => (&self.found, &self.begun),
-                false => (&self.begun, &self.found),
+            let (in_place, elsewhere) = if what.iter().any(|one| one.whole) {
+                (&self.found, &self.begun)
+            } else {
+                (&self.begun, &self.found)
             };
             in_place.insert(digest, known);
             elsewhere.remove(&digest);

@@ -97,8 +97,7 @@ pub fn parameters<'a>(
     if !says_nothing && !is_form(headers) {
         return Err(Malformed::ContentType);
     }
-    let separators = body.iter().filter(|byte| **byte == b'&').count();
-    if separators >= MAX_PARAMETERS {
+    if body.split(|byte| *byte == b'&').count() > MAX_PARAMETERS {
         return Err(Malformed::TooMany);
     }
     Ok(form_urlencoded::parse(body))

@@ -145,9 +145,10 @@ async fn below_the_endpoint_the_query_is_the_clients(server: Server) {
             request.header(*name, *value)
         });
         let scope = "x-tenmint-require-scope";
-        let request = match headers.iter().any(|(name, _)| *name == scope) {
-            true => request,
-            false => request.header(scope, ""),
+        let request = if headers.iter().any(|(name, _)| *name == scope) {
+            request
+        } else {
+            request.header(scope, "")
         };
         Reply::of(request.bearer_auth(bearer))
     };

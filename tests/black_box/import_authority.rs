@@ -8,6 +8,7 @@ use crate::imports::{KINDS, exchange, imported};
 use crate::introspection::{introspect, is_active, is_inactive};
 use crate::on_both_engines;
 use crate::rotation::{post, rotated};
+use crate::self_revocation::{report, show};
 use crate::support::database::Database;
 use crate::support::imports::old_string;
 use crate::support::server::{Key, Reply, Server, claims};
@@ -168,20 +169,6 @@ async fn a_rotated_key_is_tenmints_own_once_its_old_string_has_ended(server: Ser
     role(&manages).await.expect(StatusCode::OK);
     let reply = exchange(&server, &key.secret).await;
     reply.refuses(401, "invalid_client");
-}
-
-/// What a scanner of leaked keys sends.
-async fn report(server: &Server, issuer: &str, token: &str) -> Reply {
-    let request = server
-        .request(Method::POST, &format!("{issuer}/oauth/revoke"))
-        .form(&[("token", token)]);
-    Reply::of(request).await
-}
-
-async fn show(server: &Server, manager: &Key, id: &str) -> Value {
-    let path = format!("/v1/api-keys/{id}");
-    let shown = call(server, manager, Method::GET, &path, Value::Null).await;
-    shown.expect(StatusCode::OK).body.clone()
 }
 
 async fn a_found_string_is_ended_by_posting_it(server: Server) {

@@ -25,7 +25,7 @@ on_both_engines!(
 );
 
 /// What a scanner of leaked keys sends.
-async fn report(server: &Server, issuer: &str, token: &str) -> Reply {
+pub async fn report(server: &Server, issuer: &str, token: &str) -> Reply {
     let request = server
         .request(Method::POST, &format!("{issuer}/oauth/revoke"))
         .form(&[("token", token)]);
@@ -38,7 +38,7 @@ async fn ended(server: &Server, key: &Key) {
     assert_eq!(reply.text, "");
 }
 
-async fn show(server: &Server, manager: &Key, id: &str) -> Value {
+pub async fn show(server: &Server, manager: &Key, id: &str) -> Value {
     let path = format!("/v1/api-keys/{id}");
     let bearer = &manager.secret;
     let shown = server.call(bearer, Method::GET, &path, Value::Null).await;
