@@ -75,7 +75,23 @@ async fn behind_nginx_nobody_notices_which_of_two_nodes_is_gone() {
             .refuses(401, "invalid_client");
     }
     line.mend();
-    // A node that is stopped, and what is written meanwhile.
+    // Once nginx asks it again, the other is stopped.
+    let (before, began) = (asked(&far), Instant::now());
+    while far.exchange(&key, &[]).await.status != StatusCode::OK {
+        assert!(
+            began.elapsed() < Duration::from_mins(1),
+            "it does not come back"
+        );
+    }
+    let direct = asked(&far);
+    assert!(direct > before);
+    while asked(&far) == direct {
+        assert!(
+            began.elapsed() < Duration::from_mins(1),
+            "nginx has given it up"
+        );
+        balancer.exchange(&key).await.expect(StatusCode::OK);
+    }
     let place = near.stop().await;
     for _ in 0..10 {
         balancer.exchange(&key).await.expect(StatusCode::OK);
@@ -103,12 +119,14 @@ async fn behind_nginx_nobody_notices_which_of_two_nodes_is_gone() {
     drop(place);
 }
 
+/// How often a node has looked for a key.
+fn asked(node: &Server) -> u64 {
+    let lookups = node.app.mint.credentials.lookups();
+    lookups.hits + lookups.misses
+}
+
 async fn both_are_asked(balancer: &Balancer, nodes: &[&Server], key: &Key) {
-    let asked = |node: &&Server| {
-        let lookups = node.app.mint.credentials.lookups();
-        lookups.hits + lookups.misses
-    };
-    let before: Vec<_> = nodes.iter().map(asked).collect();
+    let before: Vec<_> = nodes.iter().map(|node| asked(node)).collect();
     for _ in 0..20 {
         balancer.exchange(key).await.expect(StatusCode::OK);
     }
