@@ -161,7 +161,9 @@ impl Under {
                 "  making a key at {node}: {}",
                 story(&seen, struck)
             ));
-            seen.iter().for_each(|seen| assert_clear(seen, &[201]));
+            for seen in &seen {
+                assert_clear(seen, &[201]);
+            }
             acknowledged.extend(made(&seen));
         }
         // Away for longer than anything held may be used.

@@ -138,8 +138,8 @@ async fn signs(node: &Node, acme: &Key) -> String {
         .call(&acme.secret, Method::GET, path, &Value::Null)
         .await;
     let keys = keys.unwrap().expect(StatusCode::OK).body["data"].clone();
-    let keys = keys.as_array().unwrap().iter();
-    let active = keys.filter(|key| key["status"] == "active").next();
+    let mut keys = keys.as_array().unwrap().iter();
+    let active = keys.find(|key| key["status"] == "active");
     active.unwrap()["kid"].as_str().unwrap().to_owned()
 }
 

@@ -93,7 +93,10 @@ async fn full_and_then_not(node: &Node, operator: &str, make_room: impl FnOnce()
             "it does not become full"
         );
         match node.make(&acme).await {
-            Some(key) => (in_a_row, _) = (0, acknowledged.push(key)),
+            Some(key) => {
+                in_a_row = 0;
+                acknowledged.push(key);
+            }
             None => in_a_row += 1,
         }
     }
@@ -141,7 +144,9 @@ async fn full_and_then_not(node: &Node, operator: &str, make_room: impl FnOnce()
         exchanges.iter().all(|seen| seen.status == 200),
         "who exchanges notices nothing"
     );
-    makes.iter().for_each(|seen| assert_clear(seen, &[201]));
+    for seen in &makes {
+        assert_clear(seen, &[201]);
+    }
     acknowledged.extend(made(&makes));
     for (n, key) in acknowledged.iter().enumerate() {
         let expected = if n <= revoked { 401 } else { 200 };

@@ -255,17 +255,18 @@ impl Told {
             return;
         }
         self.delays.sort();
-        let at = |part: f64| {
-            let rank = (part * ROUNDS as f64).ceil() as usize;
-            self.delays[rank.max(1) - 1].as_secs_f64() * 1_000.0
+        // The delay that so many per cent are not above.
+        let at = |part: usize| {
+            let rank = (part * ROUNDS).div_ceil(100);
+            self.delays[rank - 1].as_secs_f64() * 1_000.0
         };
         say(&format!(
             "{}: granted elsewhere for another {:.1} ms (median), {:.1} ms (p99), {:.1} ms (greatest) \
              of {ROUNDS}; where it was done, never",
             self.what,
-            at(0.5),
-            at(0.99),
-            at(1.0)
+            at(50),
+            at(99),
+            at(100)
         ));
     }
 }
