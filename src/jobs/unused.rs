@@ -66,7 +66,8 @@ async fn in_turn(
     }
     // Of this node, what was used since then as well.
     management.usage.flush().await?;
-    let outcome = pass(management, turns, since).await;
+    // Statements make it large, and it is begun rarely.
+    let outcome = Box::pin(pass(management, turns, since)).await;
     *seen = None;
     if outcome.is_err() {
         store.release_lease(LEASE.0, node).await?;
@@ -89,7 +90,14 @@ async fn pass(management: &Management, turns: &Turns, seen: Timestamp) -> Result
         for id in batch {
             match id.parse() {
                 Ok(organization) => {
-                    of_organization(management, turns, &mut sweep, &organization, seen).await?;
+                    Box::pin(of_organization(
+                        management,
+                        turns,
+                        &mut sweep,
+                        &organization,
+                        seen,
+                    ))
+                    .await?;
                 }
                 Err(error) => sweep.failed(&error),
             }
