@@ -447,7 +447,6 @@ impl World {
     }
 
     fn end(mut self) {
-        println!("{:?}", self.seen);
         self.nodes.drain(..).for_each(Node::stop);
     }
 
