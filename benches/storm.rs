@@ -70,7 +70,7 @@ const WHOLE: Plan = Plan {
 
 const QUICK: Plan = Plan {
     rounds: 3,
-    calm: Duration::from_millis(1_000),
+    calm: Duration::from_secs(1),
     gentle: 250.0,
     cold: (300, 100),
     flood: 200.0,

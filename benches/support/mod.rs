@@ -16,6 +16,7 @@ pub mod pace;
 #[path = "../../tests/support/postgres.rs"]
 #[allow(
     clippy::panic,
+    clippy::unwrap_used,
     reason = "a PostgreSQL that is there and fails is an error"
 )]
 pub mod postgres;

@@ -113,7 +113,7 @@ async fn a_token_denied_before_the_clock_was_stepped_stays_denied(server: Server
     };
     deny(&tokens[0]).await;
     assert_eq!(status(&tokens[0]).await, StatusCode::UNAUTHORIZED);
-    let hour = Duration::from_secs(3_600);
+    let hour = Duration::from_hours(1);
     server.clock.advance(hour);
     // This forgets what was over long ago, and has the list of denials read anew.
     let other = server.management_token(&acme, &[]).await;

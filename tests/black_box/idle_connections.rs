@@ -81,6 +81,7 @@ async fn open<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
 }
 
 /// What each of some connections costs.
+#[expect(clippy::print_stderr, reason = "a measurement is to be seen")]
 #[track_caller]
 fn weigh(what: &str, process: &Process, before: Option<u64>, count: u64, dearest: u64) {
     let (Some(before), Some(after)) = (before, resident(process)) else {

@@ -214,7 +214,7 @@ async fn of_a_key_that_was_not_used_nobody_knows_whether_it_is_ready(server: Ser
     let whole = report(&server, &acme.secret, "").await;
     assert_eq!(counts(&whole), [5, 1, 0, 4]);
     let ready = listed(&server, &acme, "?readiness=ready").await;
-    assert_eq!(ready, [exchanged.id.clone()]);
+    assert_eq!(ready, std::slice::from_ref(&exchanged.id));
     let mut unknown = listed(&server, &acme, "?readiness=unknown").await;
     // One that was ever shown comes before those that never were.
     assert_eq!(unknown[0], quarterly.id);

@@ -44,7 +44,7 @@ async fn what_is_taken_from_a_key_is_soon_granted_nowhere() {
         for _ in 0..ROUNDS {
             let key = nodes.near.key_with(&nodes.acme, &["read"]).await;
             let path = format!("/v1/api-keys/{}/{what}", key.id);
-            let act = nodes.post(&path, json!({}));
+            let act = nodes.post(&path, &json!({}));
             told.add(nodes.round(exchange(&key, ""), is_ok(), act).await);
         }
     }
@@ -116,7 +116,7 @@ async fn what_is_withdrawn_soon_counts_nowhere() {
     for _ in 0..ROUNDS {
         let signed = nodes.near.exchange_at("/orgs/acme", &key, &[]).await;
         let kid = kid_of(&signed);
-        let act = nodes.post(&format!("/v1/signing-keys/{kid}/revoke"), json!({}));
+        let act = nodes.post(&format!("/v1/signing-keys/{kid}/revoke"), &json!({}));
         let ask: Ask = Arc::new({
             let key = key.clone();
             move |server| token_request(server, "/orgs/acme", &key, "")
@@ -140,7 +140,7 @@ async fn what_is_withdrawn_soon_counts_nowhere() {
     let mut told = Told::of("revocation feed");
     for _ in 0..ROUNDS {
         let key = nodes.near.key_with(&nodes.acme, &["read"]).await;
-        let act = nodes.post(&format!("/v1/api-keys/{}/revoke", key.id), json!({}));
+        let act = nodes.post(&format!("/v1/api-keys/{}/revoke", key.id), &json!({}));
         let ask: Ask = Arc::new(|server| server.request(Method::GET, &feed_path("")));
         let name = alias(&key.id);
         let granted: Granted = Arc::new(move |reply| {
@@ -162,8 +162,8 @@ impl Nodes {
         Some(Self { near, far, acme })
     }
 
-    fn post(&self, path: &str, body: Value) -> RequestBuilder {
-        let request = self.near.request(Method::POST, path).json(&body);
+    fn post(&self, path: &str, body: &Value) -> RequestBuilder {
+        let request = self.near.request(Method::POST, path).json(body);
         request.bearer_auth(&self.acme.secret)
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
+use sqlx::error::DatabaseError;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::doctor::finds;
@@ -300,7 +301,7 @@ async fn migrate_to_next(place: &Place) {
         match sqlx::raw_sql(text).execute(&mut *migration).await {
             Ok(_) => return migration.commit().await.unwrap(),
             Err(error) => {
-                let code = error.as_database_error().and_then(|error| error.code());
+                let code = error.as_database_error().and_then(DatabaseError::code);
                 assert_eq!(code.as_deref(), Some("55P03"), "{error}");
                 migration.rollback().await.unwrap();
                 tokio::time::sleep(Duration::from_millis(100)).await;

@@ -64,7 +64,7 @@ impl Watch {
             while !stopped.load(Ordering::SeqCst) {
                 let asked = Instant::now();
                 let reply = answer(request(&http)).await;
-                seen.push(Seen::of(asked, reply));
+                seen.push(Seen::of(asked, reply.as_ref()));
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             seen
@@ -80,18 +80,18 @@ impl Watch {
 }
 
 impl Seen {
-    fn of(asked: Instant, reply: Option<Reply>) -> Self {
+    fn of(asked: Instant, reply: Option<&Reply>) -> Self {
         let took = asked.elapsed();
-        let refusal = reply.as_ref().filter(|reply| !reply.status.is_success());
+        let refusal = reply.filter(|reply| !reply.status.is_success());
         let refusal = refusal.map(|reply| Refusal {
             retry_after: reply.headers.contains_key("retry-after"),
             has_form: reply.body["error"].is_string() || reply.body["code"].is_string(),
         });
-        let made = reply.as_ref().filter(|reply| reply.status == 201);
+        let made = reply.filter(|reply| reply.status == 201);
         Self {
             asked,
             took,
-            status: reply.as_ref().map_or(0, |reply| reply.status.as_u16()),
+            status: reply.map_or(0, |reply| reply.status.as_u16()),
             refusal,
             made: made.map(|reply| Key::of(&reply.body)),
         }

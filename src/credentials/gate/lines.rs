@@ -21,7 +21,7 @@ pub(super) enum Line {
 pub(super) struct Lines<T> {
     waiting: usize,
     last: u64,
-    lines: HashMap<Line, VecDeque<(u64, T)>>,
+    of_each: HashMap<Line, VecDeque<(u64, T)>>,
     /// Each line once, in the order of their turns. One that all have left stays until its turn.
     order: VecDeque<Line>,
 }
@@ -31,7 +31,7 @@ impl<T> Default for Lines<T> {
         Self {
             waiting: 0,
             last: 0,
-            lines: HashMap::new(),
+            of_each: HashMap::new(),
             order: VecDeque::new(),
         }
     }
@@ -46,11 +46,12 @@ impl<T> Lines<T> {
     /// Puts one at the end of a line: the number by which it can leave.
     pub(super) fn join(&mut self, line: Line, one: T) -> u64 {
         self.last += 1;
-        if let Some(there) = self.lines.get_mut(&line) {
+        if let Some(there) = self.of_each.get_mut(&line) {
             there.push_back((self.last, one));
         } else {
             self.order.push_back(line.clone());
-            self.lines.insert(line, VecDeque::from([(self.last, one)]));
+            self.of_each
+                .insert(line, VecDeque::from([(self.last, one)]));
         }
         self.waiting += 1;
         self.last
@@ -59,10 +60,10 @@ impl<T> Lines<T> {
     /// Takes out the first of the line whose turn it is.
     pub(super) fn next(&mut self) -> Option<T> {
         while let Some(line) = self.order.pop_front() {
-            let there = self.lines.get_mut(&line)?;
+            let there = self.of_each.get_mut(&line)?;
             let first = there.pop_front();
             if there.is_empty() {
-                self.lines.remove(&line);
+                self.of_each.remove(&line);
             } else {
                 self.order.push_back(line);
             }
@@ -76,7 +77,7 @@ impl<T> Lines<T> {
 
     /// Takes out the one of this number, if it is still there.
     pub(super) fn leave(&mut self, line: &Line, number: u64) -> Option<T> {
-        let there = self.lines.get_mut(line)?;
+        let there = self.of_each.get_mut(line)?;
         let at = there.binary_search_by_key(&number, |(number, _)| *number);
         let (_, left) = there.remove(at.ok()?)?;
         self.waiting -= 1;
@@ -86,9 +87,9 @@ impl<T> Lines<T> {
     /// Takes out the last of the longest line, if that is still longer when one more has joined
     /// this one.
     pub(super) fn cut_for(&mut self, line: &Line) -> Option<T> {
-        let own = self.lines.get(line).map_or(0, VecDeque::len);
+        let own = self.of_each.get(line).map_or(0, VecDeque::len);
         let cuttable = self
-            .lines
+            .of_each
             .iter_mut()
             .filter(|(line, _)| **line != Line::Patient);
         let (_, longest) = cuttable.max_by_key(|(_, there)| there.len())?;
@@ -124,7 +125,7 @@ mod tests {
     fn served(mut lines: Lines<String>) -> String {
         let served: Vec<_> = std::iter::from_fn(|| lines.next()).collect();
         assert_eq!(lines.len(), 0);
-        assert!(lines.lines.is_empty() && lines.order.is_empty());
+        assert!(lines.of_each.is_empty() && lines.order.is_empty());
         served.join(" ")
     }
 

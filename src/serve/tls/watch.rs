@@ -119,6 +119,6 @@ impl Hangup {
         {
             return;
         }
-        pending().await
+        pending::<()>().await;
     }
 }

@@ -56,12 +56,11 @@ impl Carrier {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         match why {
             None if said.take().is_some() => tracing::info!("traces arrive again"),
-            None => {}
             Some(why) if said.is_none_or(|then| then.elapsed() > NEWS) => {
                 *said = Some(Instant::now());
                 tracing::warn!(why, "traces do not arrive, and are dropped");
             }
-            Some(_) => {}
+            None | Some(_) => {}
         }
     }
 }
