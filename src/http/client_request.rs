@@ -97,7 +97,8 @@ pub fn parameters<'a>(
     if !says_nothing && !is_form(headers) {
         return Err(Malformed::ContentType);
     }
-    if body.split(|byte| *byte == b'&').count() > MAX_PARAMETERS {
+    let parameters = body.split(|byte| *byte == b'&');
+    if parameters.filter(|one| !one.is_empty()).count() > MAX_PARAMETERS {
         return Err(Malformed::TooMany);
     }
     Ok(form_urlencoded::parse(body))

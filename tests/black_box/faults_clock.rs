@@ -21,9 +21,11 @@ on_both_engines!(a_token_denied_before_the_clock_was_stepped_stays_denied);
 const HOUR: i64 = 3_600;
 
 /// One machine has one clock; and keys that are rotated sign soon.
-const SERVE: [&str; 7] = [
+const SERVE: [&str; 9] = [
     "serve",
     "--signing-key-lead",
+    "4s",
+    "--stale-limit",
     "2s",
     "--jwks-max-age",
     "1s",

@@ -67,18 +67,19 @@ async fn argon2_runs_once_for_each_distinct_string() {
     let dear = ["--argon2-memory", "65536", "--argon2-passes", "3"];
     let server = Place::sqlite().with(&dear).start().await;
     let acme = server.organization("acme").await;
-    server.exchange(&acme, &[]).await.expect(StatusCode::OK);
-    let one_run = {
-        let wrong = with_genuine_tag(&server, &acme.id);
-        let (statuses, took) = exchange_at_once(&server, &[wrong]).await;
-        assert_eq!(statuses, [401]);
-        took
-    };
+    let other = server.key_with(&acme, &["read"]).await;
+    let fresh = server.key_with(&acme, &["read"]).await;
+    // Started again, it knows nobody's secret.
+    let server = server.stop().await.start().await;
+    let first_use = exchange_at_once(&server, std::slice::from_ref(&acme));
+    let (statuses, one_run) = first_use.await;
+    assert_eq!(statuses, [200]);
     // Many askers for each core: run for each of them, it would take ten times as long.
     let many = 40 * available_parallelism().unwrap().get();
     let same = |key: &Key| vec![key.clone(); many];
 
-    let wrong = with_genuine_tag(&server, &acme.id);
+    // A wrong string for a key that nobody has used.
+    let wrong = with_genuine_tag(&server, &other.id);
     let (statuses, together) = exchange_at_once(&server, &same(&wrong)).await;
     assert!(statuses.iter().all(|status| *status == 401), "{statuses:?}");
     assert!(together < one_run * 10, "{together:?}, one: {one_run:?}");
@@ -92,8 +93,15 @@ async fn argon2_runs_once_for_each_distinct_string() {
     let again = began.elapsed();
     assert!(again < one_run * 10, "{again:?}, one: {one_run:?}");
 
+    // Where the right one is known, no other takes a run.
+    let strings: Vec<_> = (0..many)
+        .map(|_| with_genuine_tag(&server, &acme.id))
+        .collect();
+    let (statuses, together) = exchange_at_once(&server, &strings).await;
+    assert!(statuses.iter().all(|status| *status == 401), "{statuses:?}");
+    assert!(together < one_run * 10, "{together:?}, one: {one_run:?}");
+
     // And for a right one: its first use, by all its holders at once.
-    let fresh = server.key_with(&acme, &["read"]).await;
     let (statuses, together) = exchange_at_once(&server, &same(&fresh)).await;
     assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
     assert!(together < one_run * 10, "{together:?}, one: {one_run:?}");

@@ -5,7 +5,8 @@ use std::thread::available_parallelism;
 
 use reqwest::StatusCode;
 use serde_json::json;
-use ulid::Ulid;
+use tenmint::credentials::Denied;
+use tenmint::domain::secret::KeyId;
 
 use crate::support::forged::{of, of_another_deployment};
 use crate::support::server::{Place, Server};
@@ -72,12 +73,17 @@ async fn a_crowd_of_new_keys_is_asked_to_come_again_and_warm_keys_work() {
     let cold = server.key_with(&acme, &["read"]).await;
     server.exchange(&acme, &[]).await.expect(StatusCode::OK);
 
-    let management = &server.app.management;
-    let secret = Arc::new(management.crypto.mint(Ulid::nil()));
+    let (management, now) = (&server.app.management, server.clock.now());
+    let id: KeyId = cold.id.parse().unwrap();
     let mut crowd = tokio::task::JoinSet::new();
     for _ in 0..2_000 * available_parallelism().unwrap().get() {
-        let (credentials, secret) = (Arc::clone(&management.credentials), Arc::clone(&secret));
-        crowd.spawn(async move { credentials.hash(&secret).await.is_ok() });
+        let credentials = Arc::clone(&management.credentials);
+        // Each string for the first time, all of one organization: others have a line of their own.
+        let wrong = management.crypto.mint(id.ulid());
+        crowd.spawn(async move {
+            let denied = credentials.authenticate(wrong, now).await.map(drop);
+            !matches!(denied, Err(rejected) if matches!(rejected.why, Denied::Overloaded(_)))
+        });
     }
     // Somebody in the crowd is turned away: the queue is full.
     while crowd.join_next().await.unwrap().unwrap() {}
