@@ -24,9 +24,9 @@ const HOUR: i64 = 3_600;
 const SERVE: [&str; 9] = [
     "serve",
     "--signing-key-lead",
-    "4s",
+    "5s",
     "--stale-limit",
-    "2s",
+    "3s",
     "--jwks-max-age",
     "1s",
     "--clock-skew",
