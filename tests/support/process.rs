@@ -42,6 +42,12 @@ fn program_under(by: &[&str], arguments: &[&str], environment: &[(&str, &str)]) 
         .args(&line[1..])
         .env_clear()
         .env("TENMINT_METRICS_LISTEN", "off")
+        // Two that are to be refused must not meet at the port that is there by default.
+        .envs(
+            arguments
+                .starts_with(&["serve"])
+                .then_some(("TENMINT_LISTEN", "127.0.0.1:0")),
+        )
         .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
