@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tenmint::clock::Clock;
 
 use crate::on_both_engines;
+use crate::signing_key_crashes::SERVE;
 use crate::support::left_out::or_left_out;
 use crate::support::nodes::{Node, block};
 use crate::support::operations::does;
@@ -19,19 +20,6 @@ use crate::support::server::{Key, Place, Reply, Server, claims};
 on_both_engines!(a_token_denied_before_the_clock_was_stepped_stays_denied);
 
 const HOUR: i64 = 3_600;
-
-/// One machine has one clock; and keys that are rotated sign soon.
-const SERVE: [&str; 9] = [
-    "serve",
-    "--signing-key-lead",
-    "5s",
-    "--stale-limit",
-    "3s",
-    "--jwks-max-age",
-    "1s",
-    "--clock-skew",
-    "1s",
-];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_stepped_brings_back_nothing_and_stops_nothing() {

@@ -16,8 +16,9 @@ use crate::support::server::{Key, Place, header};
 /// So many that a pass of the jobs takes a while to be killed in.
 const ISSUERS: usize = 16;
 
-/// One machine has one clock, and nobody is cut off from its own file.
-const SERVE: [&str; 9] = [
+/// One machine has one clock, and nobody is cut off from its own file: keys that are rotated sign
+/// soon.
+pub const SERVE: [&str; 9] = [
     "serve",
     "--signing-key-lead",
     "5s",
