@@ -53,7 +53,7 @@ struct Summary<'a> {
 pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let file = &arguments.file;
     let database = database(&arguments.settings)?;
-    refuse(file, &database, arguments.overwrite)?;
+    refuse(arguments, &database)?;
     let random: [u8; 6] = random::bytes();
     let aside = files::beside(file, &format!(".partial-{}", hex(&random)));
     let said = |why: io::Error| format!("{}: {why}", file.display());
@@ -97,7 +97,8 @@ fn database(settings: &Settings) -> Result<PathBuf, Failure> {
 }
 
 /// Refuses places where a backup would do harm.
-fn refuse(file: &Path, database: &Path, overwrite: bool) -> Result<(), Failed> {
+fn refuse(arguments: &Arguments, database: &Path) -> Result<(), Failed> {
+    let (file, overwrite) = (&arguments.file, arguments.overwrite);
     let database = fs::canonicalize(database).unwrap_or_else(|_| database.to_owned());
     let place = match (fs::canonicalize(files::folder_of(file)), file.file_name()) {
         (Ok(folder), Some(name)) => folder.join(name),
@@ -108,12 +109,19 @@ fn refuse(file: &Path, database: &Path, overwrite: bool) -> Result<(), Failed> {
             )));
         }
     };
-    let of_the_database =
-        ["", "-wal", "-shm", "-journal", ".lock"].map(|ending| files::beside(&database, ending));
+    let of_the_database = ["", "-wal", "-shm", "-journal", ".lock", ".mark"]
+        .map(|ending| files::beside(&database, ending));
     let same = fs::canonicalize(&place).is_ok_and(|real| of_the_database.contains(&real));
     if same || of_the_database.contains(&place) {
         return Err(Failed::usage(
             "that is the database itself: name another file",
+        ));
+    }
+    let real = fs::canonicalize(&place).unwrap_or_else(|_| place.clone());
+    let root_key = fs::canonicalize(&arguments.settings.root_key_file);
+    if root_key.is_ok_and(|root_key| root_key == real) {
+        return Err(Failed::usage(
+            "that is the root key, without which no backup is of use: name another file",
         ));
     }
     match fs::metadata(&place) {

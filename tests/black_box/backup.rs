@@ -107,12 +107,23 @@ async fn a_backup_takes_no_other_files_place_unless_told_to() {
         at(place, "tenmint.db"),
         at(place, "tenmint.db-wal"),
         at(place, "tenmint.db.lock"),
+        at(place, "tenmint.db.mark"),
         at(place, "link.db"),
         relative,
     ] {
         let said = "the database itself";
         refuses(place, &["backup", &itself, "--overwrite"], 2, said);
     }
+    let root_key = place.root_key_file();
+    let held = fs::read(&root_key).unwrap();
+    let said = "that is the root key";
+    refuses(
+        place,
+        &["backup", root_key.to_str().unwrap(), "--overwrite"],
+        2,
+        said,
+    );
+    assert_eq!(fs::read(&root_key).unwrap(), held);
     let nowhere = at(place, "none/b.db");
     refuses(place, &["backup", &nowhere], 2, "no folder");
     let folder = at(place, "keys");
