@@ -8,6 +8,7 @@ mod finding;
 mod keys;
 mod postgres;
 mod privileges;
+mod root_keys;
 mod server;
 mod tls;
 
@@ -19,7 +20,7 @@ use super::Failure;
 use super::exit::{Exit, Failed};
 use super::trust::Trust;
 use crate::app::StartError;
-use crate::app::existing::{existing, require_needed_root_keys};
+use crate::app::existing::existing;
 use crate::clock::Clock;
 use crate::crypto::Crypto;
 use crate::crypto::jose::provider;
@@ -69,7 +70,8 @@ async fn look(arguments: &Arguments) -> Vec<Finding> {
     }
     match existing(settings).await {
         Ok((store, crypto)) => {
-            findings.push(root_key(settings, &store, &crypto).await);
+            let now = Clock::system().now();
+            findings.push(root_keys::look(settings, &store, &crypto, now).await);
             findings.extend(look_inside(arguments, &store, crypto).await);
             store.close().await;
         }
@@ -86,30 +88,6 @@ fn together(settings: &Settings) -> Result<(), SettingsError> {
         settings.audiences(&base)?;
     }
     Ok(())
-}
-
-/// Whether the root keys are all that a server needs, and none was changed.
-async fn root_key(settings: &Settings, store: &Store, crypto: &Crypto) -> Finding {
-    const CHECK: &str = "root key";
-    let keyring = crypto.keyring();
-    if let Err(why) = require_needed_root_keys(settings, store).await {
-        return Finding::problem(CHECK, why.to_string());
-    }
-    if keyring.unopened().is_empty() {
-        return Finding::ok(
-            CHECK,
-            "it is the one of this database, and no other is needed",
-        );
-    }
-    let unopened = keyring.unopened().join(", ");
-    Finding::problem(
-        CHECK,
-        format!(
-            "what root key {unopened} left does not open: somebody changed it. API keys from its \
-             time are taken for forged unless it is held, and audit entries from its time cannot \
-             be verified. Restore its row in former_root_keys from a backup of after the rotation"
-        ),
-    )
 }
 
 async fn look_inside(arguments: &Arguments, store: &Store, crypto: Crypto) -> Vec<Finding> {

@@ -18,6 +18,8 @@ use crate::crypto::root_key_file::edit;
 use crate::manage::root_keys::status::{State, status as status_of};
 use crate::settings::Settings;
 
+pub(super) use status::verdict;
+
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
     /// Make another root key and put it beside those in ROOT_KEY_FILE; nothing depends on it yet

@@ -7,16 +7,19 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tenmint::app::StartError;
 
-use super::doctor::{doctor, finds};
+use super::doctor::{doctor, finds, found};
 use crate::on_both_engines;
+use crate::support::nodes::block;
 use crate::support::process::{Run, run};
-use crate::support::root_keys::{current, done, in_file};
+use crate::support::root_keys::{current, described, done, followed, in_file, use_up};
 use crate::support::server::{Place, Server};
 
 on_both_engines!(
     signing_keys_that_do_not_sign_are_opened_too,
     where_a_server_would_not_start_doctor_finds_a_problem,
     a_changed_trace_of_a_root_key_is_found,
+    doctor_says_of_root_keys_what_their_status_says,
+    a_root_key_that_was_not_replaced_to_the_end_is_found,
     settings_that_contradict_each_other_are_found,
 );
 
@@ -100,7 +103,7 @@ async fn where_a_server_would_not_start_doctor_finds_a_problem(server: Server) {
     let clock = server.clock.clone();
     let place = server.stop().await;
     done(&place, &["rotate"]);
-    finds(&place, "root key", "ok", "no other is needed");
+    finds(&place, "root key", "ok", "is still needed by 3 API keys");
     let new = current(&place);
     let both = in_file(&place);
     let new = both.iter().find(|key| key.id().as_str() == new).unwrap();
@@ -122,10 +125,72 @@ async fn a_changed_trace_of_a_root_key_is_found(server: Server) {
         done(place, &["rotate"]);
         old
     });
-    finds(place, "root key", "ok", "no other is needed");
+    finds(place, "root key", "ok", "is still needed by 1 API keys");
     place
         .execute("UPDATE former_root_keys SET trace = (SELECT sealed FROM signing_keys LIMIT 1)")
         .await;
     let said = format!("what root key {old} left does not open");
     finds(place, "root key", "problem", &said);
+}
+
+async fn doctor_says_of_root_keys_what_their_status_says(server: Server) {
+    let acme = server.organization("acme").await;
+    let (used, gone) = (
+        server.key_with(&acme, &["read"]).await,
+        server.key_with(&acme, &["read"]).await,
+    );
+    let place = server.place();
+    finds(place, "root key", "ok", "and no other is needed");
+    let old = block(|| {
+        let old = current(place);
+        done(place, &["rotate"]);
+        old
+    });
+    followed(&server).await;
+    agrees(place, &old, 4);
+    use_up(&server, &[&used]).await;
+    agrees(place, &old, 3);
+    let path = format!("/v1/api-keys/{}/revoke", gone.id);
+    let revoked = server.call(&acme.secret, Method::POST, &path, Value::Null);
+    revoked.await.expect(StatusCode::OK);
+    use_up(&server, &[&acme, &server.operator_key()]).await;
+    agrees(place, &old, 0);
+    block(|| done(place, &["drop", &old, "--yes"]));
+    let (verdict, text) = found(place, &[], &[], "root key");
+    let said = "it is the one of this database, and no other is needed";
+    assert_eq!((&*verdict, &*text), ("ok", said));
+}
+
+/// What `tenmint root-key status` says of a root key that so many API keys need, `doctor` says too.
+#[track_caller]
+fn agrees(place: &Place, id: &str, api_keys: u64) {
+    assert_eq!(described(place, id)["api_keys"], api_keys);
+    let shown = done(place, &["status"]).out;
+    let shown = shown
+        .lines()
+        .find(|line| line.starts_with("Root key") || line.starts_with("Nothing"));
+    let shown = shown.unwrap().trim_end_matches('.');
+    let (verdict, text) = found(place, &[], &[], "root key");
+    assert_eq!(verdict, "ok");
+    assert!(text.ends_with(shown), "{text}\n{shown}");
+    assert!(text.contains(id), "{text}");
+    let none = text.contains("no other is needed");
+    assert_eq!(none, api_keys == 0, "{text}");
+}
+
+async fn a_root_key_that_was_not_replaced_to_the_end_is_found(server: Server) {
+    let place = server.place();
+    block(|| done(place, &["rotate"]));
+    let (old, new) = (
+        "(SELECT id FROM former_root_keys)",
+        "(SELECT root_key FROM deployment)",
+    );
+    let left = format!("UPDATE signing_keys SET root_key = {old} WHERE root_key = {new}");
+    place.execute(&left).await;
+    finds(
+        place,
+        "root key",
+        "warning",
+        "and 1 signing keys that did not go over",
+    );
 }

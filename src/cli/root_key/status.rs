@@ -95,7 +95,8 @@ fn tell(out: &mut impl Write, status: &Status) -> Result<(), Failure> {
     Ok(())
 }
 
-fn verdict(key: &Described) -> Option<String> {
+/// What is to be done about a root key; `None`: nothing.
+pub(in crate::cli) fn verdict(key: &Described) -> Option<String> {
     let id = &key.id;
     Some(match key.state {
         State::Current if !key.held => {
@@ -112,7 +113,7 @@ fn verdict(key: &Described) -> Option<String> {
         State::Former if key.droppable => {
             format!("Nothing needs root key {id} any more: run `tenmint root-key drop {id}`.")
         }
-        State::Former if key.organizations + key.signing_keys > 0 => format!(
+        State::Former if key.is_unfinished() => format!(
             "Root key {id} is still needed by {} API keys, and by {} organizations and {} signing \
              keys that did not go over: run `tenmint root-key rotate`, which says why they do not.",
             key.api_keys, key.organizations, key.signing_keys

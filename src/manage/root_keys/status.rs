@@ -47,6 +47,28 @@ pub struct Described {
     pub droppable: bool,
 }
 
+impl Described {
+    /// Whether anything depends on it.
+    #[must_use]
+    pub const fn is_needed(&self) -> bool {
+        self.is_sealing() || self.api_keys > 0
+    }
+
+    /// Whether the rotation away from it was not finished.
+    #[must_use]
+    pub const fn is_unfinished(&self) -> bool {
+        match self.state {
+            State::Replacing => true,
+            State::Former => self.is_sealing(),
+            State::Current | State::Added | State::Dropped => false,
+        }
+    }
+
+    const fn is_sealing(&self) -> bool {
+        self.organizations > 0 || self.signing_keys > 0
+    }
+}
+
 /// What a root key is to the deployment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -102,12 +124,14 @@ pub async fn status(
     keyring: &Keyring,
     now: Timestamp,
 ) -> Result<Option<Status>, StoreError> {
-    let Some(stored) = store.root_keys().await? else {
+    let Some(Looked {
+        stored,
+        nodes,
+        root_keys,
+    }) = look(store, keyring, now).await?
+    else {
         return Ok(None);
     };
-    let needs = store.root_key_needs(now).await?;
-    let nodes = store.holders(now).await?;
-    let root_keys = describe(&stored, &needs, &nodes, keyring);
     let mut api_keys = Vec::new();
     for former in stored.former.iter().filter(|f| f.dropped_at.is_none()) {
         waiting(store, &former.id, now, &mut api_keys).await?;
@@ -123,6 +147,42 @@ pub async fn status(
         nodes: nodes.collect(),
         api_keys,
         current: stored.current,
+    }))
+}
+
+/// Looks at each root key there is or was, and at nothing of what needs it but how much that is.
+///
+/// # Errors
+/// When the database is unavailable or a row corrupt.
+pub async fn overview(
+    store: &Store,
+    keyring: &Keyring,
+    now: Timestamp,
+) -> Result<Vec<Described>, StoreError> {
+    let looked = look(store, keyring, now).await?;
+    Ok(looked.map(|looked| looked.root_keys).unwrap_or_default())
+}
+
+struct Looked {
+    stored: RootKeys,
+    nodes: Vec<Holder>,
+    root_keys: Vec<Described>,
+}
+
+async fn look(
+    store: &Store,
+    keyring: &Keyring,
+    now: Timestamp,
+) -> Result<Option<Looked>, StoreError> {
+    let Some(stored) = store.root_keys().await? else {
+        return Ok(None);
+    };
+    let needs = store.root_key_needs(now).await?;
+    let nodes = store.holders(now).await?;
+    Ok(Some(Looked {
+        root_keys: describe(&stored, &needs, &nodes, keyring),
+        stored,
+        nodes,
     }))
 }
 
