@@ -28,6 +28,7 @@ use crate::feed::{Bounds, Feeds};
 use crate::gateway::Gateway;
 use crate::issue::Mint;
 use crate::jobs::{Jobs, Work};
+use crate::manage::announcement::Announcement;
 use crate::manage::refusal::Refusal;
 use crate::manage::signing_keys::RsaMaker;
 use crate::manage::{Management, first_start};
@@ -217,13 +218,12 @@ impl App {
             audiences: audiences.clone(),
             base: base.clone(),
             token_lifetime: settings.token_lifetime,
-            schedule,
+            configured: schedule,
+            announcement: Announcement::default(),
             clock: clock.clone(),
             rsa: RsaMaker::new(),
         });
-        first_start::ensure_operator(&management)
-            .await
-            .map_err(StartError::FirstStart)?;
+        begin(&management, role).await?;
         let checker = Arc::new(Checker {
             credentials: Arc::clone(&credentials),
             issuers: Arc::clone(&issuers),
@@ -294,6 +294,23 @@ impl App {
     pub async fn close(&self) {
         self.store.close().await;
     }
+}
+
+/// Makes what a first start needs, and says what validators are told, before anything is served.
+async fn begin(management: &Arc<Management>, role: Role) -> Result<(), StartError> {
+    first_start::ensure_operator(management)
+        .await
+        .map_err(StartError::FirstStart)?;
+    if role == Role::Server
+        && let Err(error) = management.announce().await
+    {
+        tracing::warn!(
+            %error,
+            "for how long the JWKS may be cached could not be written down: until it is, \
+             validators are told a few seconds"
+        );
+    }
+    Ok(())
 }
 
 /// Migrates if this process may, and refuses what is not to be worked on.

@@ -69,7 +69,7 @@ pub struct Bounds {
     pub request: Duration,
     /// How many connections are served at the same time.
     pub connections: usize,
-    /// When signing keys come and go.
+    /// When signing keys come and go, by the settings of this server.
     pub schedule: Schedule,
 }
 
@@ -90,7 +90,7 @@ impl Feeds {
             generations,
             base,
             clock,
-            held: Held::new(&bounds.schedule),
+            held: Held::new(bounds.schedule),
             published: Cache::new(CAPACITY),
             signing: Mutex::default(),
             // The others are for those who want tokens.

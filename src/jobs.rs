@@ -1,5 +1,6 @@
 //! Everything periodic, stopped in order at shutdown.
 
+mod announcements;
 mod changes;
 mod cleanup;
 mod erasures;
@@ -57,6 +58,8 @@ impl Jobs {
         let mark = mark::mark(store.clone(), stopped.clone());
         let schema = schema::watch(store.clone(), stopped.clone());
         let turns = Turns::new(management.clock.clone(), every, stopped.clone());
+        let looks = Turns::new(management.clock.clone(), LOOK, stopped.clone());
+        let announce = announcements::announce(Arc::clone(&management), looks);
         let erase = erasures::erase(Arc::clone(&management), stopped.clone());
         let clean_up = cleanup::clean_up(store, usage, turns);
         let tell = notices::tell(Arc::clone(&management), stopped.clone());
@@ -66,6 +69,7 @@ impl Jobs {
         let attend = unused::attend(management, stopped);
         let mut running = vec![
             tokio::spawn(follow),
+            tokio::spawn(announce),
             tokio::spawn(clean_up),
             tokio::spawn(erase),
             tokio::spawn(tell),

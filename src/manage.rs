@@ -1,6 +1,7 @@
 //! The management plane: what HTTP and the command line share.
 
 pub mod act;
+pub mod announcement;
 pub mod api_keys;
 pub mod audit;
 pub mod audit_verification;
@@ -43,6 +44,7 @@ use crate::store::Store;
 use crate::store::api_keys::StoredHash;
 use crate::usage::Usage;
 
+use announcement::Announcement;
 use caller::Actor;
 use refusal::{Kind, Refusal};
 use signing_keys::RsaMaker;
@@ -65,8 +67,11 @@ pub struct Management {
     pub audiences: Audiences,
     /// How long a token lives where no policy says, whole seconds.
     pub token_lifetime: Duration,
-    /// When signing keys are rotated.
-    pub schedule: Schedule,
+    /// When signing keys are rotated, by the settings of this server alone; see
+    /// [`Management::schedule`].
+    pub configured: Schedule,
+    /// For how long it said that JWKSs may be cached.
+    pub announcement: Announcement,
     /// Where this deployment is.
     pub base: BaseUrl,
     /// What time it is.

@@ -18,6 +18,7 @@ pub mod health;
 pub mod history;
 pub mod idempotency;
 pub mod imports;
+pub mod jwks_max_ages;
 pub mod leases;
 pub mod lock;
 pub mod migrate;

@@ -190,7 +190,7 @@ impl App {
                 ("retiring", census.retiring),
             ],
         );
-        let interval = self.management.schedule.interval();
+        let interval = self.management.configured.interval();
         if let (Some(interval), Some(since)) = (interval, census.oldest_active) {
             let interval = i64::try_from(interval.as_secs()).unwrap_or(i64::MAX);
             let left = since.saturating_add(interval) - self.mint.clock.now().unix();

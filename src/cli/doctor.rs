@@ -5,6 +5,7 @@ mod database;
 mod erasures;
 mod files;
 mod finding;
+mod jwks;
 mod keys;
 mod postgres;
 mod privileges;
@@ -105,6 +106,9 @@ async fn look_inside(arguments: &Arguments, store: &Store, crypto: Crypto) -> Ve
     findings.extend(privileges::look(store).await);
     let (of_keys, published) = keys::look(settings, store.clone(), crypto, now).await;
     findings.extend(of_keys);
+    if let Ok(schedule) = settings.schedule() {
+        findings.push(jwks::look(store, &schedule, now).await);
+    }
     findings.extend(server::look(settings, trust, published).await);
     findings.extend(server::forwarding(settings, store, now).await);
     findings

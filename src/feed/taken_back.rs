@@ -22,6 +22,9 @@ use crate::store::revocations::{Since, TakenBack, What};
 /// everybody's clock, whatever settings and policies say of the life of tokens.
 const TOLD: Duration = Duration::from_secs(LONGEST_TOKEN.as_secs() + CLOCK_SKEW.as_secs());
 
+/// No withdrawn signing key is told of for longer: `JWKS_MAX_AGE` is at most a day.
+const LONGEST_TOLD: Duration = Duration::from_hours(2 * 24);
+
 /// Of how many keys and tokens of one organization a feed tells one by one: the latest. Of what was
 /// taken back before it says only until when, and voids all that the organization was issued by
 /// then: a feed grows with the organizations, and not with what any of them does.
@@ -36,7 +39,8 @@ pub(super) struct Held {
     snapshot: RwLock<Option<Arc<Snapshot>>>,
     /// One load at a time.
     turn: Mutex<()>,
-    signing_keys_told: Duration,
+    /// By the settings of this server.
+    schedule: Schedule,
 }
 
 /// What was taken back as of one instant.
@@ -66,15 +70,12 @@ enum List {
 }
 
 impl Held {
-    /// Nothing. Of a signing key that was withdrawn is told for as long as anybody goes on with a
-    /// JWKS that has it.
-    pub(super) fn new(schedule: &Schedule) -> Self {
+    /// Nothing.
+    pub(super) fn new(schedule: Schedule) -> Self {
         Self {
             snapshot: RwLock::default(),
             turn: Mutex::default(),
-            signing_keys_told: schedule
-                .outdated_at_most_for()
-                .max(TOLD + schedule.outdated_for()),
+            schedule,
         }
     }
 
@@ -96,7 +97,7 @@ impl Held {
         let (loaded, now) = (generations.begin(), clock.now());
         let since = Since {
             keys: now.minus(TOLD),
-            signing_keys: now.minus(self.signing_keys_told),
+            signing_keys: now.minus(LONGEST_TOLD),
             tokens: now.minus(CLOCK_SKEW),
         };
         let mut of: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -105,9 +106,12 @@ impl Held {
             let of_one = of.entry(taken.organization.clone()).or_default();
             of_one.push(taken);
         }
+        // Read last: what was said before a key was withdrawn is then reckoned with.
+        let schedule = store.schedule(&self.schedule, now).await?;
+        let signing_keys_told = signing_keys_told(&schedule);
         let of = of.into_iter();
         let of = of.map(|(organization, taken)| {
-            let entries = self.entries(&organization, taken);
+            let entries = entries(&organization, taken, signing_keys_told);
             (organization, entries)
         });
         let snapshot = Arc::new(Snapshot {
@@ -128,52 +132,6 @@ impl Held {
         held.as_ref()
             .filter(|held| generations.is_latest(held.loaded) && held.at <= clock.now())
             .map(Arc::clone)
-    }
-
-    /// What an organization's feed says, and the deployment's of it.
-    fn entries(&self, organization: &OrganizationId, taken: Vec<TakenBack>) -> Vec<Entry> {
-        let (mut each, others): (Vec<_>, Vec<_>) = taken
-            .into_iter()
-            .partition(|one| matches!(one.what, What::Key | What::NarrowedKey | What::Token));
-        each.sort_unstable_by(|one, other| {
-            let latest = |one: &TakenBack| Reverse(one.done_at);
-            (latest(one), &one.name).cmp(&(latest(other), &other.name))
-        });
-        let older = each.get(MOST_OF_ONE).map(|latest| Entry {
-            list: List::Organizations,
-            alias: Alias::of(organization.as_str()),
-            // Everything that was issued by the end of that second.
-            before: latest.done_at.plus(Duration::from_secs(1) + AHEAD).unix(),
-            until: latest.done_at.plus(TOLD),
-        });
-        each.truncate(MOST_OF_ONE);
-        let entries = others.iter().chain(&each).map(|taken| self.entry(taken));
-        entries.chain(older).collect()
-    }
-
-    fn entry(&self, taken: &TakenBack) -> Entry {
-        let at = taken.at;
-        let (list, before, until) = match taken.what {
-            // Nothing is issued any more, but for what a node issues that has not heard of it, by
-            // whatever clock it has: all that can still be out is void.
-            What::Key => (List::Keys, at.plus(TOLD), at.plus(TOLD)),
-            What::Organization => (List::Organizations, at.plus(TOLD), at.plus(TOLD)),
-            // What is issued from the next second on is as narrow as the key.
-            What::NarrowedKey => (List::Keys, at.plus(Duration::from_secs(1)), at.plus(TOLD)),
-            // Whoever has got at it dates its tokens as he likes.
-            What::SigningKey => (
-                List::SigningKeys,
-                Timestamp::MAX,
-                at.plus(self.signing_keys_told),
-            ),
-            What::Token => (List::Tokens, at, at.plus(CLOCK_SKEW)),
-        };
-        Entry {
-            list,
-            alias: Alias::of(&taken.name),
-            before: before.unix(),
-            until,
-        }
     }
 }
 
@@ -200,5 +158,64 @@ impl Snapshot {
             }
         }
         revoked
+    }
+}
+
+/// Of a signing key that was withdrawn is told for as long as anybody goes on with a JWKS that has
+/// it.
+fn signing_keys_told(schedule: &Schedule) -> Duration {
+    schedule
+        .outdated_at_most_for()
+        .max(TOLD + schedule.outdated_for())
+}
+
+/// What an organization's feed says, and the deployment's of it.
+fn entries(
+    organization: &OrganizationId,
+    taken: Vec<TakenBack>,
+    signing_keys_told: Duration,
+) -> Vec<Entry> {
+    let (mut each, others): (Vec<_>, Vec<_>) = taken
+        .into_iter()
+        .partition(|one| matches!(one.what, What::Key | What::NarrowedKey | What::Token));
+    each.sort_unstable_by(|one, other| {
+        let latest = |one: &TakenBack| Reverse(one.done_at);
+        (latest(one), &one.name).cmp(&(latest(other), &other.name))
+    });
+    let older = each.get(MOST_OF_ONE).map(|latest| Entry {
+        list: List::Organizations,
+        alias: Alias::of(organization.as_str()),
+        // Everything that was issued by the end of that second.
+        before: latest.done_at.plus(Duration::from_secs(1) + AHEAD).unix(),
+        until: latest.done_at.plus(TOLD),
+    });
+    each.truncate(MOST_OF_ONE);
+    let entries = others.iter().chain(&each);
+    let entries = entries.map(|taken| entry(taken, signing_keys_told));
+    entries.chain(older).collect()
+}
+
+fn entry(taken: &TakenBack, signing_keys_told: Duration) -> Entry {
+    let at = taken.at;
+    let (list, before, until) = match taken.what {
+        // Nothing is issued any more, but for what a node issues that has not heard of it, by
+        // whatever clock it has: all that can still be out is void.
+        What::Key => (List::Keys, at.plus(TOLD), at.plus(TOLD)),
+        What::Organization => (List::Organizations, at.plus(TOLD), at.plus(TOLD)),
+        // What is issued from the next second on is as narrow as the key.
+        What::NarrowedKey => (List::Keys, at.plus(Duration::from_secs(1)), at.plus(TOLD)),
+        // Whoever has got at it dates its tokens as he likes.
+        What::SigningKey => (
+            List::SigningKeys,
+            Timestamp::MAX,
+            at.plus(signing_keys_told),
+        ),
+        What::Token => (List::Tokens, at, at.plus(CLOCK_SKEW)),
+    };
+    Entry {
+        list,
+        alias: Alias::of(&taken.name),
+        before: before.unix(),
+        until,
     }
 }

@@ -84,7 +84,8 @@ pub async fn bootstrap(State(app): State<Arc<App>>, reach: Reach, request: Reque
     let now = app.mint.clock.now();
     let view = BootstrapView {
         organization: OrganizationView::of(&done.organization, &app.mint.base),
-        signing_key: SigningKeyView::of(&done.signing_key, &app.management.schedule),
+        // It signs: no time of it depends on what other servers are set to.
+        signing_key: SigningKeyView::of(&done.signing_key, &app.management.configured),
         management_key: done.management_key.as_ref().map(|key| ManagementKeyView {
             key: KeyView::of(key, now),
             secret: (done.secret.is_some() || done.replayed)

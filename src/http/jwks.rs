@@ -62,7 +62,12 @@ pub(super) fn no_such_issuer(app: &App) -> Response {
 async fn document(app: &App, issuer: &Issuer, request: &HeaderMap) -> Response {
     match published(app, issuer).await {
         Ok(published) => {
-            let max_age = published.cacheable_for(app.management.schedule.jwks_max_age());
+            let max_age = app.management.configured.jwks_max_age();
+            let max_age = if app.management.is_announced() {
+                published.cacheable_for(max_age)
+            } else {
+                max_age.min(UNSURE)
+            };
             conditional::respond(request, published.identity.jwks.to_string(), max_age)
         }
         Err(refusal) => refusal,

@@ -61,7 +61,7 @@ pub async fn list(State(app): State<Arc<App>>, reach: Reach, request: Request) -
     reach.require(ManagementAction::SigningKeysRead)?;
     let query = Query::parse(request.uri(), &[]).map_err(|why| reach.refuse(why))?;
     let after: Option<Kid> = query.after().map_err(|why| reach.refuse(why))?;
-    let page = manage::list(
+    let (page, schedule) = manage::list(
         &app.management,
         &reach.actor,
         &reach.organization,
@@ -70,13 +70,12 @@ pub async fn list(State(app): State<Arc<App>>, reach: Reach, request: Request) -
     )
     .await
     .map_err(|why| reach.refuse_act(why))?;
-    let schedule = &app.management.schedule;
     let last = page.rows.last().filter(|_| page.more);
     let list = json::List {
         data: page
             .rows
             .iter()
-            .map(|key| SigningKeyView::of(key, schedule))
+            .map(|key| SigningKeyView::of(key, &schedule))
             .collect(),
         next_cursor: last.map(|key| &key.kid),
     };
@@ -86,10 +85,10 @@ pub async fn list(State(app): State<Arc<App>>, reach: Reach, request: Request) -
 /// `GET` of one signing key.
 pub async fn show(State(app): State<Arc<App>>, reach: Reach) -> Answer {
     let kid = reach.kid.as_ref().expect("the route has {kid}");
-    let key = manage::show(&app.management, &reach.actor, &reach.organization, kid)
+    let (key, schedule) = manage::show(&app.management, &reach.actor, &reach.organization, kid)
         .await
         .map_err(|why| reach.refuse_act(why))?;
-    let view = SigningKeyView::of(&key, &app.management.schedule);
+    let view = SigningKeyView::of(&key, &schedule);
     Ok(json::answer(StatusCode::OK, &view))
 }
 
@@ -116,7 +115,7 @@ pub async fn rotate(State(app): State<Arc<App>>, reach: Reach, request: Request)
     } else {
         StatusCode::CREATED
     };
-    let view = RotatedView::of(&rotated.key, &app.management.schedule);
+    let view = RotatedView::of(&rotated);
     Ok(json::answer(status, &view))
 }
 
@@ -135,10 +134,10 @@ pub async fn import(State(app): State<Arc<App>>, reach: Reach, request: Request)
     };
     let management = Arc::clone(&app.management);
     let (actor, organization) = (reach.actor.clone(), reach.organization.clone());
-    let key = manage::import(management, actor, organization, import)
+    let (key, schedule) = manage::import(management, actor, organization, import)
         .await
         .map_err(|why| reach.refuse_act(why))?;
-    let view = SigningKeyView::of(&key, &app.management.schedule);
+    let view = SigningKeyView::of(&key, &schedule);
     Ok(json::answer(StatusCode::CREATED, &view))
 }
 
@@ -157,6 +156,6 @@ pub async fn revoke(State(app): State<Arc<App>>, reach: Reach, request: Request)
     )
     .await
     .map_err(|why| reach.refuse_act(why))?;
-    let view = RevokedView::of(&revoked, &app.management.schedule);
+    let view = RevokedView::of(&revoked);
     Ok(json::answer(StatusCode::OK, &view))
 }

@@ -60,6 +60,8 @@ async fn erase(store: &Store, usage: &Usage, now: Timestamp) -> Result<(), Store
     let (of_keys, of_strangers) = (days_before(now, 7), days_before(now, 1));
     store.erase_refusals(of_keys, of_strangers).await?;
     store.forget_beginnings(now).await?;
+    // A day's grace, for clocks that are ahead.
+    store.forget_jwks_max_ages(days_before(now, 1)).await?;
     store.remove_nodes_before(days_before(now, 1)).await
 }
 

@@ -115,9 +115,9 @@ async fn look_up(
         Which::Turns => store.due_signing_keys(now, after, BATCH).await,
         Which::Relief => store.signing_keys_to_relieve(now, after, BATCH).await,
         Which::Successors => {
-            let schedule = &management.schedule;
+            let schedule = management.schedule().await?;
             store
-                .signing_keys_to_follow(schedule, now, after, BATCH)
+                .signing_keys_to_follow(&schedule, now, after, BATCH)
                 .await
         }
     }

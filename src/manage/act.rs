@@ -15,8 +15,10 @@ use crate::domain::api_key::{Creator, Status};
 use crate::domain::audit::OPERATOR;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::{Organization, OrganizationId};
+use crate::domain::signing_key::Schedule;
 use crate::domain::timestamp::Timestamp;
 use crate::store::changes::Change;
+use crate::store::error::StoreError;
 use crate::store::write::{Event, Write};
 use crate::telemetry::spans::inner_span;
 
@@ -132,6 +134,12 @@ impl<'a> Act<'a> {
             management,
             actor,
         })
+    }
+
+    /// When signing keys are published, begin to sign, and go, as that is at this act.
+    pub(super) async fn schedule(&mut self) -> Result<Schedule, StoreError> {
+        let set = &self.management.configured;
+        self.write.schedule(set, self.now).await
     }
 
     /// Who will have made what this act makes.

@@ -14,7 +14,7 @@ use super::caller::Actor;
 use super::refusal::{Kind, Refusal};
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
-use crate::domain::signing_key::{Kid, SigningKey};
+use crate::domain::signing_key::{Kid, Schedule, SigningKey};
 use crate::store::organizations::Page;
 
 pub use advance::{Which, advance};
@@ -29,7 +29,7 @@ pub use rsa::RsaMaker;
 /// emergency goes beyond that.
 pub const MOST_PUBLISHED: usize = 50;
 
-/// One signing key of an organization, whatever became of it.
+/// One signing key of an organization, whatever became of it, and the schedule that it is on.
 ///
 /// # Errors
 /// [`Refusal::NotFound`] when there is none, or it is another organization's.
@@ -38,14 +38,15 @@ pub async fn show(
     actor: &Actor,
     organization: &OrganizationId,
     kid: &Kid,
-) -> Result<SigningKey, Refusal> {
+) -> Result<(SigningKey, Schedule), Refusal> {
     actor.require(ManagementAction::SigningKeysRead)?;
     management.require_organization(actor, organization).await?;
     let found = management.store.signing_key(organization, kid).await?;
-    found.ok_or(Refusal::NotFound(Kind::SigningKey))
+    let found = found.ok_or(Refusal::NotFound(Kind::SigningKey))?;
+    Ok((found, management.schedule().await?))
 }
 
-/// A page of an organization's signing keys, the newest first.
+/// A page of an organization's signing keys, the newest first, and the schedule that they are on.
 ///
 /// # Errors
 /// See [`Refusal`].
@@ -55,9 +56,9 @@ pub async fn list(
     organization: &OrganizationId,
     after: Option<&Kid>,
     limit: u8,
-) -> Result<Page<SigningKey>, Refusal> {
+) -> Result<(Page<SigningKey>, Schedule), Refusal> {
     actor.require(ManagementAction::SigningKeysRead)?;
     management.require_organization(actor, organization).await?;
     let keys = management.store.signing_keys(organization, after, limit);
-    Ok(keys.await?)
+    Ok((keys.await?, management.schedule().await?))
 }

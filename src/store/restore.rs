@@ -27,11 +27,16 @@ pub struct SwitchedOff {
 impl Store {
     /// Counts a restore, which is done now, and forgets what was about servers that no longer run:
     /// their leases, their deliveries, the requests that they were at. The count becomes one more than `before`, or
-    /// than it is, whichever is more.
+    /// than it is, whichever is more. What validators were told when the copy was made, they may
+    /// have been told until now.
     ///
     /// # Errors
     /// When the database is unavailable.
-    pub async fn finish_restore(&self, before: i64) -> Result<Option<History>, StoreError> {
+    pub async fn finish_restore(
+        &self,
+        before: i64,
+        now: Timestamp,
+    ) -> Result<Option<History>, StoreError> {
         let place = self.place().await?;
         let mut transaction = self.transaction().await?;
         for text in [
@@ -41,6 +46,10 @@ impl Store {
         ] {
             sql!(run transaction.on(), text)?;
         }
+        sql!(
+            run transaction.on(),
+            "UPDATE jwks_max_ages SET announced_until = $1 WHERE announced_until < $1", now.unix()
+        )?;
         sql!(
             run transaction.on(),
             "UPDATE deployment

@@ -183,7 +183,10 @@ async fn jobs_that_are_not_done_are_found(server: Server) {
 async fn a_schema_of_another_version_is_found(server: Server) {
     let place = server.place();
     let newest = "(SELECT MAX(version) FROM _sqlx_migrations)";
-    let newer = format!("UPDATE _sqlx_migrations SET version = 9999 WHERE version = {newest}");
+    let newer = format!(
+        "UPDATE _sqlx_migrations SET version = 9999, description = 'other things'
+         WHERE version = {newest}"
+    );
     place.execute(&newer).await;
     finds(place, "database", "problem", "newer tenmint");
     let older = format!("DELETE FROM _sqlx_migrations WHERE version = {newest}");

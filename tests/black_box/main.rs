@@ -73,6 +73,7 @@ mod introspection;
 mod introspection_timing;
 mod introspection_walls;
 mod jwks;
+mod jwks_max_ages;
 mod late_acts;
 mod late_credentials;
 mod leaks;

@@ -93,7 +93,8 @@ async fn stage(
     let mut plan = Plan::make(&app, arguments, logs, served.as_ref()).await?;
     let outcomes = plan.carry_out(&app).await?;
     let before = served.map_or(0, |served: History| served.restores);
-    let history = store.finish_restore(before).await?;
+    let now = app.management.clock.now();
+    let history = store.finish_restore(before, now).await?;
     store.truncate_log().await?;
     app.close().await;
     files::sync(staged)?;

@@ -56,7 +56,8 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut plan = Plan::make(&app, arguments, logs, served.as_ref()).await?;
     let outcomes = plan.carry_out(&app).await?;
     let before = served.map_or(0, |served: History| served.restores);
-    if let Some(history) = store.finish_restore(before).await? {
+    let now = app.management.clock.now();
+    if let Some(history) = store.finish_restore(before, now).await? {
         store.mark(&history)?;
     }
     app.close().await;

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::domain::signing_key::{Algorithm, KeySpec, Kid, PublicJwk, Schedule, SigningKey, State};
 use crate::domain::timestamp::Timestamp;
-use crate::manage::signing_keys::Revoked;
+use crate::manage::signing_keys::{Revoked, Rotated};
 
 /// A signing key. Times that have not come, or never will, are `null`.
 #[derive(Serialize, ToSchema)]
@@ -128,7 +128,8 @@ impl<'a> SigningKeyView<'a> {
 }
 
 impl<'a> RotatedView<'a> {
-    pub(super) fn of(key: &'a SigningKey, schedule: &Schedule) -> Self {
+    pub(super) fn of(rotated: &'a Rotated) -> Self {
+        let Rotated { key, schedule, .. } = rotated;
         Self {
             unknown_until: unknown_until(key, schedule.outdated_for()),
             unknown_at_most_until: unknown_until(key, schedule.outdated_at_most_for()),
@@ -138,11 +139,12 @@ impl<'a> RotatedView<'a> {
 }
 
 impl<'a> RevokedView<'a> {
-    pub(super) fn of(revoked: &'a Revoked, schedule: &Schedule) -> Self {
+    pub(super) fn of(revoked: &'a Revoked) -> Self {
         let Revoked {
             key,
             replacement,
             relief,
+            schedule,
         } = revoked;
         let last = relief.as_ref().or(replacement.as_ref());
         let unknown = |outdated| last.and_then(|key| unknown_until(key, outdated));

@@ -15,7 +15,6 @@ use crate::manage::signing_keys::{Prepared, Signs, active};
 
 /// Does again what was done to a signing key.
 pub(super) async fn again(
-    management: &Management,
     act: &mut Act<'_>,
     entry: &Entry<'_>,
 ) -> Result<Result<bool, NotDone>, Refusal> {
@@ -45,14 +44,14 @@ pub(super) async fn again(
         }
         ("signing_key.activate", Some(mut key)) => {
             if let Some(before) = active(&keys) {
-                stop(management, act, before.clone(), at).await?;
+                stop(act, before.clone(), at).await?;
             }
             key.life.activate(at);
             act.write.save_signing_key(&key).await?;
         }
         ("signing_key.rotate", _) if details["emergency"] == true => {
             if let Some(before) = named(details["follows"].as_str()) {
-                stop(management, act, before, at).await?;
+                stop(act, before, at).await?;
             }
             return Ok(Err(NotDone::Note(lost.to_owned())));
         }
@@ -62,14 +61,10 @@ pub(super) async fn again(
     Ok(Ok(true))
 }
 
-async fn stop(
-    management: &Management,
-    act: &mut Act<'_>,
-    mut key: SigningKey,
-    at: Timestamp,
-) -> Result<(), Refusal> {
+async fn stop(act: &mut Act<'_>, mut key: SigningKey, at: Timestamp) -> Result<(), Refusal> {
     if key.life.state() == State::Active {
-        key.life.stop_signing(at, &management.schedule);
+        let schedule = act.schedule().await?;
+        key.life.stop_signing(at, &schedule);
         act.write.save_signing_key(&key).await?;
     }
     Ok(())

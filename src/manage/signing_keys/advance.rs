@@ -9,7 +9,7 @@ use super::new::{Prepared, Signs, active, give_up_next};
 use super::rotate::Put;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
-use crate::domain::signing_key::{Kid, SigningKey, State, Step};
+use crate::domain::signing_key::{Kid, Schedule, SigningKey, State, Step};
 use crate::manage::act::{Act, Did};
 use crate::manage::caller::Actor;
 use crate::manage::refusal::{Kind, Refusal};
@@ -59,7 +59,8 @@ pub async fn advance(
             .published_signing_keys(&organization)
             .await?;
         let keys: Vec<_> = stored.iter().map(|stored| stored.key.clone()).collect();
-        let mut due = management.due(&keys).into_iter();
+        let schedule = management.schedule().await?;
+        let mut due = management.due(&keys, &schedule).into_iter();
         let Some(step) = due.find(|step| which.has(step)) else {
             return Ok(None);
         };
@@ -79,21 +80,22 @@ pub async fn advance(
         let action = ManagementAction::SigningKeysRotate;
         let mut act = Act::begin(&management, &Actor::System, &organization, action).await?;
         let keys = act.write.published_signing_keys().await?;
+        let schedule = act.schedule().await?;
         // Another node may have done it, or somebody rotated by hand.
-        if !management.due(&keys).contains(&step) {
+        if !management.due(&keys, &schedule).contains(&step) {
             return Ok(Some(step));
         }
         let did = match &step {
             Step::Publish => {
                 let prepared = prepared.ok_or(Refusal::Broken)?;
-                publish(&management, &mut act, &keys, prepared).await?
+                publish(&mut act, &schedule, &keys, prepared).await?
             }
             Step::Relieve(_) => {
                 let prepared = prepared.ok_or(Refusal::Broken)?;
                 relieve(&management, &mut act, prepared).await?
             }
             Step::Activate(kid) if management.can_sign(&stored, kid)? => {
-                activate(&management, &mut act, &keys, kid).await?
+                activate(&mut act, &schedule, &keys, kid).await?
             }
             Step::Activate(_) => give_up(&mut act, &keys).await?,
             Step::Retire(kid) => retire(&mut act, &keys, kid).await?,
@@ -105,14 +107,14 @@ pub async fn advance(
 }
 
 async fn publish(
-    management: &Management,
     act: &mut Act<'_>,
+    schedule: &Schedule,
     keys: &[SigningKey],
     prepared: Prepared,
 ) -> Result<Did, Refusal> {
     let active = active(keys).ok_or(Refusal::Broken)?;
-    let known_from = act.now.plus(management.schedule.lead());
-    let rotates_at = active.life.rotates_at(&management.schedule);
+    let known_from = act.now.plus(schedule.lead());
+    let rotates_at = active.life.rotates_at(schedule);
     let signs_from = rotates_at.map_or(known_from, |at| at.max(known_from));
     let next = prepared.insert(act, Signs::From(signs_from)).await?;
     Ok(Did {
@@ -148,8 +150,8 @@ async fn relieve(
 }
 
 async fn activate(
-    management: &Management,
     act: &mut Act<'_>,
+    schedule: &Schedule,
     keys: &[SigningKey],
     kid: &Kid,
 ) -> Result<Did, Refusal> {
@@ -157,7 +159,7 @@ async fn activate(
     let before = active(keys).cloned();
     // First the one stops, then the other begins: there are never two.
     if let Some(mut before) = before.clone() {
-        before.life.stop_signing(act.now, &management.schedule);
+        before.life.stop_signing(act.now, schedule);
         before.replaced_by = Some(kid.clone());
         act.write.save_signing_key(&before).await?;
     }
@@ -221,7 +223,7 @@ impl Management {
         }
     }
 
-    fn due(&self, keys: &[SigningKey]) -> Vec<Step> {
-        Step::due(keys, &self.schedule, self.clock.now())
+    fn due(&self, keys: &[SigningKey], schedule: &Schedule) -> Vec<Step> {
+        Step::due(keys, schedule, self.clock.now())
     }
 }

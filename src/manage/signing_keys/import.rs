@@ -9,7 +9,7 @@ use super::rotate::Put;
 use crate::crypto::jose::key_pair::KeyPair;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
-use crate::domain::signing_key::{Kid, PrivateKeyPem, SigningKey};
+use crate::domain::signing_key::{Kid, PrivateKeyPem, Schedule, SigningKey};
 use crate::manage::act::{Act, Did};
 use crate::manage::caller::Actor;
 use crate::manage::refusal::Refusal;
@@ -28,7 +28,8 @@ pub struct Import {
 }
 
 /// Takes a private key that was made elsewhere as a signing key of an organization: its next one,
-/// or at once its active one. A key that was next gives way to one that signs at once.
+/// or at once its active one. A key that was next gives way to one that signs at once. Gives also
+/// the schedule that it is on.
 ///
 /// For the operator alone: whoever brought a key may have left copies of it anywhere.
 ///
@@ -41,7 +42,7 @@ pub async fn import(
     actor: Actor,
     organization: OrganizationId,
     import: Import,
-) -> Result<SigningKey, Refusal> {
+) -> Result<(SigningKey, Schedule), Refusal> {
     actor.require_operator()?;
     actor.require(ManagementAction::OrganizationsWrite)?;
     to_its_end(async move {
@@ -83,7 +84,7 @@ pub async fn import(
             changes: vec![Change::Organization(organization)],
         })
         .await?;
-        Ok(key)
+        Ok((key, management.schedule().await?))
     })
     .await
 }

@@ -9,7 +9,7 @@ use super::new::{Prepared, Signs, give_up_next};
 use super::relief;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
-use crate::domain::signing_key::{Kid, SigningKey, State};
+use crate::domain::signing_key::{Kid, Schedule, SigningKey, State};
 use crate::manage::act::{Act, Did};
 use crate::manage::caller::Actor;
 use crate::manage::refusal::{Kind, Refusal};
@@ -30,6 +30,8 @@ pub struct Revoked {
     pub replacement: Option<SigningKey>,
     /// The key that the replacement stood in for, once that signs.
     pub relief: Option<SigningKey>,
+    /// How long it takes until that is known everywhere.
+    pub schedule: Schedule,
 }
 
 /// Withdraws a signing key: it leaves the JWKS now, and tenmint refuses its tokens. If it signs, a
@@ -115,6 +117,7 @@ impl Management {
             key,
             replacement,
             relief: relief.filter(|key| key.life.stands_in_for.is_none()),
+            schedule: self.schedule().await?,
         })
     }
 

@@ -10,7 +10,7 @@ use super::new::{Prepared, Signs, active, give_up_next};
 use super::relief;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
-use crate::domain::signing_key::{Algorithm, KeySpec, Kid, RsaBits, SigningKey, State};
+use crate::domain::signing_key::{Algorithm, KeySpec, Kid, RsaBits, Schedule, SigningKey, State};
 use crate::manage::act::{Act, Did};
 use crate::manage::caller::Actor;
 use crate::manage::idempotency::{Attempt, Begun, Once};
@@ -36,6 +36,8 @@ pub struct Rotated {
     pub key: SigningKey,
     /// Whether this very request was done before.
     pub replayed: bool,
+    /// When it signs, and is known.
+    pub schedule: Schedule,
 }
 
 /// Rotates an issuer's signing key: the new one is published now, and signs once it was published
@@ -67,6 +69,7 @@ pub async fn rotate(
                 return Ok(Rotated {
                     key,
                     replayed: true,
+                    schedule: management.schedule().await?,
                 });
             }
         };
@@ -76,6 +79,7 @@ pub async fn rotate(
         Ok(Rotated {
             key,
             replayed: false,
+            schedule: management.schedule().await?,
         })
     })
     .await
@@ -143,18 +147,19 @@ impl Management {
         at_once: bool,
     ) -> Result<Put, Refusal> {
         let published = act.write.published_signing_keys().await?;
-        self.require_room(&published, at_once)?;
+        let schedule = act.schedule().await?;
+        require_room(&published, &schedule, at_once)?;
         let active = active(&published).ok_or(Refusal::NotBootstrapped)?;
         let mut given_up = None;
         let signs = if at_once {
             given_up = give_up_next(act, &published).await?;
             let mut stopped = active.clone();
-            stopped.life.stop_signing(act.now, &self.schedule);
+            stopped.life.stop_signing(act.now, &schedule);
             stopped.replaced_by = Some(prepared.kid().clone());
             act.write.save_signing_key(&stopped).await?;
             Signs::AtOnce
         } else {
-            Signs::From(act.now.plus(self.schedule.lead()))
+            Signs::From(act.now.plus(schedule.lead()))
         };
         Ok(Put {
             key: prepared.insert(act, signs).await?,
@@ -172,7 +177,7 @@ impl Management {
     ) -> Result<KeySpec, Refusal> {
         let stored = self.store.published_signing_keys(organization).await?;
         let published: Vec<_> = stored.into_iter().map(|stored| stored.key).collect();
-        self.require_room(&published, rotation.emergency)?;
+        require_room(&published, &self.schedule().await?, rotation.emergency)?;
         let active = active(&published).ok_or(Refusal::NotFound(Kind::SigningKey))?;
         let spec = active.kind();
         if spec.is(rotation.algorithm, rotation.rsa_bits) {
@@ -180,28 +185,6 @@ impl Management {
         }
         let algorithm = rotation.algorithm.unwrap_or(spec.algorithm());
         KeySpec::new(algorithm, rotation.rsa_bits).map_err(|why| Refusal::invalid("/rsa_bits", why))
-    }
-
-    /// Whether another key may be published beside these. One that is to sign at once may always:
-    /// how often that is done is bounded otherwise.
-    fn require_room(&self, published: &[SigningKey], at_once: bool) -> Result<(), Refusal> {
-        if at_once {
-            return Ok(());
-        }
-        if published.len() >= MOST_PUBLISHED {
-            return Err(Refusal::TooManySigningKeys);
-        }
-        if active(published).is_some_and(|key| key.life.stands_in_for.is_some()) {
-            return Err(Refusal::SigningKeyBeingMade);
-        }
-        let is_next = |key: &&SigningKey| key.life.state() == State::Next;
-        match published.iter().find(is_next) {
-            Some(next) => {
-                let signs_from = self.schedule.signs_from(&next.life);
-                Err(Refusal::SigningKeyUnderWay(signs_from))
-            }
-            None => Ok(()),
-        }
     }
 
     /// Sees to it now, where no server need be running, that nothing is left of private halves that
@@ -217,5 +200,31 @@ impl Management {
                 tracing::warn!(%error, "sealed private keys that were destroyed are in the database's files for a while");
             }
         }
+    }
+}
+
+/// Whether another key may be published beside these. One that is to sign at once may always:
+/// how often that is done is bounded otherwise.
+fn require_room(
+    published: &[SigningKey],
+    schedule: &Schedule,
+    at_once: bool,
+) -> Result<(), Refusal> {
+    if at_once {
+        return Ok(());
+    }
+    if published.len() >= MOST_PUBLISHED {
+        return Err(Refusal::TooManySigningKeys);
+    }
+    if active(published).is_some_and(|key| key.life.stands_in_for.is_some()) {
+        return Err(Refusal::SigningKeyBeingMade);
+    }
+    let is_next = |key: &&SigningKey| key.life.state() == State::Next;
+    match published.iter().find(is_next) {
+        Some(next) => {
+            let signs_from = schedule.signs_from(&next.life);
+            Err(Refusal::SigningKeyUnderWay(signs_from))
+        }
+        None => Ok(()),
     }
 }

@@ -87,8 +87,8 @@ impl Node {
         let (store, now) = (&management.store, self.clock.now());
         self.runtime.block_on(async {
             let due = store.due_signing_keys(now, None, 100).await.unwrap();
-            let schedule = &management.schedule;
-            let follow = store.signing_keys_to_follow(schedule, now, None, 100);
+            let schedule = management.schedule().await.unwrap();
+            let follow = store.signing_keys_to_follow(&schedule, now, None, 100);
             due.into_iter().chain(follow.await.unwrap()).collect()
         })
     }

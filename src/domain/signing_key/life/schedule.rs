@@ -67,9 +67,7 @@ impl Schedule {
             skew,
             stale_limit,
         };
-        // Who publishes may be behind, and who signs ahead. Times are whole seconds: a lead may
-        // turn out to be one shorter than it is said to be.
-        let least = schedule.outdated_for() + skew.max(Duration::from_secs(1));
+        let least = schedule.least_lead();
         if lead < least {
             return Err(ScheduleError::LeadTooShort(least));
         }
@@ -80,6 +78,27 @@ impl Schedule {
             Some(interval) if interval < least => Err(ScheduleError::IntervalTooShort(least)),
             _ => Ok(schedule),
         }
+    }
+
+    /// The same while a JWKS that was served with this `max-age` may be in a cache. Longer leads and
+    /// retentions contradict nothing: a key then follows another later than it might.
+    #[must_use]
+    pub fn reckoning_with(&self, max_age: Duration) -> Self {
+        let longer = Self {
+            jwks_max_age: self.jwks_max_age.max(max_age),
+            ..*self
+        };
+        Self {
+            lead: self.lead.max(longer.least_lead()),
+            ..longer
+        }
+    }
+
+    /// For how long a key is to be published at least before it signs.
+    fn least_lead(&self) -> Duration {
+        // Who publishes may be behind, and who signs ahead. Times are whole seconds: a lead may
+        // turn out to be one shorter than it is said to be.
+        self.outdated_for() + self.skew.max(Duration::from_secs(1))
     }
 
     /// How long an active key signs before the next one does; `None`: until somebody rotates it.
@@ -94,10 +113,17 @@ impl Schedule {
         self.lead
     }
 
-    /// For how long a validator may go on with the JWKS that it has (RFC 9111 §5.2.2.1).
+    /// For how long a validator may go on with the JWKS that it has (RFC 9111 §5.2.2.1), whichever
+    /// server it has it from.
     #[must_use]
     pub const fn jwks_max_age(&self) -> Duration {
         self.jwks_max_age
+    }
+
+    /// By how much the clocks of nodes may differ.
+    #[must_use]
+    pub const fn skew(&self) -> Duration {
+        self.skew
     }
 
     /// For how long after a change a JWKS of before may be in use at validators that heed its

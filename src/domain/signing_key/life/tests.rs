@@ -206,3 +206,25 @@ fn a_jwks_of_before_is_in_use_for_longer_where_a_node_is_cut_off() {
     );
     assert!(schedule.lead() >= schedule.outdated_at_most_for() + SKEW);
 }
+
+#[test]
+fn a_longer_max_age_makes_every_time_longer_that_hangs_on_it_and_a_shorter_one_none() {
+    let set = schedule();
+    for shorter in [Duration::ZERO, Duration::from_mins(5)] {
+        assert_eq!(set.reckoning_with(shorter), set);
+    }
+    let two_hours = Duration::from_hours(2);
+    let longer = set.reckoning_with(two_hours);
+    assert_eq!(longer.lead(), set.lead(), "the lead of before is enough");
+    assert_eq!(longer.outdated_for(), two_hours + STALE);
+    assert_eq!(longer.outdated_at_most_for(), set.outdated_at_most_for());
+    let more = two_hours - Duration::from_mins(5);
+    assert_eq!(longer.retention(), set.retention() + more);
+    let day = Duration::from_hours(24);
+    let longest = longer.reckoning_with(day);
+    assert_eq!(longest.lead(), day + STALE + SKEW);
+    assert_eq!(longest.outdated_at_most_for(), day + STALE);
+    assert_eq!(longest.reckoning_with(two_hours), longest);
+    let next = Life::next(at(0), at(0), 0);
+    assert_eq!(longest.signs_from(&next), at(0).plus(day + STALE + SKEW));
+}
