@@ -166,6 +166,7 @@ async fn storms_on(
     load(server, warm).run(8, Until::Count(warm.len())).await?;
     let mut storms = cold.chunks_exact(plan.cold.0);
     let mut rows: [Vec<Row>; 3] = Default::default();
+    let mut put_off = [0; 3];
     // The first round warms up.
     for round in 0..=plan.rounds {
         let calm = gentle.keep(Stop::After(plan.calm)).await?;
@@ -178,7 +179,8 @@ async fn storms_on(
         for (row, flood) in [(1, None), (2, Some(&flood))] {
             let keys = storms.next().ok_or("too few keys were made")?;
             let (warm, cold) = storm(server, &gentle, flood, keys, plan.cold.1).await?;
-            rows[row].push(Row::of(warm, Some(cold), Some(late)));
+            put_off[row] += cold.put_off;
+            rows[row].push(Row::of(warm, Some(&cold), Some(late)));
         }
     }
     let (permits, whole) = (permits(), argon2 * f64::from(permits()));
@@ -186,22 +188,28 @@ async fn storms_on(
         "\nstorms, {engine}: {permits} first uses at a time, {argon2:.0} Argon2 runs per s on a core"
     );
     println!(
-        "{:34} {:>9} {:>9} {:>22} {:>11} {:>22}",
-        "", "warm p50", "warm p99", "p99 against calm", "cold per s", "of permits x Argon2"
+        "{:34} {:>9} {:>9} {:>22} {:>22} {:>22} {:>8}",
+        "",
+        "warm p50",
+        "warm p99",
+        "p99 against calm",
+        "cold per s",
+        "of permits x Argon2",
+        "put off"
     );
     let names = [
         "calm",
         "first uses all the time",
         "  and a flood of refusals",
     ];
-    for (name, rows) in names.into_iter().zip(&rows) {
+    for ((name, rows), put_off) in names.into_iter().zip(&rows).zip(put_off) {
         let middle = |each: fn(&Row) -> Duration| {
             let mut each: Vec<_> = rows.iter().map(each).collect();
             each.sort_unstable();
             millis(each[each.len() / 2])
         };
         println!(
-            "{name:34} {:>9} {:>9} {:>22} {:>11} {:>22}",
+            "{name:34} {:>9} {:>9} {:>22} {:>22} {:>22} {put_off:>8}",
             middle(|row| row.median),
             middle(|row| row.late),
             spread(rows.iter().filter_map(|row| row.against_calm)),
@@ -224,13 +232,13 @@ struct Row {
 }
 
 impl Row {
-    fn of(mut warm: Outcome, cold: Option<Outcome>, calm: Option<Duration>) -> Self {
+    fn of(mut warm: Outcome, cold: Option<&Renewed>, calm: Option<Duration>) -> Self {
         let late = warm.percentile(99);
         Self {
             median: warm.percentile(50),
             late,
             against_calm: calm.map(|calm| late.as_secs_f64() / calm.as_secs_f64()),
-            cold_rate: cold.map(|cold| cold.rate()),
+            cold_rate: cold.map(|cold| cold.rate),
         }
     }
 }
@@ -242,21 +250,70 @@ async fn storm(
     flood: Option<&Pace>,
     keys: &[Key],
     connections: usize,
-) -> Result<(Outcome, Outcome), Failure> {
+) -> Result<(Outcome, Renewed), Failure> {
     let over = Arc::new(AtomicBool::new(false));
     let kept = |pace: &Pace| {
         let (pace, stop) = (pace.clone(), Stop::When(Arc::clone(&over)));
         tokio::spawn(async move { pace.keep(stop).await })
     };
     let (warm, flood) = (kept(gentle), flood.map(kept));
-    let cold = load(server, keys)
-        .run(connections, Until::Count(keys.len()))
-        .await;
+    let cold = Renewed::all(server, keys, connections).await;
     over.store(true, Ordering::Relaxed);
     if let Some(flood) = flood {
         flood.await??;
     }
     Ok((warm.await??, cold?))
+}
+
+/// First uses of keys, each until it succeeded.
+struct Renewed {
+    /// Seconds until all had.
+    took: f64,
+    /// How many in a second.
+    rate: f64,
+    /// How often a client was told to come again, and did.
+    put_off: usize,
+}
+
+impl Renewed {
+    /// All these keys over so many connections at once.
+    async fn all(server: &Child, keys: &[Key], connections: usize) -> Result<Self, Failure> {
+        let requests = requests(keys);
+        let (next, put_off) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let mut open = Vec::new();
+        for _ in 0..connections.min(keys.len()) {
+            open.push(Connection::open(server.address).await?);
+        }
+        let began = Instant::now();
+        let mut clients = JoinSet::new();
+        for mut connection in open {
+            let (requests, next) = (Arc::clone(&requests), Arc::clone(&next));
+            let put_off = Arc::clone(&put_off);
+            clients.spawn(async move {
+                while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    loop {
+                        let answer = connection.ask(request).await?;
+                        match answer.status {
+                            200 => break,
+                            503 => put_off.fetch_add(1, Ordering::Relaxed),
+                            _ => return Err(unexpected(&answer)),
+                        };
+                        tokio::time::sleep(RETRY_AFTER).await;
+                    }
+                }
+                Ok(())
+            });
+        }
+        while let Some(client) = clients.join_next().await {
+            client??;
+        }
+        let took = began.elapsed().as_secs_f64();
+        Ok(Self {
+            took,
+            rate: f64::from(u32::try_from(keys.len())?) / took,
+            put_off: put_off.load(Ordering::Relaxed),
+        })
+    }
 }
 
 /// All keys at once, on a server that has just started.
@@ -267,36 +324,7 @@ async fn renew(
     argon2: f64,
     keys: &[Key],
 ) -> Result<(), Failure> {
-    let requests = requests(keys);
-    let (next, put_off) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let mut open = Vec::new();
-    for _ in 0..plan.renewing.1.min(keys.len()) {
-        open.push(Connection::open(server.address).await?);
-    }
-    let began = Instant::now();
-    let mut clients = JoinSet::new();
-    for mut connection in open {
-        let (requests, next) = (Arc::clone(&requests), Arc::clone(&next));
-        let put_off = Arc::clone(&put_off);
-        clients.spawn(async move {
-            while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
-                loop {
-                    let answer = connection.ask(request).await?;
-                    match answer.status {
-                        200 => break,
-                        503 => put_off.fetch_add(1, Ordering::Relaxed),
-                        _ => return Err(unexpected(&answer)),
-                    };
-                    tokio::time::sleep(RETRY_AFTER).await;
-                }
-            }
-            Ok(())
-        });
-    }
-    while let Some(client) = clients.join_next().await {
-        client??;
-    }
-    let took = began.elapsed().as_secs_f64();
+    let Renewed { took, put_off, .. } = Renewed::all(server, keys, plan.renewing.1).await?;
     let count = f64::from(u32::try_from(keys.len())?);
     let bound = count / argon2 / f64::from(permits());
     println!(
@@ -305,10 +333,7 @@ async fn renew(
         plan.renewing.1.min(keys.len())
     );
     println!("{took:>9.1} s until all are warm; Argon2 alone would take {bound:.1} s");
-    println!(
-        "{:>9} times a client was told to come again",
-        put_off.load(Ordering::Relaxed)
-    );
+    println!("{put_off:>9} times a client was told to come again");
     if let Some(resident) = resident(server.id()) {
         println!("{:>5} MiB resident in the end", resident.div_ceil(1024));
     }
