@@ -95,7 +95,8 @@ impl Checker {
         match presented {
             Presented::Key(secret) => self.holder_of_key(secret.into(), expected).await,
             Presented::Foreign(secret) => {
-                let known = self.credentials.is_imported(&secret).await;
+                // Boxed: every request would carry room for it otherwise.
+                let known = Box::pin(self.credentials.is_imported(&secret)).await;
                 if !known.map_err(Refusal::Key)? {
                     return Err(Refusal::Token(TokenError::Malformed).into());
                 }
@@ -141,8 +142,8 @@ impl Checker {
                     token: None,
                 });
             }
-            let again = self.credentials.again(&verified, now).await;
-            verified = again.map_err(|why| of_key(&verified, Refusal::Key(why)))?;
+            let again = self.credentials.again(&verified, now);
+            verified = Box::pin(again).await.map_err(|why| of_key(&verified, Refusal::Key(why)))?;
         }
         Err(of_key(&verified, Refusal::Unsettled))
     }

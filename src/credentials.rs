@@ -131,7 +131,10 @@ impl Credentials {
     ) -> Result<Verified, Rejected> {
         let secret = match secret.into() {
             PresentedSecret::Own(own) => own,
-            PresentedSecret::Foreign(foreign) => return self.identify_foreign(foreign, now).await,
+            PresentedSecret::Foreign(foreign) => {
+                // Boxed: every request would carry room for it otherwise.
+                return Box::pin(self.identify_foreign(foreign, now)).await;
+            }
         };
         if !self.crypto.is_genuine(&secret) {
             return Err(Denied::Forged.into());

@@ -122,8 +122,8 @@ impl Gateway {
                 return Ok(Passed { holder, token });
             }
             let now = self.checker.clock.now();
-            let again = self.checker.credentials.again(&holder.verified, now).await;
-            holder.verified = again.map_err(|why: Denied| refuse(why.into()))?;
+            let again = self.checker.credentials.again(&holder.verified, now);
+            holder.verified = Box::pin(again).await.map_err(|why: Denied| refuse(why.into()))?;
         }
         Err(Refused::of(&holder, NotIssued::Unsettled.into()))
     }

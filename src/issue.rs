@@ -102,9 +102,10 @@ impl Mint {
     /// See [`Refusal`].
     pub async fn exchange(
         &self,
-        asked: Exchange<'_>,
+        mut asked: Exchange<'_>,
         standing: &mut Option<Standing>,
     ) -> Result<Issued, Refused> {
+        let secret = asked.secret.take();
         let span = span!(
             "exchange",
             tenmint.outcome = Empty,
@@ -112,10 +113,10 @@ impl Mint {
             tenmint.request_id = Empty,
         );
         if span.is_none() {
-            return self.exchange_one(asked, standing).await;
+            return self.exchange_one(secret, &asked, standing).await;
         }
-        let exchange = self.exchange_one(asked, standing).instrument(span.clone());
-        let done = exchange.await;
+        let exchange = self.exchange_one(secret, &asked, standing);
+        let done = exchange.instrument(span.clone()).await;
         let (outcome, key) = match &done {
             Ok(issued) => (Outcome::Issued, Some(issued.key)),
             Err(refused) => (refused.refusal.outcome(), refused.key),
@@ -130,20 +131,21 @@ impl Mint {
 
     async fn exchange_one(
         &self,
-        mut asked: Exchange<'_>,
+        secret: Option<PresentedSecret>,
+        asked: &Exchange<'_>,
         standing: &mut Option<Standing>,
     ) -> Result<Issued, Refused> {
-        let authenticated = match asked.secret.take() {
+        let authenticated = match secret {
             Some(secret) => self.authenticate(secret).await,
             None => Err((Denied::Forged.into(), None)),
         };
         let verified = authenticated
-            .map_err(|(why, credential)| self.refuse(&asked, why, credential.as_deref()))?;
+            .map_err(|(why, credential)| self.refuse(asked, why, credential.as_deref()))?;
         let (credential, which) = (Arc::clone(&verified.credential), verified.which);
         let issued = self
-            .issue(&asked, verified, standing)
+            .issue(asked, verified, standing)
             .await
-            .map_err(|why| self.refuse(&asked, why, Some(&credential)))?;
+            .map_err(|why| self.refuse(asked, why, Some(&credential)))?;
         let key = &credential.key;
         self.usage.used(
             Outcome::Issued,
@@ -231,11 +233,9 @@ impl Mint {
             }
             // The secret was proven; what changed is the key. A rotated-out secret must not
             // slip through here, so only a credential with the same hash carries on.
-            verified = self
-                .credentials
-                .again(&verified, self.clock.now())
-                .await
-                .map_err(Refusal::Client)?;
+            let again = self.credentials.again(&verified, self.clock.now());
+            // Boxed: every request would carry room for it otherwise.
+            verified = Box::pin(again).await.map_err(Refusal::Client)?;
         }
         Err(Refusal::Unsettled)
     }

@@ -7,6 +7,7 @@
 mod registry;
 pub mod tls;
 
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -78,8 +79,13 @@ impl Metrics {
     }
 }
 
-/// Does `work`, and notes how long it took.
-pub async fn timed<T>(histogram: &Histogram, clock: &Clock, work: impl Future<Output = T>) -> T {
+/// Does `work`, and notes how long it took. Pinned, because it is large: by value there would be
+/// room for it twice.
+pub async fn timed<T>(
+    histogram: &Histogram,
+    clock: &Clock,
+    work: Pin<&mut impl Future<Output = T>>,
+) -> T {
     let began = clock.monotonic();
     let done = work.await;
     let took = clock.monotonic().saturating_sub(began);

@@ -52,7 +52,8 @@ impl Denials {
     pub async fn is_denied(&self, jti: &str, now: Timestamp) -> Result<bool, StoreError> {
         let held = match self.current(now) {
             Some((held, Trust::Whole | Trust::Unanswered)) => held,
-            Some((held, Trust::Doubtful)) => self.ask_first(held, now).await?,
+            // Boxed: every request would carry room for it otherwise.
+            Some((held, Trust::Doubtful)) => Box::pin(self.ask_first(held, now)).await?,
             Some((_, Trust::None)) | None => self.generations.patiently(self.load(now)).await?,
         };
         Ok(held.denied.contains(jti))

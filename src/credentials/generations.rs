@@ -6,6 +6,7 @@
 //! look old: that costs a query, never a wrong answer.
 
 use std::hash::{BuildHasher, RandomState};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -102,21 +103,24 @@ impl Generations {
 
     /// Waits for what the database is asked, when nothing is held that may be used otherwise. Where
     /// nothing has been heard for too long, hardly at all, and not one after the other: whoever
-    /// asks is better off with another node.
+    /// asks is better off with another node. Boxed, because it is rare: every request would carry
+    /// room for it otherwise, and be copied with it.
     ///
     /// # Errors
     /// [`StoreError::TimedOut`], or what the database says.
-    pub async fn patiently<T, E: From<StoreError>>(
-        &self,
-        asked: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
-        let deaf = self.freshness.is_deaf(Clock::since_boot());
-        let patience = if deaf { IMPATIENCE } else { PATIENCE };
-        let answer = tokio::time::timeout(patience, asked).await;
-        if deaf && answer.is_err() {
-            self.asked_in_vain();
-        }
-        answer.unwrap_or_else(|_| Err(StoreError::TimedOut.into()))
+    pub fn patiently<'a, T: 'a, E: From<StoreError> + 'a>(
+        &'a self,
+        asked: impl Future<Output = Result<T, E>> + Send + 'a,
+    ) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>> {
+        Box::pin(async move {
+            let deaf = self.freshness.is_deaf(Clock::since_boot());
+            let patience = if deaf { IMPATIENCE } else { PATIENCE };
+            let answer = tokio::time::timeout(patience, asked).await;
+            if deaf && answer.is_err() {
+                self.asked_in_vain();
+            }
+            answer.unwrap_or_else(|_| Err(StoreError::TimedOut.into()))
+        })
     }
 
     /// Whether the database has been away for too long, and was asked in vain a moment ago.

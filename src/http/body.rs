@@ -34,7 +34,8 @@ pub async fn read(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
         Err(_) => Err(BodyError::TooSlow),
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let _ = timeout_at(deadline, discard(body)).await;
+            // Boxed: every request would carry room for it otherwise.
+            let _ = Box::pin(timeout_at(deadline, discard(body))).await;
             Err(BodyError::TooLarge)
         }
         Ok(Err(_)) => Err(BodyError::BrokenOff),
@@ -44,7 +45,7 @@ pub async fn read(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
 /// Does without a body that is of no interest, so that its connection can go on.
 pub async fn ignore(body: Body) {
     if !body.is_end_stream() {
-        let _ = timeout_at(Instant::now() + PATIENCE, discard(body)).await;
+        let _ = Box::pin(timeout_at(Instant::now() + PATIENCE, discard(body))).await;
     }
 }
 

@@ -10,6 +10,7 @@ mod refused;
 mod shown;
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -33,14 +34,14 @@ use shown::{Shown, shown};
 /// `/gateway/verify`, by any method: gateways forward that of the request they hold. What is
 /// demanded is in the query string, which the gateway's configuration writes.
 pub async fn verify(State(app): State<Arc<App>>, request: Request) -> Response {
-    let work = respond(&app, request, Written::InQuery);
+    let work = pin!(respond(&app, request, Written::InQuery));
     timed(&app.metrics.gateway, &app.mint.clock, work).await
 }
 
 /// `/gateway/verify/…`, for gateways that append the path of the request they hold, and its query
 /// string with it. What is demanded is in headers.
 pub async fn verify_below(State(app): State<Arc<App>>, request: Request) -> Response {
-    let work = respond(&app, request, Written::InHeaders);
+    let work = pin!(respond(&app, request, Written::InHeaders));
     timed(&app.metrics.gateway, &app.mint.clock, work).await
 }
 

@@ -5,6 +5,7 @@ mod view;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -41,7 +42,7 @@ struct IntrospectionRequest<'a> {
 
 /// `POST /oauth/introspect`: tokens of the deployment issuer, and API keys.
 pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Response {
-    let work = introspect(&app, &Issuer::Deployment, request);
+    let work = pin!(introspect(&app, &Issuer::Deployment, request));
     timed(&app.metrics.introspection, &app.mint.clock, work).await
 }
 
@@ -49,7 +50,7 @@ pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Respon
 pub async fn organization(State(app): State<Arc<App>>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let issuer = path::organization_issuer(&mut parts).await;
-    let work = introspect(&app, &issuer, Request::from_parts(parts, body));
+    let work = pin!(introspect(&app, &issuer, Request::from_parts(parts, body)));
     timed(&app.metrics.introspection, &app.mint.clock, work).await
 }
 

@@ -3,6 +3,7 @@
 mod describe;
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -50,7 +51,7 @@ impl Answer<'_> {
 
 /// `POST /oauth/token`: the deployment issuer.
 pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Response {
-    let work = exchange(&app, &Issuer::Deployment, request);
+    let work = pin!(exchange(&app, &Issuer::Deployment, request));
     timed(&app.metrics.token, &app.mint.clock, work).await
 }
 
@@ -58,7 +59,7 @@ pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Respon
 pub async fn organization(State(app): State<Arc<App>>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let issuer = path::organization_issuer(&mut parts).await;
-    let work = exchange(&app, &issuer, Request::from_parts(parts, body));
+    let work = pin!(exchange(&app, &issuer, Request::from_parts(parts, body)));
     timed(&app.metrics.token, &app.mint.clock, work).await
 }
 
@@ -158,4 +159,24 @@ fn malformed(app: &App, error: OAuthError, address: Option<IpAddr>) -> Response 
     let request_id = app.mint.refuse_malformed(error.description(), address);
     tracing::info!(%request_id, cause = error.description(), "malformed token request");
     error.respond(&request_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Each request's is put on the heap, and copied on its way there.
+    #[test]
+    fn what_is_rare_takes_no_room_in_the_futures_of_what_is_not() {
+        let sizes = [
+            size_of_future(deployment),
+            size_of_future(crate::http::introspect::deployment),
+            size_of_future(crate::http::gateway::verify),
+        ];
+        assert!(sizes.into_iter().all(|size| size <= 3 * 1024), "{sizes:?}");
+    }
 }
