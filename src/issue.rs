@@ -259,7 +259,7 @@ impl Mint {
         }
         self.spend(credential, standing)?;
         let scope = match &asked.scope {
-            AskedScope::Everything => credential.scope(),
+            AskedScope::Everything => credential.scope().to_owned(),
             AskedScope::Malformed(why) => return Err(Refusal::MalformedScope(why.clone())),
             AskedScope::These(asked) => match key.effective.uncovered(asked) {
                 None => asked.to_parameter(),

@@ -72,7 +72,7 @@ impl Holder {
     pub fn scope(&self) -> Cow<'_, str> {
         let held = &self.key().effective;
         match self.token.as_deref() {
-            None => Cow::Owned(self.credential().scope()),
+            None => Cow::Borrowed(self.credential().scope()),
             Some(token) if held.uncovered(&token.scopes).is_none() => {
                 Cow::Borrowed(&token.claims.scope)
             }

@@ -42,8 +42,8 @@ pub enum Which {
 impl Credential {
     /// What its tokens say of its scopes when nothing narrower is asked for.
     #[must_use]
-    pub fn scope(&self) -> String {
-        self.key.effective.to_parameter()
+    pub fn scope(&self) -> &str {
+        self.key.effective.as_parameter()
     }
 
     /// How often the key may be exchanged: by itself, and by its organization's policy.

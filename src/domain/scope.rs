@@ -3,6 +3,7 @@
 mod action;
 mod catalogue;
 mod filter;
+mod held;
 mod set;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use thiserror::Error;
 use crate::domain::secret::contains_api_key;
 
 pub use self::catalogue::{ActionName, ActionNameError, CatalogueEntry, DefinedBy};
+pub use self::held::HeldScopes;
 pub use self::set::ScopeSet;
 
 /// A permission in canonical form: `action` or `action:resource-filter`, such
@@ -48,9 +50,7 @@ impl Scope {
     /// what one key may grant another, and decides a request.
     #[must_use]
     pub fn covers(&self, asked: &Self) -> bool {
-        let ((held_action, held_filter), (asked_action, asked_filter)) =
-            (self.halves(), asked.halves());
-        action::includes(held_action, asked_action) && filter::includes(held_filter, asked_filter)
+        includes(self.halves(), asked.halves())
     }
 
     /// The canonical text.
@@ -65,7 +65,7 @@ impl Scope {
         self.halves().0
     }
 
-    fn halves(&self) -> (&str, Option<&str>) {
+    fn halves(&self) -> Halves<'_> {
         split(&self.0)
     }
 
@@ -251,7 +251,14 @@ impl<'de> Visitor<'de> for ScopeVisitor {
 
 const QUOTED_BYTES: usize = 80;
 
-fn split(text: &str) -> (&str, Option<&str>) {
+/// Action and filter.
+type Halves<'a> = (&'a str, Option<&'a str>);
+
+fn includes((held, held_filter): Halves<'_>, (asked, asked_filter): Halves<'_>) -> bool {
+    action::includes(held, asked) && filter::includes(held_filter, asked_filter)
+}
+
+fn split(text: &str) -> Halves<'_> {
     match text.split_once(':') {
         Some((action, filter)) => (action, Some(filter)),
         None => (text, None),

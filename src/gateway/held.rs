@@ -71,7 +71,7 @@ impl Held {
         }
         let audience = Audience::one(purpose.resource.clone());
         let scope = verified.credential.scope();
-        let signed = mint.sign(&identity, verified, &purpose.issuer, &audience, &scope)?;
+        let signed = mint.sign(&identity, verified, &purpose.issuer, &audience, scope)?;
         let token: Arc<str> = Arc::from(signed.token);
         let life = signed.ends.seconds_since(signed.begins);
         let useful = life - MARGIN.min(life / 2);

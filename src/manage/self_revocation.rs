@@ -168,7 +168,7 @@ fn holder(verified: &Verified, origin: Origin) -> Caller {
         acting_for: None,
         proof: Proof::Secret(verified.credential.fingerprint(verified.which).to_owned()),
         authority: Authority::of(
-            &key.effective,
+            &key.effective.to_set(),
             &key.networks,
             key.expires_at,
             nothing.clone(),

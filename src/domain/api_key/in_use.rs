@@ -5,7 +5,7 @@ use super::{ApiKey, Overlap, Revocation, Status};
 use crate::domain::network::NetworkSet;
 use crate::domain::organization::OrganizationId;
 use crate::domain::rate_limit::RateLimit;
-use crate::domain::scope::ScopeSet;
+use crate::domain::scope::HeldScopes;
 use crate::domain::secret::KeyId;
 use crate::domain::text::{ExternalId, Metadata};
 use crate::domain::timestamp::Timestamp;
@@ -19,7 +19,7 @@ pub struct KeyInUse {
     /// Whose it is.
     pub organization: OrganizationId,
     /// The most a token of this key can carry.
-    pub effective: ScopeSet,
+    pub effective: HeldScopes,
     /// Where the key may be used from.
     pub networks: NetworkSet,
     /// How often it may be exchanged.
@@ -72,7 +72,7 @@ impl From<ApiKey> for KeyInUse {
         Self {
             id: key.id,
             organization: key.organization,
-            effective: key.effective,
+            effective: (&key.effective).into(),
             networks: key.networks,
             rate_limit: key.rate_limit,
             exchange_only: key.exchange_only,
