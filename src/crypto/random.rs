@@ -23,21 +23,24 @@ pub fn bytes<const N: usize>() -> [u8; N] {
 /// A ULID for something made at this Unix time in milliseconds.
 #[must_use]
 pub fn ulid(unix_millis: u64) -> Ulid {
-    Ulid::from_parts(unix_millis, u128::from_le_bytes(bytes()))
+    Ulid::from_parts(unix_millis, u128::from_le_bytes(drawn()))
 }
 
-/// A token id (`jti`): 128 random bits, base64url. Asking the system costs more than everything else
-/// about one, so that it is asked for a hundred at a time; they are no secrets.
+/// A token id (`jti`): 128 random bits, base64url.
 #[must_use]
 pub fn token_id() -> String {
+    URL_SAFE_NO_PAD.encode(drawn())
+}
+
+/// Bytes for what tells things apart and is no secret. To ask the system costs more than all else
+/// about such a name, so that it is asked for a hundred at a time.
+fn drawn() -> [u8; 16] {
     static DRAWN: Mutex<Vec<[u8; 16]>> = Mutex::new(Vec::new());
-    let mut drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if drawn.is_empty() {
-        drawn.extend_from_slice(bytes::<{ 16 * 100 }>().as_chunks().0);
+    let mut left = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if left.is_empty() {
+        left.extend_from_slice(bytes::<{ 16 * 100 }>().as_chunks().0);
     }
-    let id = drawn.pop();
-    drop(drawn);
-    URL_SAFE_NO_PAD.encode(id.unwrap_or_else(bytes))
+    left.pop().unwrap_or_else(bytes)
 }
 
 #[cfg(test)]
