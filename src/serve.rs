@@ -27,7 +27,7 @@ mod tests;
 pub mod tls;
 
 pub use limits::Limits;
-pub use signals::shutdown_signal;
+pub use signals::{Hangup, shutdown_signal};
 
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;

@@ -1,6 +1,7 @@
 //! `tenmint serve`.
 
 use std::future::pending;
+use std::io::{IsTerminal, stderr};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use tokio::net::TcpListener;
 use super::Failure;
 use crate::app::{App, Role};
 use crate::clock::Clock;
+use crate::serve::Hangup;
 use crate::serve::tls::Tls;
 use crate::settings::{Listen, Settings};
 use crate::{http, serve};
@@ -39,11 +41,12 @@ pub(super) struct Opened {
     tls: Option<Arc<Tls>>,
     pub(super) app: Arc<App>,
     stop: Pin<Box<dyn Future<Output = ()>>>,
+    hangup: Hangup,
 }
 
 /// Takes the ports and the certificate, then opens the deployment: a port that is taken leaves
-/// nothing half made. From
-/// here on signals are heard: whoever is told that it serves may stop it at once.
+/// nothing half made. From here on signals are heard, also while the database keeps it waiting:
+/// the first process of a container does not die of them by itself.
 pub(super) async fn open(settings: &Settings, metrics: Listen) -> Result<Opened, Failure> {
     let listener = bind(settings.listen, "another address with --listen").await?;
     let metrics = match metrics {
@@ -58,15 +61,20 @@ pub(super) async fn open(settings: &Settings, metrics: Listen) -> Result<Opened,
         Some(files) => Some(Tls::open(files, Clock::system())?),
         None => None,
     };
-    let app = App::open(settings, base, Clock::system(), Role::Server).await?;
-    if let Some(tls) = &tls {
-        app.metrics.tls.get_or_init(|| tls.counts());
-    }
+    // Whoever leaves the terminal at which it runs ends it, unless there is something to read anew.
+    let hangup = if tls.is_some() || !stderr().is_terminal() {
+        Hangup::heard()
+    } else {
+        Hangup::left_alone()
+    };
     let mut stop: Pin<Box<dyn Future<Output = ()>>> = Box::pin(serve::shutdown_signal());
-    tokio::select! {
+    let app = tokio::select! {
         biased;
         () = &mut stop => return Err("asked to stop before it served".into()),
-        () = std::future::ready(()) => {}
+        app = App::open(settings, base, Clock::system(), Role::Server) => app?,
+    };
+    if let Some(tls) = &tls {
+        app.metrics.tls.get_or_init(|| tls.counts());
     }
     Ok(Opened {
         listener,
@@ -74,6 +82,7 @@ pub(super) async fn open(settings: &Settings, metrics: Listen) -> Result<Opened,
         tls,
         app,
         stop,
+        hangup,
     })
 }
 
@@ -86,6 +95,7 @@ pub(super) async fn until_stopped(
         tls,
         app,
         stop: asked,
+        hangup,
     }: Opened,
 ) -> Result<(), Failure> {
     let jobs = app.start_jobs();
@@ -110,7 +120,7 @@ pub(super) async fn until_stopped(
         };
         tokio::spawn(serve::run(listener, router, limits, pending()))
     });
-    let renewing = tls.clone().map(|tls| tokio::spawn(tls.keep_up()));
+    let renewing = tokio::spawn(read_anew(tls.clone(), hangup));
     let router = http::router(Arc::clone(&app));
     let busy = tokio::select! {
         drained = serve::run_behind(listener, tls, router, settings.into(), stop) => drained.left,
@@ -123,15 +133,24 @@ pub(super) async fn until_stopped(
     if let Some(watched) = watched {
         watched.abort();
     }
-    if let Some(renewing) = renewing {
-        renewing.abort();
-    }
+    renewing.abort();
     app.close().await;
     if busy > 0 {
         tracing::warn!(connections = busy, "cut connections that were still busy");
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Keeps up with the certificate's files; without any, SIGHUP asks for nothing, and ends nothing.
+async fn read_anew(tls: Option<Arc<Tls>>, mut hangup: Hangup) {
+    let Some(tls) = tls else {
+        loop {
+            hangup.received().await;
+            tracing::info!("SIGHUP: there is no certificate to read anew");
+        }
+    };
+    tls.keep_up(hangup).await;
 }
 
 async fn bind(address: SocketAddr, other: &str) -> Result<TcpListener, Failure> {

@@ -1,4 +1,4 @@
-//! The signals that ask the process to end.
+//! The signals that ask the process to end, or to read its files anew.
 
 /// Completes at the first SIGTERM or SIGINT after it was first polled; elsewhere than on Unix, at
 /// the first ctrl-c.
@@ -29,6 +29,45 @@ async fn received(kind: tokio::signal::unix::SignalKind) {
             signal.recv().await;
         }
         Err(error) => deaf(&error).await,
+    }
+}
+
+/// SIGHUP, which asks a server to read its files anew; elsewhere than on Unix it never comes.
+pub struct Hangup {
+    #[cfg(unix)]
+    signal: Option<tokio::signal::unix::Signal>,
+}
+
+impl Hangup {
+    /// From here on the process no longer dies of it.
+    #[must_use]
+    pub fn heard() -> Self {
+        Self {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
+                .inspect_err(|error| tracing::warn!(%error, "cannot listen to SIGHUP"))
+                .ok(),
+        }
+    }
+
+    /// It keeps its default effect, which ends the process.
+    #[must_use]
+    pub fn left_alone() -> Self {
+        Self {
+            #[cfg(unix)]
+            signal: None,
+        }
+    }
+
+    /// Completes at the next one.
+    pub async fn received(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.signal
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
     }
 }
 

@@ -1,7 +1,9 @@
 //! Starting: the root key, the schema, one server to an SQLite file, and coming back after a stop.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -10,7 +12,7 @@ use tenmint::clock::Clock;
 use tenmint::store::error::StoreError;
 
 use crate::on_both_engines;
-use crate::support::process::{Process, run};
+use crate::support::process::{Process, program, run};
 use crate::support::server::{Place, Server};
 
 on_both_engines!(
@@ -212,6 +214,35 @@ async fn nothing_acknowledged_is_lost_through_a_kill() {
         assert_eq!(there.status(), StatusCode::OK);
     }
     assert!(process.stop());
+}
+
+/// As the first process of a container, which no signal ends that it does not listen to.
+#[test]
+fn a_stop_is_heard_while_a_start_waits_for_the_database() {
+    // It accepts, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://tenmint@{}/x", silent.local_addr().unwrap());
+    let place = Place::sqlite();
+    let root = place.root_key_file();
+    let environment = [
+        ("TENMINT_DATABASE_URL", &*url),
+        ("TENMINT_ROOT_KEY_FILE", root.to_str().unwrap()),
+    ];
+    let child = program(&["serve"], &environment).spawn().unwrap();
+    let waiting = silent.accept().unwrap();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test process holds no root key"
+    )]
+    let mut kill = Command::new("kill");
+    let id = child.id().to_string();
+    assert!(kill.args(["-TERM", &id]).status().unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    // Rather than by the signal.
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("asked to stop before it served"), "{said}");
+    drop(waiting);
 }
 
 async fn refusal(place: Place) -> (StartError, Place) {

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::support::process::run;
+use crate::support::process::{Process, run};
 use crate::support::server::Place;
 use crate::support::tls::{Authority, Files, write_key};
 
@@ -31,6 +31,18 @@ async fn a_renewed_certificate_is_presented_and_connections_live_on() {
     }
     assert_eq!(old.presented(), presented[0]);
     assert!(!process.log().contains("PRIVATE KEY"));
+    assert!(process.stop());
+}
+
+/// Elsewhere it would end the process, and nobody would start it again: systemd takes it for an end
+/// in good order.
+#[test]
+fn sighup_ends_no_server_that_has_no_certificate() {
+    let process = Process::serve(&Place::sqlite(), &["serve"], &[]);
+    process.hang_up();
+    process.says("there is no certificate to read anew", 1);
+    let url = format!("{}/healthz", process.base);
+    assert_eq!(ureq::get(url).call().unwrap().status(), 200);
     assert!(process.stop());
 }
 

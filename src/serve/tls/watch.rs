@@ -1,6 +1,5 @@
 //! Looks at the files again, and presents what they hold once it is a pair.
 
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use tokio::time::sleep;
 use super::Tls;
 use super::pair::{Contents, Pair, PairError};
 use crate::domain::timestamp::Timestamp;
+use crate::serve::signals::Hangup;
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(5);
@@ -28,8 +28,7 @@ impl Tls {
     /// Both are taken together, once they belong together and the certificate is in force. Until
     /// then the pair before stays. Who renews writes one file after the other: what is wrong is
     /// said when it is still so at the second look, or at once after SIGHUP.
-    pub async fn keep_up(self: Arc<Self>) {
-        let mut hangup = Hangup::new();
+    pub async fn keep_up(self: Arc<Self>, mut hangup: Hangup) {
         let mut refused = None;
         loop {
             let asked = tokio::select! {
@@ -93,32 +92,5 @@ impl Tls {
             Ok(()) => Ok(Some(pair)),
             Err(why) => Err((Some(pair.contents()), why)),
         }
-    }
-}
-
-/// SIGHUP, where there is one.
-struct Hangup {
-    #[cfg(unix)]
-    signal: Option<tokio::signal::unix::Signal>,
-}
-
-impl Hangup {
-    fn new() -> Self {
-        Self {
-            #[cfg(unix)]
-            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
-                .inspect_err(|error| tracing::warn!(%error, "cannot listen to SIGHUP"))
-                .ok(),
-        }
-    }
-
-    async fn received(&mut self) {
-        #[cfg(unix)]
-        if let Some(signal) = &mut self.signal
-            && signal.recv().await.is_some()
-        {
-            return;
-        }
-        pending::<()>().await;
     }
 }
