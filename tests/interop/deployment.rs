@@ -1,7 +1,6 @@
-//! The files in deploy/: two nodes behind nginx as its configuration sets it up, and settings that
-//! there are.
+//! deploy/nginx.conf before two nodes: who is asked, who is asked again, and what clients are told when
+//! nobody is left to ask.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -116,7 +115,68 @@ async fn behind_nginx_nobody_notices_which_of_two_nodes_is_gone() {
             "it does not come back"
         );
     }
+    drop(far.stop().await);
+    nobody_is_left(&balancer, &acme, &key).await;
     drop(place);
+}
+
+/// Both are told to come again, as by nodes that have too much to do; whoever has a key that they know
+/// is not to be kept from them.
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_nginx_nodes_that_answer_with_503_go_on_being_asked() {
+    let Some(nginx) = found("nginx") else { return };
+    let Some(place) = Place::postgres().await else {
+        return;
+    };
+    let public = free();
+    let issuer = format!("http://{public}");
+    let flags = ["--issuer", &issuer, "--stale-limit", "3s"];
+    let near = place.with(&flags).start().await;
+    let url = near.place().database_url();
+    let lines = [Line::to(&url).await, Line::to(&url).await];
+    let one = near.another_node_by(&lines[0].url, &flags).await;
+    let other = near.another_node_by(&lines[1].url, &flags).await;
+    let balancer = Balancer::start(&nginx, public, [one.address(), other.address()]).await;
+    let acme = near.organization("acme").await;
+    let key = balancer.key(&acme, json!(["127.0.0.1"])).await;
+    both_are_asked(&balancer, &[&one, &other], &key).await;
+
+    lines.iter().for_each(Line::cut);
+    let began = Instant::now();
+    while balancer.exchange(&key).await.status == StatusCode::OK {
+        assert!(
+            began.elapsed() < Duration::from_mins(1),
+            "they issue on and on"
+        );
+    }
+    // Each time both are asked, and it is one of them that answers.
+    for _ in 0..4 {
+        let reply = balancer.exchange(&key).await;
+        reply.refuses(503, "temporarily_unavailable");
+        assert!(reply.header("retry-after").is_some() && reply.header("x-request-id").is_some());
+    }
+    lines.iter().for_each(Line::mend);
+    let began = Instant::now();
+    while balancer.exchange(&key).await.status != StatusCode::OK {
+        assert!(
+            began.elapsed() < Duration::from_mins(1),
+            "they do not come back"
+        );
+    }
+}
+
+/// nginx answers in the words of tenmint.
+async fn nobody_is_left(balancer: &Balancer, acme: &Key, key: &Key) {
+    for _ in 0..10 {
+        let reply = balancer.exchange(key).await;
+        reply.refuses(503, "temporarily_unavailable");
+        assert_eq!(reply.header("retry-after"), Some("2"));
+    }
+    let reply = balancer.call(acme, Method::GET, "/v1/api-keys", Value::Null);
+    let reply = reply.await;
+    reply.refuses(503, "unavailable");
+    assert_eq!(reply.header("retry-after"), Some("2"));
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
 }
 
 /// How often a node has looked for a key.
@@ -148,28 +208,6 @@ async fn addresses_are_nginxs_to_tell(balancer: &Balancer, acme: &Key, key: &Key
         let lying = balancer.token_request(key).header(name, "203.0.113.9");
         Reply::of(lying).await.expect(StatusCode::OK);
     }
-}
-
-#[test]
-fn what_is_deployed_is_configured_by_settings_that_there_are() {
-    let known = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
-    let known = names_in(&fs::read_to_string(known).unwrap());
-    let mut seen = 0;
-    for file in fs::read_dir(DEPLOY).unwrap() {
-        let path = file.unwrap().path();
-        let used = names_in(&fs::read_to_string(&path).unwrap());
-        seen += used.len();
-        let unknown: Vec<_> = used.difference(&known).collect();
-        assert!(unknown.is_empty(), "{}: {unknown:?}", path.display());
-    }
-    assert!(seen > 8, "{seen}");
-}
-
-fn names_in(text: &str) -> BTreeSet<String> {
-    let word = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-    let words = text.split(|c| !word(c));
-    let names = words.filter(|word| word.starts_with("TENMINT_"));
-    names.map(str::to_owned).collect()
 }
 
 /// Free a moment ago.

@@ -507,7 +507,7 @@ pub fn run_envoy(envoy: &Path, config: &Path) -> Command {
     clippy::disallowed_methods,
     reason = "a test process holds no root key"
 )]
-fn command(program: &Path) -> Command {
+pub fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear();
     command

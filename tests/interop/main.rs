@@ -15,6 +15,7 @@ mod validate;
 
 mod compiled_servers;
 mod curl;
+mod deployed_files;
 mod deployment;
 mod gateways;
 mod guards;
