@@ -257,11 +257,21 @@ impl Postgres {
                         .map(|()| true)
                 })
             })
-            // PostgreSQL waits for a lock without end, and each who waits holds a connection.
+            // PostgreSQL waits for a lock without end, and each who waits holds a connection. What a
+            // node had locked that is cut off in the middle of an act stays locked for all others,
+            // and its connections taken, until PostgreSQL looks whether it is still there: by itself
+            // after two hours.
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    sqlx::query("SELECT set_config('lock_timeout', $1, false)")
+                    let set = "SELECT set_config('lock_timeout', $1, false),
+                                      set_config('idle_in_transaction_session_timeout', $2, false),
+                                      set_config('tcp_keepalives_idle', $3, false),
+                                      set_config('tcp_keepalives_interval', '5', false),
+                                      set_config('tcp_keepalives_count', '3', false)";
+                    sqlx::query(set)
                         .bind(PATIENCE.as_millis().to_string())
+                        .bind(ANSWER.as_millis().to_string())
+                        .bind(ANSWER.as_secs().to_string())
                         .execute(connection)
                         .await
                         .map(drop)

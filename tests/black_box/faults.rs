@@ -66,7 +66,7 @@ async fn a_restart_of_the_database_is_not_noticed_by_those_who_exchange() {
 }
 
 /// A node goes on with what it knows, for a while.
-fn assert_issued_and_then_not(seen: &[Seen], struck: Instant) {
+pub fn assert_issued_and_then_not(seen: &[Seen], struck: Instant) {
     let after: Vec<_> = seen.iter().filter(|seen| seen.asked > struck).collect();
     assert_eq!(after[0].status, 200, "a node that knows enough refuses");
     assert!(after.iter().any(|seen| seen.status == 503));
@@ -126,10 +126,23 @@ impl Under {
     /// The database is there again: waits until all is well, and judges what clients saw. Gives the
     /// exchanges of the key that is kept, by node.
     pub async fn told(self, what: &str, nodes: &Nodes, struck: Instant) -> Vec<Vec<Seen>> {
+        let all: Vec<_> = (0..nodes.all.len()).collect();
+        let what = format!("database {what}");
+        self.told_of(&what, nodes, &all, struck).await
+    }
+
+    /// The same, where some of the nodes were cut off.
+    pub async fn told_of(
+        self,
+        what: &str,
+        nodes: &Nodes,
+        cut_off: &[usize],
+        struck: Instant,
+    ) -> Vec<Vec<Seen>> {
         let back = struck.elapsed();
         let recovered = nodes.recover().await;
         say(&format!(
-            "database {what}: back after {:.1} s, all well {:.1} s later",
+            "{what}: back after {:.1} s, all well {:.1} s later",
             back.as_secs_f32(),
             recovered.as_secs_f32()
         ));
@@ -167,7 +180,7 @@ impl Under {
             acknowledged.extend(made(&seen));
         }
         // Away for longer than anything held may be used.
-        for seen in &kept {
+        for seen in cut_off.iter().map(|node| &kept[*node]) {
             let meanwhile = |seen: &&Seen| seen.asked + seen.took < struck + back;
             let late = |seen: &&Seen| seen.status == 200 && seen.asked > struck + LIMIT;
             let late = seen.iter().filter(meanwhile).filter(late);

@@ -50,6 +50,7 @@ mod faults;
 mod faults_clock;
 mod faults_failover;
 mod faults_kills;
+mod faults_network;
 mod faults_room;
 mod forged_tokens;
 mod freshness;

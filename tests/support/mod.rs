@@ -12,6 +12,7 @@
     reason = "each test binary uses its own part of the support"
 )]
 
+pub mod cables;
 pub mod collector;
 pub mod crowd;
 pub mod database;

@@ -18,6 +18,15 @@ pub struct Node {
     http: Client,
 }
 
+/// Where a node runs.
+pub struct Seat<'a> {
+    /// The database, as the node reaches it.
+    pub url: &'a str,
+    /// The program that runs it, and becomes it.
+    pub by: &'a [&'a str],
+    pub listen: &'a str,
+}
+
 /// A deployment of several nodes with an organization, `acme`.
 pub struct Nodes {
     pub all: Vec<Node>,
@@ -107,6 +116,12 @@ pub async fn answer(request: RequestBuilder) -> Option<Reply> {
 impl Nodes {
     /// As many nodes as there are URLs of the database at a place, which is empty.
     pub async fn on(place: Place, urls: &[&str], flags: &[&str]) -> Self {
+        let seats: Vec<_> = urls.iter().map(|url| Seat::here(url)).collect();
+        Self::seated(place, &seats, flags).await
+    }
+
+    /// The same, each where it is told to be.
+    pub async fn seated(place: Place, seats: &[Seat<'_>], flags: &[&str]) -> Self {
         let operator = block(|| does(&place, &["operator-key", "--quiet"]));
         let mut nodes = Self {
             all: Vec::new(),
@@ -115,11 +130,11 @@ impl Nodes {
                 id: String::new(),
                 secret: String::new(),
             },
-            places: urls.iter().map(|url| place.beside(url)).collect(),
+            places: seats.iter().map(|seat| place.beside(seat.url)).collect(),
         };
         nodes.places.push(place);
-        for place in &nodes.places[..urls.len()] {
-            let process = block(|| serve(place, flags));
+        for (place, seat) in nodes.places.iter().zip(seats) {
+            let process = block(|| seat.serve(place, flags));
             nodes.all.push(Node::of(process));
         }
         nodes.acme = nodes.all[0].organization(&nodes.operator, "acme").await;
@@ -186,7 +201,25 @@ impl Node {
 
 /// A node at a place. All of a deployment have one issuer, wherever they listen.
 pub fn serve(place: &Place, flags: &[&str]) -> Process {
-    let arguments = [&["serve"], flags].concat();
-    let issuer = ("TENMINT_ISSUER", "https://mint.example");
-    Process::serve(place, &arguments, &[issuer])
+    Seat::here(&place.database_url()).serve(place, flags)
+}
+
+impl<'a> Seat<'a> {
+    /// On this machine, as it is.
+    pub fn here(url: &'a str) -> Self {
+        Self {
+            url,
+            by: &[],
+            listen: "127.0.0.1:0",
+        }
+    }
+
+    fn serve(&self, place: &Place, flags: &[&str]) -> Process {
+        let arguments = [&["serve"], flags].concat();
+        let environment = [
+            ("TENMINT_ISSUER", "https://mint.example"),
+            ("TENMINT_LISTEN", self.listen),
+        ];
+        Process::serve_under(self.by, place, &arguments, &environment)
+    }
 }

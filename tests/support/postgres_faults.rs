@@ -35,6 +35,17 @@ impl Server {
         self.order("promote");
     }
 
+    /// Has the server, which it restarts for that, listen at another address of this machine too, and
+    /// let in who comes from near it.
+    pub fn listen_also_at(&mut self, address: &str) {
+        self.configure(&format!("listen_addresses = '127.0.0.1,{address}'"));
+        let file = self.data().join("pg_hba.conf");
+        let mut file = OpenOptions::new().append(true).open(file).unwrap();
+        writeln!(file, "host all tenmint {address}/24 password").unwrap();
+        self.stop();
+        self.start();
+    }
+
     /// Sets something in the server's configuration, which it reads at its next start.
     pub fn configure(&self, line: &str) {
         let file = self.data().join("postgresql.conf");
