@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::on_both_engines;
 use crate::runtime::beside_venv;
+use crate::smuggling::nothing_is_smuggled;
 use crate::support::left_out::or_left_out;
 use crate::support::server::{Key, Reply, Server, claims};
 
@@ -32,6 +33,7 @@ const GATEWAYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/gateways");
 /// A gateway on this machine. Dropped, it is gone.
 pub struct Gateway {
     pub url: String,
+    pub address: SocketAddr,
     child: Child,
     client: Client,
     _folder: tempfile::TempDir,
@@ -315,63 +317,6 @@ async fn refusals_reach_the_client(server: &Server, gateway: &Gateway, acme: &Ke
     assert_eq!(over.header("retry-after"), Some("30"));
 }
 
-async fn nothing_is_smuggled(server: &Server, gateway: &Gateway, acme: &Key) {
-    let plain = server.key_with(acme, &["read"]).await;
-    let names = [
-        "org",
-        "key-id",
-        "credential",
-        "scope",
-        "external-id",
-        "require-scope",
-    ];
-    let lying = names
-        .iter()
-        .fold(gateway.request(Method::GET), |request, name| {
-            request.header(format!("X-Tenmint-{name}"), "evil")
-        });
-    let reply = Reply::of(lying.bearer_auth(&plain.secret)).await;
-    assert!(
-        !reply.expect(StatusCode::OK).text.contains("evil"),
-        "{}",
-        reply.text
-    );
-    assert_eq!(reply.body["headers"]["x-tenmint-org"], json!(["acme"]));
-
-    // An address is the gateway's to tell.
-    let body = json!({ "name": "n", "scopes": ["read"], "allowed_ip_cidrs": ["203.0.113.9"] });
-    let elsewhere = server.key(acme, body).await;
-    let spoofed = gateway.request(Method::GET).bearer_auth(&elsewhere.secret);
-    for name in ["x-forwarded-for", "forwarded", "x-real-ip"] {
-        let request = spoofed.try_clone().unwrap().header(name, "203.0.113.9");
-        Reply::of(request).await.expect(StatusCode::FORBIDDEN);
-    }
-    // Two credentials are none, whichever the service would have read.
-    let one = || gateway.request(Method::GET).bearer_auth(&plain.secret);
-    for request in [
-        one().bearer_auth(&acme.secret),
-        one().header("x-api-key", &acme.secret),
-    ] {
-        let refused = Reply::of(request).await;
-        assert!(
-            [400, 401].contains(&refused.status.as_u16()),
-            "{}",
-            refused.status
-        );
-    }
-    // Nothing can be called hop-by-hop and so taken out on the way to the service.
-    for name in ["authorization", "x-tenmint-org", "x-tenmint-scope"] {
-        let reply = Reply::of(one().header("connection", format!("close, {name}"))).await;
-        if reply.status.is_success() {
-            assert!(
-                reply.body["headers"][name][0].is_string(),
-                "{name}: {}",
-                reply.text
-            );
-        }
-    }
-}
-
 /// A service that answers with what it sees.
 pub async fn service() -> SocketAddr {
     let echo = |request: Request| async {
@@ -452,13 +397,14 @@ impl Gateway {
         }
         Self {
             url: format!("http://{free}"),
+            address: free,
             child,
             client: Client::new(),
             _folder: folder,
         }
     }
 
-    fn request(&self, method: Method) -> RequestBuilder {
+    pub fn request(&self, method: Method) -> RequestBuilder {
         self.client.request(
             method,
             format!("{}/orders/7?scope=x&exchange=false", self.url),

@@ -28,3 +28,4 @@ mod rotations;
 mod rust_clients;
 mod schemathesis;
 mod signed_by_hand;
+mod smuggling;
