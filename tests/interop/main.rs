@@ -17,6 +17,7 @@ mod compiled_servers;
 mod curl;
 mod deployed_files;
 mod deployment;
+mod feeds;
 mod gateways;
 mod guards;
 mod guide;

@@ -141,10 +141,10 @@ fn copy_files(from: &Path, to: &Path) {
     }
 }
 
-/// Lua as Envoy has it, or else the calling test is left out.
+/// Lua as nginx and Envoy have it, with nginx's JSON, or else the calling test is left out.
 #[track_caller]
 pub fn lua() -> Option<Runtime> {
-    let found = output(command("luajit").arg("-v")).is_some();
+    let found = output(command("luajit").args(["-e", r#"require("cjson")"#])).is_some();
     let runtime = found.then(|| Runtime {
         program: "luajit".into(),
         folder: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/lua"),

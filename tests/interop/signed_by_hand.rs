@@ -74,6 +74,8 @@ fn forged(genuine: &str) -> Vec<String> {
         json!({ "aud": "http://api.example" }),
         json!({ "aud": ["https://api.example.evil"] }),
         json!({ "exp": null }),
+        json!({ "exp": "soon" }),
+        json!({ "iat": "now" }),
         json!({ "exp": now - 60 }),
         json!({ "nbf": now + 300 }),
     ];
@@ -90,7 +92,7 @@ fn forged(genuine: &str) -> Vec<String> {
 }
 
 /// With other members; those that are null are taken out.
-fn with(mut whole: Value, members: &Value) -> Value {
+pub fn with(mut whole: Value, members: &Value) -> Value {
     for (name, value) in members.as_object().unwrap() {
         let whole = whole.as_object_mut().unwrap();
         if value.is_null() && name != "allowed_ip_cidrs" {
@@ -102,7 +104,8 @@ fn with(mut whole: Value, members: &Value) -> Value {
     whole
 }
 
-fn signed(header: &Value, claims: &Value) -> String {
+/// Under the key that the deployment holds.
+pub fn signed(header: &Value, claims: &Value) -> String {
     let text = signing_input(header, claims);
     let signature = key_pair().sign(&SystemRandom::new(), text.as_bytes());
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature.unwrap()))

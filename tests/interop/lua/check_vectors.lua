@@ -1,6 +1,7 @@
--- Holds the Lua helper against the shared vectors. Prints what differs.
+-- Holds the Lua helpers against the shared vectors. Prints what differs.
 
-package.path = os.getenv("HELPERS") .. "/?.lua"
+local Keys = require("tenmint_keys")
+local Revocations = require("tenmint_revocations")
 local helpers = require("tenmint_scopes")
 local vectors = dofile(os.getenv("VECTORS"))
 
@@ -41,4 +42,22 @@ for _ in pairs(helpers.management_actions) do
   known = known - 1
 end
 expect(known, 0, "management_actions")
+-- Lua has one kind of table: what holds nothing is an object as well as an array.
+local SAME_IN_LUA = { ["what is revoked is a list"] = true }
+local revocations, keys = vectors.revocations, Keys.new()
+expect(keys:keep(vectors.jwks), true, "jwks")
+for _, case in ipairs(revocations.cases) do
+  local known = Revocations.new(revocations.issuer, function()
+    return revocations.now
+  end)
+  for _, feed in ipairs(case.feeds) do
+    local header, claims = keys:verified(feed.feed)
+    local counts = header ~= nil and known:keep(header, claims)
+    expect(counts, feed.counts or SAME_IN_LUA[case.name] or false, case.name)
+  end
+  for _, token in ipairs(case.tokens) do
+    local header, claims = keys:verified(token.token)
+    expect(known:voids(claims, header.kid), token.void, case.name)
+  end
+end
 print(('{"count":%d,"wrong":[%s]}'):format(count, table.concat(wrong, ",")))
