@@ -143,7 +143,9 @@ impl Checker {
                 });
             }
             let again = self.credentials.again(&verified, now);
-            verified = Box::pin(again).await.map_err(|why| of_key(&verified, Refusal::Key(why)))?;
+            verified = Box::pin(again)
+                .await
+                .map_err(|why| of_key(&verified, Refusal::Key(why)))?;
         }
         Err(of_key(&verified, Refusal::Unsettled))
     }

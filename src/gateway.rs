@@ -123,7 +123,9 @@ impl Gateway {
             }
             let now = self.checker.clock.now();
             let again = self.checker.credentials.again(&holder.verified, now);
-            holder.verified = Box::pin(again).await.map_err(|why: Denied| refuse(why.into()))?;
+            holder.verified = Box::pin(again)
+                .await
+                .map_err(|why: Denied| refuse(why.into()))?;
         }
         Err(Refused::of(&holder, NotIssued::Unsettled.into()))
     }

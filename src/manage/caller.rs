@@ -138,7 +138,12 @@ impl Management {
             request_id,
             acting_for: None,
             proof,
-            authority: Authority::of(&key.effective.to_set(), &key.networks, key.expires_at, token.clone()),
+            authority: Authority::of(
+                &key.effective.to_set(),
+                &key.networks,
+                key.expires_at,
+                token.clone(),
+            ),
             token,
         })
     }

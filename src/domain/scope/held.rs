@@ -47,7 +47,15 @@ mod tests {
 
     #[test]
     fn in_one_piece_they_cover_what_they_cover_as_a_set() {
-        let texts = ["read", "read:a/*", "read:a/b", "files.*", "files.x:b/**", "*", "*:a"];
+        let texts = [
+            "read",
+            "read:a/*",
+            "read:a/b",
+            "files.*",
+            "files.x:b/**",
+            "*",
+            "*:a",
+        ];
         let sets = texts.map(|text| ScopeSet::parse_parameter(text).unwrap());
         let all = ScopeSet::parse_parameter("write read:a/* files.*:b/**").unwrap();
         let none = ScopeSet::default();
