@@ -218,7 +218,7 @@ fn a_longer_max_age_makes_every_time_longer_that_hangs_on_it_and_a_shorter_one_n
     assert_eq!(longer.lead(), set.lead(), "the lead of before is enough");
     assert_eq!(longer.outdated_for(), two_hours + STALE);
     assert_eq!(longer.outdated_at_most_for(), set.outdated_at_most_for());
-    let more = two_hours - Duration::from_mins(5);
+    let more = Duration::from_mins(115);
     assert_eq!(longer.retention(), set.retention() + more);
     let day = Duration::from_hours(24);
     let longest = longer.reckoning_with(day);
