@@ -1,11 +1,13 @@
 //! Settings: flags and environment variables of the same name, parsed once into types.
 
 mod flags;
+mod values;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub use flags::{EmptyScopes, Interval, Listen, LogFormat, Settings, Switch, TokenTypeSetting};
+pub use flags::Settings;
+pub use values::{EmptyScopes, Interval, Listen, LogFormat, Switch, TokenTypeSetting};
 
 use crate::crypto::jose::signer::TokenType;
 use crate::crypto::secret_hash::HashCost;

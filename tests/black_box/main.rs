@@ -154,6 +154,7 @@ mod token_wire;
 mod traces;
 mod two_nodes;
 mod upgrades;
+mod upgrades_rolling;
 mod usage;
 mod usage_flushing;
 mod validation;
