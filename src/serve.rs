@@ -26,7 +26,7 @@ mod signals;
 mod tests;
 pub mod tls;
 
-pub use limits::Limits;
+pub use limits::{Limits, allowed_connections};
 pub use signals::{Hangup, shutdown_signal};
 
 use std::io::{Error, ErrorKind};

@@ -40,6 +40,7 @@ pub(super) struct Opened {
     metrics: Option<TcpListener>,
     tls: Option<Arc<Tls>>,
     pub(super) app: Arc<App>,
+    limits: serve::Limits,
     stop: Pin<Box<dyn Future<Output = ()>>>,
     hangup: Hangup,
 }
@@ -67,6 +68,11 @@ pub(super) async fn open(settings: &Settings, metrics: Listen) -> Result<Opened,
     } else {
         Hangup::left_alone()
     };
+    // How many connections there can be, before anything is shared out by their number.
+    let settings = &Settings {
+        max_connections: serve::allowed_connections(settings.max_connections),
+        ..settings.clone()
+    };
     let mut stop: Pin<Box<dyn Future<Output = ()>>> = Box::pin(serve::shutdown_signal());
     let app = tokio::select! {
         biased;
@@ -81,6 +87,7 @@ pub(super) async fn open(settings: &Settings, metrics: Listen) -> Result<Opened,
         metrics,
         tls,
         app,
+        limits: settings.into(),
         stop,
         hangup,
     })
@@ -94,6 +101,7 @@ pub(super) async fn until_stopped(
         metrics,
         tls,
         app,
+        limits,
         stop: asked,
         hangup,
     }: Opened,
@@ -116,14 +124,14 @@ pub(super) async fn until_stopped(
         let router = http::metrics::router(Arc::clone(&app));
         let limits = serve::Limits {
             max_connections: METRICS_CONNECTIONS,
-            ..settings.into()
+            ..limits
         };
         tokio::spawn(serve::run(listener, router, limits, pending()))
     });
     let renewing = tokio::spawn(read_anew(tls.clone(), hangup));
     let router = http::router(Arc::clone(&app));
     let busy = tokio::select! {
-        drained = serve::run_behind(listener, tls, router, settings.into(), stop) => drained.left,
+        drained = serve::run_behind(listener, tls, router, limits, stop) => drained.left,
         () = insist => {
             tracing::warn!("asked again: cutting what is under way");
             0

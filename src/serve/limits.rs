@@ -16,8 +16,8 @@ use crate::settings::Settings;
 pub struct Limits {
     /// Connections served at the same time; further ones wait in the kernel's backlog. From 1 to
     /// 1,000,000. The process's limit on open files is raised for them as far as it may be, and
-    /// where that is not enough this is lowered, with a warning. Default: 8192, which idle take
-    /// about 150 MB.
+    /// where that is not enough this is lowered, with a warning. Default: 16,384, which idle take
+    /// less than 500 MB.
     pub max_connections: usize,
     /// From the moment a connection is accepted until its first request head is complete,
     /// however it drips in. Also replaces `header_timeout` (when shorter) while hardly a slot is
@@ -49,7 +49,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_connections: 8192,
+            max_connections: 16_384,
             first_request_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(75),
             request_timeout: Duration::from_secs(30),
@@ -100,6 +100,15 @@ impl Limits {
             .min(self.io_timeout);
         shortest / 2
     }
+}
+
+/// How many connections there can be of those that are wanted: the process's limit on open files is
+/// raised for them as far as it may be, and where that is not enough there are fewer, with a
+/// warning.
+#[must_use]
+pub fn allowed_connections(wanted: u32) -> u32 {
+    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+    u32::try_from(fitting(wanted, open_files(wanted))).unwrap_or(u32::MAX)
 }
 
 /// The cap on connections that a limit on open files leaves room for. Without it a stranger could
