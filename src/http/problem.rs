@@ -1,6 +1,7 @@
 //! Refusals on the management plane: RFC 9457 problem details.
 
 mod causes;
+mod excess;
 mod roles;
 
 use std::sync::Arc;

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::Management;
 use super::act::Act;
-use super::refusal::Refusal;
+use super::refusal::{Lift, Refusal};
 use super::usage;
 use crate::domain::api_key::{ApiKey, Creator, Status};
+use crate::domain::management::bootstrap_scopes;
+use crate::domain::network::NetworkSet;
 use crate::domain::organization::Organization;
 use crate::domain::policy::{AtMost, Rule, Terms, Violation};
 
@@ -70,6 +72,60 @@ pub(super) async fn require(
         rule: Rule::MaxActiveKeys,
         why: format!("at most {max} keys are active at a time here: revoke or disable one first"),
     }))
+}
+
+/// Requires that whoever lifts a rule which keeps keys from being worth anything somewhere holds all
+/// that the active ones do: it is given to all of them at once, and their strings are in many hands.
+pub(super) async fn require_lifting(
+    act: &mut Act<'_>,
+    before: &Organization,
+    after: &Organization,
+) -> Result<(), Refusal> {
+    let lifted = before.effective_policy().lifted(&after.effective_policy());
+    let Some(rule) = lifted else {
+        return Ok(());
+    };
+    // Who may do all that there is need not be held against each of a million keys.
+    let all = bootstrap_scopes(before.id.is_operator());
+    let whole = act.authority.require_grant(&all, &NetworkSet::any(), None);
+    if whole.is_ok() {
+        return Ok(());
+    }
+    let mut last = None;
+    loop {
+        let keys = act.write.active_key_worths(act.now, last, BATCH).await?;
+        let Some(end) = keys.last() else {
+            return Ok(());
+        };
+        last = Some(end.id);
+        for key in keys {
+            if rule == Rule::ExchangeOnly && key.exchange_only {
+                continue;
+            }
+            let grant = act
+                .authority
+                .require_grant(&key.effective, &key.networks, key.expires_at);
+            if let Err(Refusal::Exceeds(excess)) = grant {
+                return Err(Refusal::LiftsBeyond(Box::new(Lift {
+                    pointer: pointer(rule, before, after),
+                    rule,
+                    key: key.id,
+                    excess,
+                })));
+            }
+        }
+    }
+}
+
+/// Where a request that lifts a rule does so: in the organization's own policy, or else in the
+/// operator's for it.
+fn pointer(rule: Rule, before: &Organization, after: &Organization) -> String {
+    let own = before.policy.differences(&after.policy);
+    if own.contains_key(rule.as_str()) {
+        rule.pointer().to_owned()
+    } else {
+        format!("/operator_policy/{}", rule.as_str())
+    }
 }
 
 /// Which active keys break the policy of an organization now.

@@ -10,8 +10,9 @@ use crate::credentials::issuers::IssuerError;
 use crate::crypto::jose::trust::TokenError;
 use crate::crypto::keyring::NotHeld;
 use crate::domain::management::ManagementAction;
-use crate::domain::policy::{Looser, Violation};
+use crate::domain::policy::{Looser, Rule, Violation};
 use crate::domain::scope::Scope;
+use crate::domain::secret::KeyId;
 use crate::domain::signing_key::KeySpec;
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
@@ -60,6 +61,9 @@ pub enum Refusal {
     /// A bootstrap's management key would be more than whoever bootstraps.
     #[error("the management key would be more than its maker: {0}")]
     BootstrapExceeds(Excess),
+    /// A rule would be lifted by somebody who is less than a key that it binds.
+    #[error("{} binds {}, which is more than the caller: {}", .0.rule.as_str(), .0.key, .0.excess)]
+    LiftsBeyond(Box<Lift>),
     /// A key would break the policy of its organization.
     #[error("{}: {}", .0.rule.as_str(), .0.why)]
     Policy(Violation),
@@ -167,6 +171,19 @@ pub enum Refusal {
     /// tenmint itself failed.
     #[error("an act of management broke off")]
     Broken,
+}
+
+/// A rule that its editor may not lift.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lift {
+    /// Which.
+    pub rule: Rule,
+    /// The JSON pointer at which it would be lifted.
+    pub pointer: String,
+    /// A key that would be given more than the editor has.
+    pub key: KeyId,
+    /// In what.
+    pub excess: Excess,
 }
 
 /// Kinds of things that can be missing.

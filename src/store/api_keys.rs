@@ -17,6 +17,8 @@ use crate::domain::secret::KeyId;
 
 use row::{ApiKeyRow, columns, secrets};
 
+pub(super) use row::with_roles;
+
 pub use credential::{StoredCredential, StoredHash};
 pub use list::{KeyPage, LISTS};
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Store;
+use super::api_keys::with_roles;
 use super::engine::sql;
 use super::error::{StoreError, corrupt};
 use super::write::Write;
@@ -10,6 +11,7 @@ use crate::domain::network::NetworkSet;
 use crate::domain::organization::OrganizationId;
 use crate::domain::policy::{Effective, Policy};
 use crate::domain::rate_limit::RateLimit;
+use crate::domain::scope::ScopeSet;
 use crate::domain::secret::KeyId;
 use crate::domain::timestamp::Timestamp;
 
@@ -24,6 +26,31 @@ pub struct KeyTerms {
     pub networks: NetworkSet,
     /// How often it may be exchanged.
     pub rate_limit: Option<RateLimit>,
+}
+
+/// What an active key is worth to whoever holds its string.
+#[derive(Debug)]
+pub struct KeyWorth {
+    /// The key.
+    pub id: KeyId,
+    /// What it holds, by itself and by its roles.
+    pub effective: ScopeSet,
+    /// Where it may be used from.
+    pub networks: NetworkSet,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+    /// Whether services are never to be shown it, whatever its organization's policy is.
+    pub exchange_only: bool,
+}
+
+#[derive(sqlx::FromRow)]
+struct KeyWorthRow {
+    id: String,
+    scopes: String,
+    allowed_ip_cidrs: String,
+    expires_at: Option<i64>,
+    exchange_only: i64,
+    role_scopes: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -82,6 +109,35 @@ impl Store {
 }
 
 impl Write {
+    /// Some active keys of the organization of this act in the order of their ids, behind `after`:
+    /// none behind the last.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row corrupt.
+    pub async fn active_key_worths(
+        &mut self,
+        now: Timestamp,
+        after: Option<KeyId>,
+        limit: u16,
+    ) -> Result<Vec<KeyWorth>, StoreError> {
+        let organization = self.organization().id.clone();
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let rows = sql!(
+            all KeyWorthRow, self.on(),
+            "SELECT k.id, k.scopes, k.allowed_ip_cidrs, k.expires_at, k.exchange_only,
+                 (SELECT string_agg(r.scopes, ' ' ORDER BY r.name)
+                  FROM api_key_roles a
+                  JOIN roles r ON r.organization_id = a.organization_id AND r.name = a.role
+                  WHERE a.api_key_id = k.id) AS role_scopes
+             FROM api_keys k
+             WHERE k.organization_id = $1 AND k.id > $2 AND k.revoked_at IS NULL
+               AND k.disabled_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $3)
+             ORDER BY k.id LIMIT $4",
+            organization.as_str(), &after, now.unix(), i64::from(limit)
+        )?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
     /// How many active keys the organization of this act has beside one, counted up to `enough`.
     ///
     /// # Errors
@@ -124,6 +180,24 @@ pub(super) fn effective(operator: &str, own: &str) -> Result<Option<Arc<Effectiv
         &parse(operator)?,
         &parse(own)?,
     ))))
+}
+
+impl TryFrom<KeyWorthRow> for KeyWorth {
+    type Error = StoreError;
+
+    fn try_from(row: KeyWorthRow) -> Result<Self, StoreError> {
+        let wrong = |what| corrupt("api_keys", what);
+        let own: ScopeSet = serde_json::from_str(&row.scopes).map_err(|_| wrong("scopes"))?;
+        let expires_at = row.expires_at.map(Timestamp::from_unix).transpose();
+        Ok(Self {
+            id: row.id.parse().map_err(|_| wrong("id"))?,
+            effective: with_roles(&own, row.role_scopes.as_deref(), false)?,
+            networks: serde_json::from_str(&row.allowed_ip_cidrs)
+                .map_err(|_| wrong("allowed_ip_cidrs"))?,
+            expires_at: expires_at.map_err(|_| wrong("expires_at"))?,
+            exchange_only: row.exchange_only != 0,
+        })
+    }
 }
 
 impl TryFrom<KeyTermsRow> for KeyTerms {

@@ -91,6 +91,7 @@ mod networks;
 mod openapi;
 mod organizations;
 mod policy;
+mod policy_lifted;
 mod policy_of_keys;
 mod policy_of_tokens;
 mod presenting;

@@ -103,6 +103,33 @@ impl Effective {
         self.rules.exchange_only.is_some_and(|rule| rule.0)
     }
 
+    /// The first rule that keeps every key from being worth anything somewhere, and no longer does
+    /// under `after`. `exchange_only` comes last: where it is the answer, no other is lifted.
+    ///
+    /// These rules bind keys that are there, at once, and so do they let them go: whoever lifts one
+    /// makes every key more than it was.
+    #[must_use]
+    pub fn lifted(&self, after: &Self) -> Option<Rule> {
+        let elsewhere = match (self.allowed_audiences(), after.allowed_audiences()) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(before), Some(after)) => after.iter().any(|one| !before.contains(one)),
+        };
+        let rules = [
+            (Rule::AllowedAudiences, elsewhere),
+            (
+                Rule::OwnIssuerOnly,
+                self.own_issuer_only() && !after.own_issuer_only(),
+            ),
+            (
+                Rule::ExchangeOnly,
+                self.exchange_only() && !after.exchange_only(),
+            ),
+        ];
+        let lifted = rules.into_iter().find(|(_, is_lifted)| *is_lifted);
+        lifted.map(|(rule, _)| rule)
+    }
+
     /// Every rule that a key breaks by itself at `now`, however many others there are.
     #[must_use]
     pub fn broken_by(&self, key: Terms<'_>, now: Timestamp) -> Vec<Violation> {

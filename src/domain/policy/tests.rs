@@ -86,7 +86,7 @@ fn some_policy() -> impl Strategy<Value = Policy> {
         number(0..=128),
     );
     let more = (number(60..=70), number(8..=12), rate(), rate());
-    let flags = prop::array::uniform3(prop::option::of(any::<bool>()));
+    let flags = prop::array::uniform4(prop::option::of(any::<bool>()));
     let audiences = prop::option::of(prop::sample::subsequence(vec!["urn:a", "urn:b"], 1..=2));
     (numbers, more, flags, audiences).prop_map(|(numbers, more, flags, audiences)| {
         let rate = |rate: Option<(u32, u32)>| {
@@ -98,7 +98,8 @@ fn some_policy() -> impl Strategy<Value = Policy> {
             "token_lifetime_seconds": more.0, "revoke_unused_after_days": more.1,
             "default_rate_limit": rate(more.2), "max_rate_limit": rate(more.3),
             "require_expiry": flags[0], "require_networks": flags[1],
-            "own_issuer_only": flags[2], "allowed_audiences": audiences,
+            "own_issuer_only": flags[2], "exchange_only": flags[3],
+            "allowed_audiences": audiences,
         });
         policy(&all).unwrap()
     })
@@ -121,5 +122,52 @@ proptest! {
         // Nor is it stricter than needed: it is one of them where one is within the other.
         prop_assert_eq!(both.stricter(&own), both.clone());
         prop_assert_eq!(own.stricter(&own), own);
+    }
+
+    #[test]
+    fn a_stricter_policy_lifts_nothing(before in some_policy(), more in some_policy()) {
+        let effective = |own: &Policy| Effective::of(&Policy::default(), own);
+        let after = effective(&before.stricter(&more));
+        prop_assert_eq!(effective(&before).lifted(&after), None);
+    }
+}
+
+#[test]
+fn a_rule_that_binds_keys_in_force_is_lifted_by_whatever_no_longer_says_it() {
+    let effective = |own: Value| Effective::of(&Policy::default(), &policy(&own).unwrap());
+    let audiences = json!({ "allowed_audiences": ["urn:a", "urn:b"] });
+    for (before, after, lifted) in [
+        (
+            json!({ "exchange_only": true }),
+            json!({}),
+            Some(Rule::ExchangeOnly),
+        ),
+        (
+            json!({ "exchange_only": true }),
+            json!({ "exchange_only": false }),
+            Some(Rule::ExchangeOnly),
+        ),
+        (json!({ "exchange_only": false }), json!({}), None),
+        (
+            json!({ "own_issuer_only": true }),
+            json!({}),
+            Some(Rule::OwnIssuerOnly),
+        ),
+        (audiences.clone(), json!({}), Some(Rule::AllowedAudiences)),
+        (
+            audiences.clone(),
+            json!({ "allowed_audiences": ["urn:b", "urn:c"] }),
+            Some(Rule::AllowedAudiences),
+        ),
+        (audiences, json!({ "allowed_audiences": ["urn:b"] }), None),
+        // With others, it is one of these that is told: it concerns every key.
+        (
+            json!({ "exchange_only": true, "own_issuer_only": true }),
+            json!({}),
+            Some(Rule::OwnIssuerOnly),
+        ),
+    ] {
+        let found = effective(before.clone()).lifted(&effective(after.clone()));
+        assert_eq!(found, lifted, "{before} {after}");
     }
 }

@@ -7,7 +7,7 @@ use crate::credentials::Denied;
 use crate::domain::policy::{Looser, Rule, Violation};
 use crate::domain::signing_key::KeySpec;
 use crate::domain::timestamp::Timestamp;
-use crate::manage::refusal::{Excess, Refusal};
+use crate::manage::refusal::Refusal;
 use crate::manage::signing_keys::MOST_PUBLISHED;
 
 impl From<Refusal> for Problem {
@@ -71,16 +71,10 @@ impl From<Refusal> for Problem {
                 "Not found",
                 format!("there is no such {kind} here"),
             ),
-            Refusal::Exceeds(excess) => Self {
-                pointer: Some(excess.pointer().to_owned()),
-                ..Self::forbidden(
-                    "exceeds_authority",
-                    "Beyond your own authority",
-                    excess.to_string(),
-                )
-            },
+            Refusal::Exceeds(excess) => Self::exceeds(&excess),
             Refusal::TargetExceeds(excess) => Self::target_exceeds(&excess),
             Refusal::BootstrapExceeds(excess) => Self::bootstrap_exceeds(&excess),
+            Refusal::LiftsBeyond(lift) => Self::lifts_beyond(*lift),
             Refusal::Policy(broken) => Self::breaks_policy(broken),
             Refusal::TargetBreaksPolicy(broken) => Self::target_breaks_policy(&broken),
             Refusal::LooserPolicy(looser) => Self::looser_policy(&looser),
@@ -182,39 +176,6 @@ impl From<Refusal> for Problem {
 }
 
 impl Problem {
-    /// What goes too far is nowhere in the request, so no pointer can name it.
-    fn bootstrap_exceeds(excess: &Excess) -> Self {
-        let lacking = match excess {
-            Excess::Scope(scope) => format!("hold {scope}"),
-            Excess::Networks => "be open to every network".to_owned(),
-            Excess::Lifetime(end) => format!("outlive {end}, when your own key ends"),
-        };
-        Self::forbidden(
-            "exceeds_authority",
-            "Beyond your own authority",
-            format!(
-                "the management key would {lacking}, and so must the operator key that makes it: \
-                 use one like those of tenmint operator-key"
-            ),
-        )
-    }
-
-    /// The same, of a key that is there: it is not the request that holds what goes too far.
-    fn target_exceeds(excess: &Excess) -> Self {
-        let lacking = match excess {
-            Excess::Scope(scope) => format!("it holds {scope}, and your own credential does not"),
-            Excess::Networks => "it is open to networks that your own key is not open to, and you \
-                                 do not hold api_keys.any_network"
-                .to_owned(),
-            Excess::Lifetime(end) => format!("it outlives {end}, when your own key ends"),
-        };
-        Self::forbidden(
-            "exceeds_authority",
-            "Beyond your own authority",
-            format!("this key is more than you are: {lacking}"),
-        )
-    }
-
     fn breaks_policy(broken: Violation) -> Self {
         let pointer = broken.rule.pointer_in_key();
         Self::policy_violation(broken.rule, pointer, broken.why)

@@ -57,10 +57,11 @@ impl OrganizationEdit {
 }
 
 /// Edits an organization's name and policies, and says which of its keys a new policy finds in
-/// breach: it ends none of them. Nothing said, or nothing different, changes nothing.
+/// breach: it ends none of them. Nothing said, or nothing different, changes nothing. To lift a rule
+/// that keeps keys from being worth anything somewhere is a grant to all of them.
 ///
 /// # Errors
-/// [`Refusal::LooserPolicy`] or [`Refusal::Changed`] among others.
+/// [`Refusal::LooserPolicy`], [`Refusal::LiftsBeyond`] or [`Refusal::Changed`] among others.
 pub async fn edit(
     management: Arc<Management>,
     actor: Actor,
@@ -83,6 +84,7 @@ pub async fn edit(
         } else {
             require_known_audiences(&management, &before, &after)?;
             require_within_operators(&management, &before, &after)?;
+            policy::require_lifting(&mut act, &before, &after).await?;
             act.write.save_organization(&after).await?;
             act.commit(Did {
                 action: "organization.update",

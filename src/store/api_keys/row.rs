@@ -108,7 +108,7 @@ impl TryFrom<ApiKeyRow> for ApiKey {
                 .map(|text| Description::new(&text))
                 .transpose()
                 .map_err(|_| wrong("description"))?,
-            effective: effective(
+            effective: with_roles(
                 &scopes,
                 row.role_scopes.as_deref(),
                 row.revoked_at.is_some(),
@@ -157,7 +157,8 @@ impl TryFrom<ApiKeyRow> for ApiKey {
     }
 }
 
-fn effective(
+/// What a key holds that has scopes of its own, and those of its roles with spaces between them.
+pub(in crate::store) fn with_roles(
     own: &ScopeSet,
     of_roles: Option<&str>,
     revoked: bool,
