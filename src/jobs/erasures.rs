@@ -1,5 +1,5 @@
-//! Sees to it that what was destroyed leaves the files of the database too: soon, by one node at a
-//! time, and for all that was destroyed meanwhile at once.
+//! Sees to it that what was destroyed leaves the tables and the files of the database too: soon, by
+//! one node at a time, and for all that was destroyed meanwhile at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,9 @@ use crate::store::error::StoreError;
 /// The name of the lease, and for how long it is taken.
 const LEASE: (&str, Duration) = ("erasures", Duration::from_mins(1));
 
+/// Portions of a deleted organization that are erased before the lease is taken anew.
+const PORTIONS: u32 = 20;
+
 /// How often to look whether any is owed.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -22,7 +25,7 @@ const RETRY: Duration = Duration::from_secs(3);
 pub(super) async fn erase(management: Arc<Management>, mut stopped: watch::Receiver<bool>) {
     let mut waits = false;
     loop {
-        let done = in_turn(&management).await;
+        let done = in_turn(&management, &stopped).await;
         let pause = if matches!(done, Ok(true)) {
             EVERY
         } else {
@@ -52,7 +55,10 @@ pub(super) async fn erase(management: Arc<Management>, mut stopped: watch::Recei
 }
 
 /// Whether nothing is owed any more, or another node is at it.
-async fn in_turn(management: &Management) -> Result<bool, StoreError> {
+async fn in_turn(
+    management: &Management,
+    stopped: &watch::Receiver<bool>,
+) -> Result<bool, StoreError> {
     let (store, node) = (&management.store, management.usage.node());
     if !store.owes_erasure().await? {
         return Ok(true);
@@ -61,7 +67,25 @@ async fn in_turn(management: &Management) -> Result<bool, StoreError> {
     if !store.take_lease(LEASE.0, node, now, LEASE.1).await? {
         return Ok(true);
     }
-    let done = store.forget_destroyed().await;
+    let done = see_to_it(management, stopped).await;
     store.release_lease(LEASE.0, node).await?;
     done
+}
+
+/// Rows first: what they leave in files goes with the rest.
+async fn see_to_it(
+    management: &Management,
+    stopped: &watch::Receiver<bool>,
+) -> Result<bool, StoreError> {
+    let (store, node) = (&management.store, management.usage.node());
+    for mut remains in store.remains().await? {
+        while !store.erase_remains(&mut remains, PORTIONS).await? {
+            let now = management.clock.now();
+            // There may be much of it: whoever starts next goes on.
+            if *stopped.borrow() || !store.take_lease(LEASE.0, node, now, LEASE.1).await? {
+                return Ok(true);
+            }
+        }
+    }
+    store.forget_destroyed().await
 }

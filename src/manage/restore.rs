@@ -31,6 +31,9 @@ pub use chapter::Chapter;
 pub use log::Logs;
 pub use root_keys::replace_everywhere;
 
+/// How many portions of a deleted organization are erased between looks at the database.
+const PORTIONS: u32 = 100;
+
 /// What becomes of keys of which no log tells what happened to them after the backup.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -122,8 +125,10 @@ pub async fn bring_up_to_date(
     let nothing = chapter.rows.is_empty() && unknown.is_none();
     let before = act.write.published_signing_keys().await?;
     let replayed = replay::replay(management, act, chapter.rows, &mut outcome).await?;
-    let (mut act, deleted) = (replayed.act, replayed.deleted);
+    let (mut act, remains) = (replayed.act, replayed.remains);
     match unknown {
+        // Nothing of it counts any more.
+        _ if remains.is_some() => {}
         Some(Unknown::Quarantine) => {
             quarantine::all(&mut act, &mut outcome).await?;
             quarantine::signing_keys(&mut act, &mut outcome).await?;
@@ -135,8 +140,8 @@ pub async fn bring_up_to_date(
         ),
         None => {}
     }
-    quarantine::needing(&mut act, ended_with, &mut outcome).await?;
-    if !deleted {
+    if remains.is_none() {
+        quarantine::needing(&mut act, ended_with, &mut outcome).await?;
         signing_keys::require_one(management, &mut act, &before, &mut outcome).await?;
     }
     // That there was a restore at all, the operator's log tells.
@@ -155,6 +160,13 @@ pub async fn bring_up_to_date(
         changes: vec![Change::Organization(organization)],
     })
     .await?;
+    if let Some(mut remains) = remains {
+        while !management
+            .store
+            .erase_remains(&mut remains, PORTIONS)
+            .await?
+        {}
+    }
     root_keys::follow_stored(management).await?;
     management.forget_destroyed_keys().await;
     Ok(Some(outcome))

@@ -251,19 +251,6 @@ impl Write {
         }
         Ok(())
     }
-
-    /// Empties the personal columns of every entry of the organization of this act.
-    pub(super) async fn empty_entries(&mut self) -> Result<(), StoreError> {
-        let organization = self.organization().id.clone();
-        sql!(
-            run self.on(),
-            "UPDATE audit_events
-             SET address = NULL, acting_for = NULL, salt = NULL, details = '{}'
-             WHERE organization_id = $1",
-            organization.as_str()
-        )?;
-        Ok(())
-    }
 }
 
 /// One text for each index that can lead to what is asked for.

@@ -2,7 +2,8 @@
 //!
 //! That cannot be had in the act that destroys: SQLite empties its log only when nobody reads in
 //! it, and PostgreSQL rewrites a table only when nobody uses it. So each such act notes, in its
-//! own transaction, that this is owed, and a job sees to it, also after a crash.
+//! own transaction, that this is owed, and a job sees to it, also after a crash. Where rows have yet
+//! to go, another note is there besides, under the act's place in the log with a minus before it.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::write::Write;
 const PATIENCE: Duration = Duration::from_millis(100);
 
 impl Store {
-    /// Whether anything was destroyed that may still be in files.
+    /// Whether anything was destroyed that may still be in tables or files.
     ///
     /// # Errors
     /// When the database is unavailable.
@@ -42,7 +43,7 @@ impl Store {
         let owed = sql!(
             all(String, i64),
             self.reader(),
-            "SELECT organization_id, sequence FROM erasures LIMIT 1000"
+            "SELECT organization_id, sequence FROM erasures WHERE sequence >= 0 LIMIT 1000"
         )?;
         if owed.is_empty() {
             return Ok(true);

@@ -120,7 +120,7 @@ impl Store {
         Ok(sql!(one Times, self.reader(), text)?)
     }
 
-    /// What was destroyed, and is not known to be gone from the database's files yet.
+    /// What was destroyed, and is not known to be gone from the database's tables and files yet.
     ///
     /// # Errors
     /// When the database is unavailable.
@@ -128,7 +128,7 @@ impl Store {
         Ok(sql!(
             one OwedErasures, self.reader(),
             "SELECT COUNT(*) AS count, MIN(e.at) AS since
-             FROM erasures x
+             FROM (SELECT DISTINCT organization_id, ABS(sequence) AS sequence FROM erasures) AS x
              LEFT JOIN audit_events e ON e.organization_id = x.organization_id
                                      AND e.sequence = x.sequence"
         )?)

@@ -1,6 +1,6 @@
 //! Organizations in the database.
 
-mod deletion;
+pub mod deletion;
 
 use super::Store;
 use super::engine::sql;

@@ -194,16 +194,11 @@ impl Write {
         &self.organization
     }
 
-    /// Erases what is personal in every audit entry of the organization, for good: addresses,
-    /// the callers' own users, and what changed. The chain still verifies, because the entry of
-    /// this act says that they were erased.
-    ///
-    /// # Errors
-    /// When the database is unavailable.
-    pub async fn erase_audit_details(&mut self) -> Result<(), StoreError> {
-        self.empty_entries().await?;
+    /// From this act on, what is personal in every audit entry before it may be erased, for good:
+    /// addresses, the callers' own users, and what changed. The chain still verifies, because the
+    /// entry of this act says so.
+    pub(super) const fn erases_details(&mut self) {
         self.erased = true;
-        Ok(())
     }
 
     /// Adds entries to the chain, in this order, before the one that the act commits with: for

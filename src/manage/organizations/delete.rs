@@ -13,8 +13,11 @@ use crate::manage::refusal::Refusal;
 use crate::manage::{Management, to_its_end};
 use crate::store::changes::Change;
 
+/// How many portions of it are erased before anybody is answered: some thousand keys.
+const AT_ONCE: u32 = 50;
+
 /// Deletes an organization: its keys end, its signing key is destroyed, what is personal is
-/// erased. Its id is not given again, and its audit chain still verifies.
+/// erased: of a large one soon after. Its id is not given again, and its audit chain still verifies.
 ///
 /// # Errors
 /// [`Refusal::KeysRemain`] while keys are in force, unless `force` says that they are to end;
@@ -39,14 +42,19 @@ pub async fn delete(
         if keys > 0 && !force {
             return Err(Refusal::KeysRemain { keys });
         }
-        act.write.erase_organization(act.now).await?;
+        let mut remains = act.write.delete_organization(act.now).await?;
         act.commit(Did {
             action: "organization.delete",
             target: id.to_string(),
             details: json!({ "forced": force, "keys_ended": keys }),
             changes: vec![Change::Organization(id.clone())],
         })
-        .await
+        .await?;
+        // What is left of a larger one, and of one for which the database is away now, goes soon.
+        if let Err(error) = management.store.erase_remains(&mut remains, AT_ONCE).await {
+            tracing::warn!(%error, "what is left of a deleted organization is erased later");
+        }
+        Ok(())
     })
     .await
 }

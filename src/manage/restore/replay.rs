@@ -14,6 +14,7 @@ use crate::manage::act::Act;
 use crate::manage::refusal::Refusal;
 use crate::store::audit::AuditRow;
 use crate::store::denied_tokens::DeniedToken;
+use crate::store::organizations::deletion::Remains;
 
 /// Does again what entries tell of, and takes the entries back into the log. What cannot be done
 /// again exactly ends in a key that is switched off, or in a note.
@@ -25,7 +26,7 @@ pub(super) async fn replay<'a>(
 ) -> Result<Replayed<'a>, Refusal> {
     let mut replay = Replay {
         management,
-        deleted: false,
+        remains: None,
         organization: act.write.organization().clone(),
         act,
         outcome,
@@ -42,13 +43,13 @@ pub(super) async fn replay<'a>(
 /// An act in which everything was done again.
 pub(super) struct Replayed<'a> {
     pub(super) act: Act<'a>,
-    /// Whether the organization was deleted by that.
-    pub(super) deleted: bool,
+    /// What is left of the organization, if it was deleted by that.
+    pub(super) remains: Option<Remains>,
 }
 
 struct Replay<'a, 'o> {
     management: &'a Management,
-    deleted: bool,
+    remains: Option<Remains>,
     act: Act<'a>,
     outcome: &'o mut Outcome,
     /// The organization as it has become.
@@ -65,12 +66,11 @@ impl<'a> Replay<'a, '_> {
     async fn entry(&mut self, row: AuditRow) -> Result<(), Refusal> {
         let entry = Entry::of(&row, self.act.now);
         if row.action == "organization.delete" {
-            // It empties what is in the log until then, and not its own entry.
+            // What is in the log until then is emptied, and not its own entry.
             self.take_back().await?;
-            self.act.write.erase_organization(entry.at).await?;
+            self.remains = Some(self.act.write.delete_organization(entry.at).await?);
             self.doubtful.clear();
             self.lost.clear();
-            self.deleted = true;
             self.outcome.reapplied += 1;
         } else {
             if row.action == "root_key.rotate" {
@@ -212,7 +212,7 @@ impl<'a> Replay<'a, '_> {
             .extend(lost.map(|(id, name)| LostKey { id, name }));
         Ok(Replayed {
             act: self.act,
-            deleted: self.deleted,
+            remains: self.remains,
         })
     }
 }

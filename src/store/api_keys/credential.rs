@@ -50,7 +50,8 @@ struct CredentialRow {
 }
 
 impl Store {
-    /// What is needed to decide about a key, whatever its state; `None` if there is none.
+    /// What is needed to decide about a key, whatever its state; `None` if there is none, or none any
+    /// more because its organization was deleted.
     ///
     /// # Errors
     /// When the database is unavailable or the row corrupt.
@@ -86,7 +87,7 @@ macro_rules! credential {
              e.hash AS ending_hash, e.root_key AS ending_root_key
              FROM api_keys k
              JOIN organizations o ON o.id = k.organization_id ", secrets!(), "
-             WHERE k.id = $1"
+             WHERE k.id = $1 AND o.deleted_at IS NULL"
             $(, $end)?
         )
     };
