@@ -8,6 +8,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::domain::usage::Grain;
 use crate::store::Store;
 use crate::store::error::StoreError;
+use crate::store::idempotency::REMEMBERED;
 use crate::usage::Usage;
 
 /// The name of the lease, and how long one clean-up suffices for all nodes.
@@ -59,6 +60,7 @@ async fn erase(store: &Store, usage: &Usage, now: Timestamp) -> Result<(), Store
     store.erase_exchange_records(records).await?;
     let (of_keys, of_strangers) = (days_before(now, 7), days_before(now, 1));
     store.erase_refusals(of_keys, of_strangers).await?;
+    store.erase_requests(now.minus(REMEMBERED)).await?;
     store.forget_beginnings(now).await?;
     // A day's grace, for clocks that are ahead.
     store.forget_jwks_max_ages(days_before(now, 1)).await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Store;
-use super::engine::sql;
+use super::engine::{Engine, sql};
 use super::error::StoreError;
 use super::write::Write;
 use crate::domain::timestamp::Timestamp;
@@ -38,26 +38,46 @@ pub enum Known {
     Done(String),
 }
 
+/// Some of those that are to be forgotten: no request pays for a million that were sent yesterday.
+macro_rules! forget {
+    ($($lock:literal)?) => {
+        concat!(
+            "DELETE FROM idempotency WHERE id IN
+             (SELECT id FROM idempotency WHERE claimed_at <= $1 ORDER BY claimed_at LIMIT 100",
+            $($lock,)? ")"
+        )
+    };
+}
+
+const FORGET: &str = forget!();
+const FORGET_UNLOCKED: &str = forget!(" FOR UPDATE SKIP LOCKED");
+
 impl Store {
     /// Claims a request, unless somebody is at it or it was done.
     ///
     /// # Errors
     /// When the database is unavailable.
     pub async fn claim_request(&self, claim: &Claim, now: Timestamp) -> Result<Known, StoreError> {
-        sql!(
-            run self.writer(),
-            "DELETE FROM idempotency WHERE claimed_at <= $1",
-            now.minus(REMEMBERED).unix()
-        )?;
-        // An abandoned claim is taken over: whoever had it can no longer finish under it.
+        let on = self.writer();
+        let text = match on {
+            Engine::Sqlite(_) => FORGET,
+            // What another request is forgetting is left to it.
+            Engine::Postgres(_) => FORGET_UNLOCKED,
+        };
+        let forgotten = now.minus(REMEMBERED).unix();
+        sql!(run on, text, forgotten)?;
+        // An abandoned claim is taken over: whoever had it can no longer finish under it. So is what
+        // was to be forgotten, and waits for its turn.
         let claimed = sql!(
             run self.writer(),
             "INSERT INTO idempotency (id, request, claim, claimed_at) VALUES ($1, $2, $3, $4)
              ON CONFLICT (id) DO UPDATE
              SET request = excluded.request, claim = excluded.claim,
-                 claimed_at = excluded.claimed_at
-             WHERE idempotency.result IS NULL AND idempotency.claimed_at <= $5",
-            &claim.id, &claim.request, &claim.claim, now.unix(), now.minus(ABANDONED).unix()
+                 claimed_at = excluded.claimed_at, result = NULL
+             WHERE idempotency.claimed_at <= $6
+                OR (idempotency.result IS NULL AND idempotency.claimed_at <= $5)",
+            &claim.id, &claim.request, &claim.claim, now.unix(), now.minus(ABANDONED).unix(),
+            forgotten
         )?;
         if claimed == 1 {
             return Ok(Known::Nothing);
@@ -107,5 +127,50 @@ impl Write {
             &claim.id, &claim.claim, result
         )?;
         Ok(settled == 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::engine::DatabaseUrl;
+
+    #[tokio::test]
+    async fn a_request_may_be_sent_anew_however_many_others_are_to_be_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&DatabaseUrl::Sqlite(folder.path().join("t.db")))
+            .await
+            .unwrap();
+        store.migrate(&store.lock().unwrap()).await.unwrap();
+        let claim = |id: &str| Claim {
+            id: id.to_owned(),
+            request: "r".to_owned(),
+            claim: format!("c{id}"),
+        };
+        let at = |seconds| Timestamp::from_unix(seconds).unwrap();
+        // More than one request forgets, and all of them before the one that is sent again.
+        for n in 0..350 {
+            let known = store.claim_request(&claim(&n.to_string()), at(n)).await;
+            assert_eq!(known.unwrap(), Known::Nothing);
+        }
+        store.claim_request(&claim("x"), at(1_000)).await.unwrap();
+        let done = "UPDATE idempotency SET result = 'done'";
+        sql!(run store.writer(), done).unwrap();
+        let tomorrow = i64::try_from(REMEMBERED.as_secs()).unwrap() + 1_000;
+        let known = store.claim_request(&claim("x"), at(tomorrow - 1)).await;
+        assert_eq!(known.unwrap(), Known::Done("done".to_owned()));
+        // Each forgets a hundred, and there are more still, all older than this one.
+        let known = store.claim_request(&claim("x"), at(tomorrow)).await;
+        assert_eq!(known.unwrap(), Known::Nothing);
+        let known = store.claim_request(&claim("x"), at(tomorrow)).await;
+        assert_eq!(known.unwrap(), Known::InFlight);
+        store.erase_requests(at(tomorrow - 1)).await.unwrap();
+        let (left,) = sql!(
+            one(i64,),
+            store.reader(),
+            "SELECT COUNT(*) FROM idempotency"
+        )
+        .unwrap();
+        assert_eq!(left, 1);
     }
 }

@@ -13,6 +13,9 @@ use crate::domain::timestamp::Timestamp;
 
 pub use unfinished::Unfinished;
 
+/// How many keys one statement switches off: an organization may have a million.
+const SWITCHED_OFF: usize = 10_000;
+
 /// A key that was switched off with many others.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct SwitchedOff {
@@ -136,13 +139,19 @@ impl Write {
     pub async fn switch_off_all(&mut self, now: Timestamp) -> Result<Vec<SwitchedOff>, StoreError> {
         let organization = self.organization().id.clone();
         let found = usable(self.on(), organization.as_str(), now.unix()).await?;
-        sql!(
-            run self.on(),
-            "UPDATE api_keys SET disabled_at = $2, revision = revision + 1
-             WHERE organization_id = $1 AND revoked_at IS NULL AND disabled_at IS NULL
-               AND (expires_at IS NULL OR expires_at > $2)",
-            organization.as_str(), now.unix()
-        )?;
+        for some in found.chunks(SWITCHED_OFF) {
+            let (Some(first), Some(last)) = (some.first(), some.last()) else {
+                break;
+            };
+            sql!(
+                run self.on(),
+                "UPDATE api_keys SET disabled_at = $2, revision = revision + 1
+                 WHERE organization_id = $1 AND id >= $3 AND id <= $4
+                   AND revoked_at IS NULL AND disabled_at IS NULL
+                   AND (expires_at IS NULL OR expires_at > $2)",
+                organization.as_str(), now.unix(), &first.id, &last.id
+            )?;
+        }
         Ok(found)
     }
 }

@@ -115,13 +115,19 @@ impl Write {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let organization = self.organization().id.clone();
-        sql!(
-            run self.on(),
-            "UPDATE api_keys SET narrowed_at = $3
-             WHERE revoked_at IS NULL AND COALESCE(narrowed_at, 0) < $3 AND id IN
-                 (SELECT api_key_id FROM api_key_roles WHERE organization_id = $1 AND role = $2)",
-            organization.as_str(), role.as_str(), at.unix()
-        )?;
+        let mut behind = String::new();
+        while let Some(end) = self.next_holders(role, &behind).await? {
+            sql!(
+                run self.on(),
+                "UPDATE api_keys SET narrowed_at = $3
+                 WHERE revoked_at IS NULL AND COALESCE(narrowed_at, 0) < $3 AND id IN
+                     (SELECT api_key_id FROM api_key_roles
+                      WHERE organization_id = $1 AND role = $2
+                        AND api_key_id > $4 AND api_key_id <= $5)",
+                organization.as_str(), role.as_str(), at.unix(), &behind, &end
+            )?;
+            behind = end;
+        }
         Ok(())
     }
 }

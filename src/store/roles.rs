@@ -157,18 +157,25 @@ impl Write {
     /// When the database is unavailable.
     pub async fn delete_role(&mut self, name: &RoleName) -> Result<(), StoreError> {
         let organization = self.organization().id.clone();
-        sql!(
-            run self.on(),
-            "UPDATE api_keys SET revision = revision + 1
-             WHERE revoked_at IS NULL AND id IN
-                 (SELECT api_key_id FROM api_key_roles WHERE organization_id = $1 AND role = $2)",
-            organization.as_str(), name.as_str()
-        )?;
-        sql!(
-            run self.on(),
-            "DELETE FROM api_key_roles WHERE organization_id = $1 AND role = $2",
-            organization.as_str(), name.as_str()
-        )?;
+        let mut behind = String::new();
+        while let Some(end) = self.next_holders(name, &behind).await? {
+            sql!(
+                run self.on(),
+                "UPDATE api_keys SET revision = revision + 1
+                 WHERE revoked_at IS NULL AND id IN
+                     (SELECT api_key_id FROM api_key_roles
+                      WHERE organization_id = $1 AND role = $2
+                        AND api_key_id > $3 AND api_key_id <= $4)",
+                organization.as_str(), name.as_str(), &behind, &end
+            )?;
+            sql!(
+                run self.on(),
+                "DELETE FROM api_key_roles
+                 WHERE organization_id = $1 AND role = $2 AND api_key_id > $3 AND api_key_id <= $4",
+                organization.as_str(), name.as_str(), &behind, &end
+            )?;
+            behind = end;
+        }
         sql!(
             run self.on(),
             "DELETE FROM roles WHERE organization_id = $1 AND name = $2",

@@ -94,6 +94,7 @@ mod policy;
 mod policy_lifted;
 mod policy_of_keys;
 mod policy_of_tokens;
+mod portions;
 mod presenting;
 mod problems;
 mod problems_of_input;

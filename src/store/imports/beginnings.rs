@@ -11,8 +11,16 @@ use crate::store::engine::{Engine, sql};
 use crate::store::error::{StoreError, corrupt};
 use crate::store::write::Write;
 
-/// Of how many keys beginnings are forgotten in one statement.
+/// How many rows one statement looks at.
 const AT_ONCE: i64 = 10_000;
+
+/// Rows from a lookup on, `$2` at most.
+macro_rules! some_from {
+    () => {
+        "(SELECT lookup, api_key_id, one FROM imported_lookups
+          WHERE lookup >= $1 ORDER BY lookup LIMIT $2) AS l"
+    };
+}
 
 impl Store {
     /// How long the beginnings are that strings are found by.
@@ -30,36 +38,43 @@ impl Store {
     /// # Errors
     /// When the database is unavailable.
     pub async fn forget_beginnings(&self, now: Timestamp) -> Result<(), StoreError> {
+        if self.beginning_lengths().await?.is_empty() {
+            return Ok(());
+        }
+        let mut from = String::new();
         loop {
-            // Looked for where nobody waits for it, and there may be many to look through. What
-            // was imported keeps its fingerprint for as long as it is there.
+            // Looked for where nobody waits for it, some at a time: there may be millions to look
+            // through, and a statement may not take for ever.
+            let (end, looked_at) = sql!(
+                one(Option<String>, i64),
+                self.reader(),
+                concat!("SELECT MAX(lookup), COUNT(*) FROM ", some_from!()),
+                &from,
+                AT_ONCE
+            )?;
             let over = sql!(
                 all(String,),
                 self.reader(),
-                "SELECT l.api_key_id FROM imported_lookups AS l
-                 WHERE l.one = 0 AND NOT EXISTS
-                     (SELECT 1 FROM api_keys AS k
-                      JOIN api_key_secrets AS s ON s.api_key_id = k.id
-                      WHERE k.id = l.api_key_id AND k.revoked_at IS NULL
-                        AND s.fingerprint LIKE 'imported:%'
-                        AND (s.expires_at IS NULL OR s.expires_at > $1)
-                        AND s.root_key NOT IN
-                            (SELECT id FROM former_root_keys WHERE dropped_at IS NOT NULL))
-                 LIMIT $2",
-                now.unix(),
-                AT_ONCE
+                OVER,
+                &from,
+                AT_ONCE,
+                now.unix()
             )?;
-            if over.is_empty() {
-                return Ok(());
+            if !over.is_empty() {
+                let keys: Vec<_> = over.into_iter().map(|(key,)| key).collect();
+                let keys = serde_json::to_string(&keys).expect("ids are JSON");
+                let on = self.writer();
+                let text = match on {
+                    Engine::Sqlite(_) => FORGET_IN_SQLITE,
+                    Engine::Postgres(_) => FORGET,
+                };
+                sql!(run on, text, &keys)?;
             }
-            let keys: Vec<_> = over.into_iter().map(|(key,)| key).collect();
-            let keys = serde_json::to_string(&keys).expect("ids are JSON");
-            let on = self.writer();
-            let text = match on {
-                Engine::Sqlite(_) => FORGET_IN_SQLITE,
-                Engine::Postgres(_) => FORGET,
-            };
-            sql!(run on, text, &keys)?;
+            match end {
+                // The last one again: those who begin alike may have been cut apart.
+                Some(end) if looked_at == AT_ONCE && end != from => from = end,
+                _ => return Ok(()),
+            }
         }
     }
 }
@@ -109,6 +124,20 @@ impl Write {
             .collect())
     }
 }
+
+// What was imported keeps its fingerprint for as long as it is there.
+const OVER: &str = concat!(
+    "SELECT l.api_key_id FROM ",
+    some_from!(),
+    " WHERE l.one = 0 AND NOT EXISTS
+         (SELECT 1 FROM api_keys AS k
+          JOIN api_key_secrets AS s ON s.api_key_id = k.id
+          WHERE k.id = l.api_key_id AND k.revoked_at IS NULL
+            AND s.fingerprint LIKE 'imported:%'
+            AND (s.expires_at IS NULL OR s.expires_at > $3)
+            AND s.root_key NOT IN
+                (SELECT id FROM former_root_keys WHERE dropped_at IS NOT NULL))"
+);
 
 const FORGET_IN_SQLITE: &str = "DELETE FROM imported_lookups
      WHERE one = 0 AND api_key_id IN (SELECT e.value FROM json_each($1) AS e)";

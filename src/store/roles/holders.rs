@@ -12,6 +12,9 @@ use crate::store::write::Write;
 /// How many holders are read at once.
 const BATCH: i64 = 500;
 
+/// How many holders one statement changes.
+const IN_ONE: i64 = 5_000;
+
 /// A key that holds a role and is not revoked.
 #[derive(Debug)]
 pub struct Holder {
@@ -74,6 +77,32 @@ impl Write {
             format!("{IMPORTED}%"), now.unix()
         )?;
         rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Up to which key those hold a role that one statement concerns, behind `behind`; `None` if there
+    /// are no more. A million may hold it.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub(in crate::store) async fn next_holders(
+        &mut self,
+        name: &RoleName,
+        behind: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let organization = self.organization().id.clone();
+        let (_, end) = sql!(
+            one(i64, Option<String>),
+            self.on(),
+            "SELECT COUNT(*), MAX(api_key_id) FROM
+                 (SELECT api_key_id FROM api_key_roles
+                  WHERE organization_id = $1 AND role = $2 AND api_key_id > $3
+                  ORDER BY api_key_id LIMIT $4) AS some_holders",
+            organization.as_str(),
+            name.as_str(),
+            behind,
+            IN_ONE
+        )?;
+        Ok(end)
     }
 
     /// How many keys, none of them revoked, hold this role and nothing else, and the first.
