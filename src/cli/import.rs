@@ -1,11 +1,13 @@
 //! `tenmint import`: API keys that another system gave out, with the strings that customers have.
 
+mod ahead;
 mod lines;
 mod rejects;
 mod row;
 mod teller;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -15,15 +17,13 @@ use crate::app::existing::require_deployment;
 use crate::app::{App, Role};
 use crate::clock::Clock;
 use crate::domain::organization::OrganizationId;
-use crate::manage::api_keys::import::{self, Batch, Failed, Rejected};
+use crate::manage::api_keys::import::{self, Failed};
 use crate::settings::Settings;
 
-use lines::{Line, Lines};
+use ahead::Ahead;
+use lines::Lines;
 use rejects::Rejects;
 use teller::Teller;
-
-/// Lines that are imported together.
-const BATCH: u64 = 500;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -69,28 +69,11 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     lines.skip(done.lines)?;
 
     let teller = Teller::new(lines.count, done);
-    while done.lines < lines.count {
-        let mut batch = Batch {
-            file: &lines.digest.clone(),
-            rows: Vec::new(),
-            rejected: Vec::new(),
-            lines: done.lines,
-            last: false,
-        };
-        while batch.lines < lines.count && batch.lines - done.lines < BATCH {
-            batch.lines += 1;
-            let line = batch.lines;
-            match lines.next()? {
-                Line::Blank => {}
-                Line::Unreadable(reason) => batch.rejected.push(Rejected { line, reason }),
-                Line::Text(text) => match row::read(line, &text) {
-                    Ok(row) => batch.rows.push(row),
-                    Err(reason) => batch.rejected.push(Rejected { line, reason }),
-                },
-            }
-        }
-        batch.last = batch.lines == lines.count;
-        let told = import::import(management, organization, done, batch, |rejected| {
+    let (file, count) = (lines.digest.clone(), lines.count);
+    let mut ahead = Ahead::read(Arc::clone(management), lines, done.lines);
+    while done.lines < count {
+        let batch = ahead.next().await?;
+        let told = import::import(management, organization, &file, done, batch, |rejected| {
             rejects.write(rejected)
         });
         done = told.await.map_err(say)?;
@@ -104,7 +87,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let refused = format!(
         "{} of {} lines were refused; which and why: {}",
         done.rejected,
-        lines.count,
+        count,
         rejects.path().display()
     );
     Err(exit::Failed::new(Exit::Partly, refused).into())

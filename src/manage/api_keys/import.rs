@@ -49,11 +49,9 @@ pub struct Rejected {
 }
 
 /// Lines that are imported together.
-pub struct Batch<'a> {
-    /// The SHA-256 of the file, in hexadecimal digits.
-    pub file: &'a str,
+pub struct Batch {
     /// The good ones.
-    pub rows: Vec<Row>,
+    pub made: Vec<Made>,
     /// The bad ones.
     pub rejected: Vec<Rejected>,
     /// How many lines of the file are read with these.
@@ -98,35 +96,32 @@ pub async fn make_room(management: &Management) -> Result<(), Refusal> {
     Ok(management.store.forget_beginnings(now).await?)
 }
 
-/// Imports a batch behind `before`, as one act, and tells the lines that were refused before it
-/// commits: `tell` must have written them down when it returns.
+/// Imports a batch behind `before` of a file whose SHA-256 is `file`, in hexadecimal digits, as one
+/// act, and tells the lines that were refused before it commits: `tell` must have written them down
+/// when it returns.
 ///
 /// # Errors
 /// See [`Failed`]. Nothing of the batch is imported then.
 pub async fn import(
     management: &Arc<Management>,
     organization: &OrganizationId,
+    file: &str,
     before: Progress,
-    batch: Batch<'_>,
+    batch: Batch,
     tell: impl FnOnce(&[Rejected]) -> io::Result<()>,
 ) -> Result<Progress, Failed> {
     let action = ManagementAction::ApiKeysCreate;
     let mut act = Act::begin(management, &Actor::CommandLine, organization, action).await?;
-    let found = act.write.import_progress(batch.file).await;
+    let found = act.write.import_progress(file).await;
     if found.map_err(Refusal::from)?.unwrap_or_default() != before {
         return Err(Failed::Overtaken);
     }
     let mut rejected = batch.rejected;
-    let made: Vec<_> = batch
-        .rows
-        .into_iter()
-        .map(|row| Made::of(management, row))
-        .collect();
-    let mut there = There::look(&mut act, &made).await?;
+    let mut there = There::look(&mut act, &batch.made).await?;
     let mut known = Effective::default();
-    let mut rows: Vec<NewRow> = Vec::with_capacity(made.len());
+    let mut rows: Vec<NewRow> = Vec::with_capacity(batch.made.len());
     let root_key = management.crypto.keyring().current().to_string();
-    for one in made {
+    for one in batch.made {
         let line = one.row.line;
         if one.root_key != root_key {
             // The root key was replaced this moment: the batch is begun anew under the next.
@@ -154,14 +149,14 @@ pub async fn import(
     stored.map_err(Refusal::from)?;
     let lengths = write.note_lengths(there.lengths()).await;
     lengths.map_err(Refusal::from)?;
-    let noted = write.note_import(batch.file, progress, now, batch.last);
+    let noted = write.note_import(file, progress, now, batch.last);
     noted.await.map_err(Refusal::from)?;
     tell(&rejected)?;
     let did = Did {
         action: "api_key.import",
         target: organization.to_string(),
         details: json!({
-            "file_sha256": batch.file, "lines": { "from": before.lines + 1, "to": batch.lines },
+            "file_sha256": file, "lines": { "from": before.lines + 1, "to": batch.lines },
             "imported": imported, "rejected": refused,
         }),
         changes: vec![Change::Imports],
@@ -170,8 +165,9 @@ pub async fn import(
     Ok(progress)
 }
 
-/// A row, and what is stored of its string.
-struct Made {
+/// A row, and what is stored of its string. To make one takes the processor for a while, and nobody
+/// is to wait for that: it comes before the act.
+pub struct Made {
     id: KeyId,
     row: Row,
     imported: Imported,
@@ -181,7 +177,9 @@ struct Made {
 }
 
 impl Made {
-    fn of(management: &Management, row: Row) -> Self {
+    /// What is stored of a row under the present root key.
+    #[must_use]
+    pub fn of(management: &Management, row: Row) -> Self {
         let id = KeyId::new(random::ulid(management.clock.unix_millis()));
         let (imported, root_key) = management.crypto.import(id, &row.kept);
         Self {

@@ -103,7 +103,8 @@ struct Texts {
     uniques: &'static str,
 }
 
-/// One statement takes rows as a JSON array: `e.value` is one of them.
+/// One statement takes rows as a JSON array: `e.value` is one of them. On PostgreSQL as `jsonb`, which
+/// is read once, and not once more for every column of every row.
 macro_rules! texts {
     ($rows:literal, $roles:literal, $uniques:literal) => {
         Texts {
@@ -162,9 +163,9 @@ fn texts(on: &Engine<&mut SqliteConnection, &mut PgConnection>) -> Texts {
             "json_each(e.value -> 'unique') AS i"
         ),
         Engine::Postgres(_) => texts!(
-            "json_array_elements(CAST($1 AS json)) AS e(value)",
-            "json_array_elements_text(e.value -> 'roles') AS i(value)",
-            "json_array_elements_text(e.value -> 'unique') AS i(value)"
+            "jsonb_array_elements(CAST($1 AS jsonb)) AS e(value)",
+            "jsonb_array_elements_text(e.value -> 'roles') AS i(value)",
+            "jsonb_array_elements_text(e.value -> 'unique') AS i(value)"
         ),
     }
 }
