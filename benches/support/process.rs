@@ -49,9 +49,16 @@ impl Used {
 
 /// Resident memory in KiB.
 pub fn resident(process: u32) -> Option<u64> {
+    memory(process, "VmRSS:")
+}
+
+/// The most that was resident so far, in KiB.
+pub fn peak(process: u32) -> Option<u64> {
+    memory(process, "VmHWM:")
+}
+
+fn memory(process: u32, which: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(which))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
