@@ -221,7 +221,7 @@ impl App {
             configured: schedule,
             announcement: Announcement::default(),
             clock: clock.clone(),
-            rsa: RsaMaker::new(),
+            rsa: RsaMaker::new(settings.request_timeout),
         });
         begin(&management, role).await?;
         let checker = Arc::new(Checker {

@@ -53,8 +53,9 @@ struct State {
 
 type Job = Box<dyn FnOnce(&Shared) + Send>;
 
-/// A run that is waited for. Whoever stops waiting leaves the line, unless it has begun.
-struct Run<T> {
+/// A run that is waited for. Whoever stops waiting, and drops this, leaves the line, unless it has
+/// begun.
+pub struct Run<T> {
     shared: Arc<Shared>,
     line: Line,
     number: u64,
@@ -82,6 +83,12 @@ impl Gate {
             width,
             started: Once::new(),
         }
+    }
+
+    /// How many run at once.
+    #[must_use]
+    pub const fn width(&self) -> usize {
+        self.width
     }
 
     /// How many wait for their turn.
@@ -114,43 +121,22 @@ impl Gate {
         let mut run = self
             .queue(line, work, Some(self.most()))
             .ok_or(Overloaded)?;
-        match tokio::time::timeout(LONGEST_QUEUE * 2, &mut run.done).await {
+        match tokio::time::timeout(LONGEST_QUEUE * 2, run.done()).await {
             Ok(done) => done,
-            Err(_) if run.leave() => return Err(Overloaded),
-            Err(_) => (&mut run.done).await,
+            Err(_) if run.leave() => Err(Overloaded),
+            Err(_) => run.done().await,
         }
-        .map_err(|_| Overloaded)
     }
 
-    /// The same for work that nobody waits for: it waits its turn, however long the lines are.
-    ///
-    /// # Errors
-    /// [`Overloaded`] when the work broke off.
-    pub async fn run_in_turn<T: Send + 'static>(
+    /// The same for work that waits its turn, however long the lines are: among those of its
+    /// organization, which take turns with the others.
+    pub fn in_turn<T: Send + 'static>(
         &self,
+        whose: Option<&OrganizationId>,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Overloaded> {
-        let mut run = self.queue(Line::Patient, work, None).ok_or(Overloaded)?;
-        (&mut run.done).await.map_err(|_| Overloaded)
-    }
-
-    /// Runs `work` if its turn is now, and it is done within `patience`; `None` otherwise, and then
-    /// it goes on to its end for nobody, and holds the gate until that.
-    pub async fn run_at_once<T: Send + 'static>(
-        &self,
-        patience: Duration,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        let (job, done) = job(work);
-        {
-            let mut state = self.shared.lock();
-            if state.lines.len() + state.busy >= self.width {
-                return None;
-            }
-            state.lines.join(Line::Patient, job);
-        }
-        self.begin_one();
-        tokio::time::timeout(patience, done).await.ok()?.ok()
+    ) -> Run<T> {
+        self.queue(Line::Patient(whose.cloned()), work, None)
+            .expect("this line is never too long")
     }
 
     /// Puts `work` into a line, unless `most` wait already and none of the lines is longer.
@@ -281,6 +267,17 @@ fn step_back() {
 }
 
 impl<T> Run<T> {
+    /// Waits until it is done, however long that takes; whoever gives up waiting can come again.
+    ///
+    /// # Errors
+    /// [`Overloaded`] when the work broke off.
+    ///
+    /// # Panics
+    /// When it was waited for to its end before.
+    pub async fn done(&mut self) -> Result<T, Overloaded> {
+        (&mut self.done).await.map_err(|_| Overloaded)
+    }
+
     /// Leaves the line; false if it has begun.
     fn leave(&self) -> bool {
         let left = self.shared.lock().lines.leave(&self.line, self.number);

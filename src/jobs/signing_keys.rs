@@ -14,10 +14,6 @@ use crate::manage::Management;
 use crate::manage::signing_keys::{Which, advance};
 use crate::store::error::StoreError;
 
-/// For how long a lease is taken for each batch. It only saves nodes from doing the same work: that
-/// each step is done once does not rest on it.
-const LEASE: Duration = Duration::from_mins(2);
-
 /// How many organizations are looked up at once.
 const BATCH: i64 = 100;
 
@@ -55,6 +51,17 @@ const fn lease(which: Which) -> &'static str {
         Which::Turns => "signing_keys",
         Which::Relief => "signing_keys.relief",
         Which::Successors => "signing_keys.successors",
+        Which::RsaSuccessors => "signing_keys.rsa_successors",
+    }
+}
+
+/// For how long the lease is taken, and taken again when half of that is over. It only saves nodes
+/// from doing the same work: that each step is done once does not rest on it.
+const fn span(which: Which) -> Duration {
+    match which {
+        Which::Turns | Which::Successors | Which::RsaSuccessors => Duration::from_mins(2),
+        // Validators wait, also for who takes over from a node that died at it.
+        Which::Relief => Duration::from_secs(20),
     }
 }
 
@@ -63,7 +70,7 @@ const fn every(which: Which) -> Duration {
     match which {
         Which::Turns | Which::Relief => Duration::from_secs(1),
         // It is done days ahead.
-        Which::Successors => Duration::from_mins(1),
+        Which::Successors | Which::RsaSuccessors => Duration::from_mins(1),
     }
 }
 
@@ -74,19 +81,29 @@ async fn work_off(
     which: Which,
 ) -> Result<(), StoreError> {
     let (store, node) = (&management.store, management.usage.node());
+    let (lease, span) = (lease(which), span(which));
     let mut sweep = Sweep::new(management, "rotation of a signing key");
     let mut last: Option<OrganizationId> = None;
     let mut held = false;
     'work: loop {
         let now = management.clock.now();
         let due = look_up(management, which, now, last.as_ref()).await?;
-        if due.is_empty() || !store.take_lease(lease(which), node, now, LEASE).await? {
+        if due.is_empty() || !store.take_lease(lease, node, now, span).await? {
             break;
         }
         held = true;
+        let mut extend_at = now.plus(span / 2);
         for organization in &due {
             if is_stopped() {
                 break 'work;
+            }
+            // Some steps take seconds.
+            let now = management.clock.now();
+            if now >= extend_at {
+                if !store.take_lease(lease, node, now, span).await? {
+                    break 'work;
+                }
+                extend_at = now.plus(span / 2);
             }
             // What was missed while nobody was there is done in order.
             loop {
@@ -99,7 +116,7 @@ async fn work_off(
         last = due.into_iter().next_back();
     }
     if held {
-        store.release_lease(lease(which), node).await?;
+        store.release_lease(lease, node).await?;
     }
     Ok(())
 }
@@ -116,9 +133,13 @@ async fn look_up(
         Which::Relief => store.signing_keys_to_relieve(now, after, BATCH).await,
         Which::Successors => {
             let schedule = management.schedule().await?;
-            store
-                .signing_keys_to_follow(&schedule, now, after, BATCH)
-                .await
+            let quick = store.signing_keys_to_follow(&schedule, false, now, after, BATCH);
+            quick.await
+        }
+        Which::RsaSuccessors => {
+            let schedule = management.schedule().await?;
+            let slow = store.signing_keys_to_follow(&schedule, true, now, after, BATCH);
+            slow.await
         }
     }
 }

@@ -4,6 +4,7 @@ mod advance;
 mod haste;
 mod import;
 mod new;
+mod places;
 mod relief;
 mod revoke;
 mod rotate;

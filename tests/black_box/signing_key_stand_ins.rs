@@ -1,11 +1,12 @@
 //! An emergency waits for nothing that others do: for a key that takes seconds to make another
 //! stands in, and is relieved by itself.
 
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tenmint::credentials::gate::Gate;
 use tenmint::domain::timestamp::Timestamp;
 use tokio::sync::oneshot;
 
@@ -26,31 +27,38 @@ on_both_engines!(
 
 const DAY: u64 = 86_400;
 
-/// The gates before the making of RSA keys, as when others order more than can be made: nothing
-/// gets through until this is dropped.
+/// Gates before the making of RSA keys, as when others order more than can be made: nothing gets
+/// through until this is dropped.
 pub struct Shut {
-    _gates: Vec<mpsc::Sender<()>>,
+    _places: Vec<mpsc::Sender<()>>,
 }
 
+/// Shuts both: that of orders, and that of emergencies.
 pub async fn shut(server: &Server) -> Shut {
-    let mut gates = Vec::new();
-    for urgent in [false, true] {
-        let (open, closed) = mpsc::channel::<()>();
-        let (hold, held) = oneshot::channel();
-        let app = Arc::clone(&server.app);
-        tokio::spawn(async move {
-            let rsa = &app.management.rsa;
-            let gate = if urgent { &rsa.urgent } else { &rsa.ordinary };
-            let wait = move || {
+    let rsa = &server.app.management.rsa;
+    shut_of(&[&rsa.ordinary, &rsa.urgent]).await
+}
+
+/// Shuts that of orders, of scheduled rotations too.
+pub async fn shut_to_orders(server: &Server) -> Shut {
+    shut_of(&[&server.app.management.rsa.ordinary]).await
+}
+
+async fn shut_of(gates: &[&Gate]) -> Shut {
+    let mut places = Vec::new();
+    for gate in gates {
+        for _ in 0..gate.width() {
+            let (open, closed) = mpsc::channel::<()>();
+            let (hold, held) = oneshot::channel();
+            let _run = gate.in_turn(None, move || {
                 hold.send(()).unwrap();
                 let _ = closed.recv();
-            };
-            gate.run_in_turn(wait).await
-        });
-        held.await.unwrap();
-        gates.push(open);
+            });
+            held.await.unwrap();
+            places.push(open);
+        }
     }
-    Shut { _gates: gates }
+    Shut { _places: places }
 }
 
 pub async fn revoke(server: &Server, bearer: &str, path: &str, kid: &str) -> Reply {
@@ -58,7 +66,7 @@ pub async fn revoke(server: &Server, bearer: &str, path: &str, kid: &str) -> Rep
     server.call(bearer, Method::POST, &path, Value::Null).await
 }
 
-async fn shown(server: &Server, manager: &Key, kid: &str) -> Value {
+pub async fn shown(server: &Server, manager: &Key, kid: &str) -> Value {
     let path = format!("/v1/signing-keys/{kid}");
     let shown = server.call(&manager.secret, Method::GET, &path, Value::Null);
     shown.await.expect(StatusCode::OK).body.clone()
@@ -221,8 +229,7 @@ async fn keys_of_others_go_their_way_while_rsa_keys_wait_to_be_made(server: Serv
     let rotated = rotate(&server, &globex, body).await;
     let globexs = rotated.expect(StatusCode::CREATED).body["kid"].clone();
     server.advance(91 * DAY);
-    let next = rotate(&server, &acme, json!({})).await;
-    let next = next.expect(StatusCode::CREATED).body["kid"].clone();
+    let next = until(&server, &acme, "next").await;
     server.advance(LEAD);
     until(&server, &acme, "retiring").await;
     assert_eq!(signs(&server, &acme).await, next);

@@ -13,8 +13,9 @@ pub(super) enum Line {
     Of(OrganizationId),
     /// That of what is for nobody in particular.
     Common,
-    /// That of those who wait however long it takes: it is never cut.
-    Patient,
+    /// An organization's, or that of nobody in particular, of those who wait however long it takes:
+    /// it is never cut.
+    Patient(Option<OrganizationId>),
 }
 
 /// Whoever waits.
@@ -91,7 +92,7 @@ impl<T> Lines<T> {
         let cuttable = self
             .of_each
             .iter_mut()
-            .filter(|(line, _)| **line != Line::Patient);
+            .filter(|(line, _)| !matches!(line, Line::Patient(_)));
         let (_, longest) = cuttable.max_by_key(|(_, there)| there.len())?;
         if longest.len() <= own + 1 {
             return None;
@@ -167,7 +168,7 @@ mod tests {
         assert_eq!(lines.cut_for(&line("b")), None, "they would change places");
         assert_eq!(lines.cut_for(&line("c")).unwrap(), "a3");
         for _ in 0..9 {
-            lines.join(Line::Patient, "p".to_owned());
+            lines.join(Line::Patient(None), "p".to_owned());
         }
         assert_eq!(lines.cut_for(&line("c")).map(|cut| cut.len()), Some(2));
         assert_eq!(lines.len(), 12);

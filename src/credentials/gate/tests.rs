@@ -1,6 +1,7 @@
 //! How the gate lets work through.
 
 use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc;
 
 use super::*;
 
@@ -11,6 +12,20 @@ impl Shared {
         self.run_micros.store(long, Ordering::Relaxed);
         self.runs.store(16, Ordering::Relaxed);
     }
+}
+
+/// Takes the place of one run, until what is given back is dropped.
+async fn hold(gate: &Gate) -> mpsc::Sender<()> {
+    let (open, closed) = mpsc::channel::<()>();
+    let (hold, held) = oneshot::channel();
+    let run = gate.in_turn(None, move || {
+        hold.send(()).unwrap();
+        let _ = closed.recv();
+    });
+    held.await.unwrap();
+    // It has begun: whoever stops waiting does not end it.
+    assert!(!run.leave());
+    open
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,7 +55,7 @@ async fn no_more_run_at_once_than_the_gate_is_wide() {
 async fn a_queue_too_long_turns_newcomers_away_at_once() {
     let gate = Arc::new(Gate::of_width(1));
     gate.shared.takes(Duration::from_secs(2));
-    let (open, closed) = std::sync::mpsc::channel::<()>();
+    let (open, closed) = mpsc::channel::<()>();
     let busy = tokio::spawn({
         let gate = Arc::clone(&gate);
         async move { gate.run(None, move || closed.recv().is_ok()).await }
@@ -67,28 +82,45 @@ async fn a_queue_too_long_turns_newcomers_away_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_done_at_once_is_not_waited_for() {
+async fn whoever_gives_up_waiting_can_come_again_and_finds_what_was_made() {
     let gate = Gate::of_width(1);
-    let patience = Duration::from_mins(1);
-    assert_eq!(gate.run_at_once(patience, || 1).await, Some(1));
-    let (open, closed) = std::sync::mpsc::channel::<()>();
-    let busy = gate.run_at_once(Duration::ZERO, move || closed.recv().is_ok());
-    assert_eq!(busy.await, None);
-    assert_eq!(gate.run_at_once(patience, || 2).await, None, "it is held");
-    open.send(()).unwrap();
-    assert_eq!(gate.run_in_turn(|| 3).await, Ok(3));
+    let open = hold(&gate).await;
+    let mut run = gate.in_turn(None, || 1);
+    let soon = Duration::from_millis(20);
+    assert!(tokio::time::timeout(soon, run.done()).await.is_err());
+    assert_eq!(gate.waiting(), 1, "its place is kept");
+    drop(open);
+    assert_eq!(run.done().await, Ok(1));
+    let open = hold(&gate).await;
+    drop(gate.in_turn(None, || 2));
+    assert_eq!(gate.waiting(), 0, "whoever is gone has left");
+    drop(open);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_however_long_it_takes_takes_turns_by_organization() {
+    let gate = Gate::of_width(1);
+    let open = hold(&gate).await;
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let runs = ["flood", "flood", "flood", "acme"].map(|name| {
+        let order = Arc::clone(&order);
+        let organization: OrganizationId = name.parse().unwrap();
+        gate.in_turn(Some(&organization), move || {
+            order.lock().unwrap().push(name);
+        })
+    });
+    drop(open);
+    for mut run in runs {
+        assert_eq!(run.done().await, Ok(()));
+    }
+    assert_eq!(*order.lock().unwrap(), ["flood", "acme", "flood", "flood"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_organization_cannot_keep_another_waiting() {
     let gate = Arc::new(Gate::of_width(1));
     gate.shared.takes(Duration::from_secs(1));
-    let (open, closed) = std::sync::mpsc::channel::<()>();
-    let busy = gate.run_at_once(Duration::ZERO, move || closed.recv().is_ok());
-    assert_eq!(busy.await, None);
-    while gate.waiting() > 0 {
-        tokio::task::yield_now().await;
-    }
+    let open = hold(&gate).await;
     let order = Arc::new(Mutex::new(Vec::new()));
     let run = |name: &'static str| {
         let (gate, order) = (Arc::clone(&gate), Arc::clone(&order));
@@ -113,7 +145,7 @@ async fn one_organization_cannot_keep_another_waiting() {
     let other = run("acme");
     let cut = flood.pop().unwrap();
     assert_eq!(cut.await.unwrap(), Err(Overloaded), "room for another");
-    open.send(()).unwrap();
+    drop(open);
     assert_eq!(other.await.unwrap(), Ok(()));
     for one in flood {
         assert_eq!(one.await.unwrap(), Ok(()));
@@ -125,12 +157,7 @@ async fn one_organization_cannot_keep_another_waiting() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_hangs_up_leaves_the_line_and_work_that_panics_breaks_off_alone() {
     let gate = Arc::new(Gate::of_width(1));
-    let (open, closed) = std::sync::mpsc::channel::<()>();
-    let busy = gate.run_at_once(Duration::ZERO, move || closed.recv().is_ok());
-    assert_eq!(busy.await, None);
-    while gate.waiting() > 0 {
-        tokio::task::yield_now().await;
-    }
+    let open = hold(&gate).await;
     let hung_up = {
         let gate = Arc::clone(&gate);
         tokio::spawn(async move { gate.run(None, || ()).await })
@@ -141,7 +168,7 @@ async fn whoever_hangs_up_leaves_the_line_and_work_that_panics_breaks_off_alone(
     hung_up.abort();
     assert!(hung_up.await.is_err());
     assert_eq!(gate.waiting(), 0);
-    open.send(()).unwrap();
+    drop(open);
     let breaks_off = gate.run(None, || -> u8 { unreachable!("on purpose") });
     assert_eq!(breaks_off.await, Err(Overloaded));
     assert_eq!(gate.run(None, || 1).await, Ok(1));

@@ -12,7 +12,7 @@ use ring::signature::{
 use zeroize::Zeroizing;
 
 use super::rsa;
-use crate::domain::signing_key::{Algorithm, KeySpec, Kid, PublicJwk};
+use crate::domain::signing_key::{Algorithm, KeySpec, Kid, PublicJwk, RsaBits};
 
 /// A private key ready to sign: parsed once, used for every token.
 pub enum KeyPair {
@@ -57,10 +57,19 @@ impl KeyPair {
         let document = match spec {
             KeySpec::ES256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng),
             KeySpec::EdDSA => Ed25519KeyPair::generate_pkcs8(&rng),
-            KeySpec::RS256(bits) => return Self::just_made(spec, rsa::generate(bits)),
+            KeySpec::RS256(bits) => return Self::generate_rsa(bits, || {}),
         }
         .expect("the operating system gives random bytes");
         Self::just_made(spec, Zeroizing::new(document.as_ref().to_vec()))
+    }
+
+    /// Makes an RSA key pair, and calls `rest` every few milliseconds, which may take its time.
+    ///
+    /// # Panics
+    /// When the operating system has no randomness to give.
+    #[must_use]
+    pub fn generate_rsa(bits: RsaBits, rest: impl Fn()) -> Generated {
+        Self::just_made(KeySpec::RS256(bits), rsa::generate(bits, rest))
     }
 
     fn just_made(spec: KeySpec, pkcs8: Zeroizing<Vec<u8>>) -> Generated {

@@ -9,12 +9,17 @@ use zeroize::Zeroizing;
 use crate::domain::signing_key::RsaBits;
 
 /// A new RSA private key with the exponent 65537, in PKCS#8 DER. Takes from a tenth of a second to
-/// many seconds of a core, by its size and by luck.
+/// many seconds of a core, by its size and by luck. Every few milliseconds of that, before it tries
+/// another number, it calls `rest`, which may take its time.
 ///
 /// # Panics
 /// When the operating system has no randomness to give.
-pub(super) fn generate(bits: RsaBits) -> Zeroizing<Vec<u8>> {
-    let key = RsaPrivateKey::new(&mut Random(SystemRandom::new()), bits.get().into())
+pub(super) fn generate(bits: RsaBits, rest: impl Fn()) -> Zeroizing<Vec<u8>> {
+    let mut random = Random {
+        system: SystemRandom::new(),
+        rest,
+    };
+    let key = RsaPrivateKey::new(&mut random, bits.get().into())
         .expect("there are primes of every such size");
     let der = key
         .to_pkcs8_der()
@@ -22,12 +27,16 @@ pub(super) fn generate(bits: RsaBits) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(der.as_bytes().to_vec())
 }
 
-/// The operating system's randomness, as the `rsa` crate takes it.
-struct Random(SystemRandom);
+/// The operating system's randomness, as the `rsa` crate takes it: once for each number that may be
+/// a prime.
+struct Random<R> {
+    system: SystemRandom,
+    rest: R,
+}
 
-impl CryptoRng for Random {}
+impl<R: Fn()> CryptoRng for Random<R> {}
 
-impl RngCore for Random {
+impl<R: Fn()> RngCore for Random<R> {
     fn next_u32(&mut self) -> u32 {
         rand_core::impls::next_u32_via_fill(self)
     }
@@ -37,7 +46,8 @@ impl RngCore for Random {
     }
 
     fn fill_bytes(&mut self, bytes: &mut [u8]) {
-        self.0
+        (self.rest)();
+        self.system
             .fill(bytes)
             .expect("the operating system gives random bytes");
     }
@@ -45,5 +55,20 @@ impl RngCore for Random {
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rand_core::Error> {
         self.fill_bytes(bytes);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn the_making_of_a_key_rests_many_times() {
+        let rests = Cell::new(0);
+        generate(RsaBits::B2048, || rests.set(rests.get() + 1));
+        // A prime of 1024 bits is found among dozens of candidates, by luck among fewer.
+        assert!(rests.get() > 4, "{}", rests.get());
     }
 }

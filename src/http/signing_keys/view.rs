@@ -80,8 +80,8 @@ pub(super) struct RevokedView<'a> {
     /// does: that one is being made, and takes its place by itself.
     #[schema(required, value_type = Option<String>)]
     replacement_stands_in_for: Option<String>,
-    /// The key that the one of `replaced_by` stood in for, once that signs. Until then a request
-    /// that is sent again tells of it.
+    /// The key that the one of `replaced_by` stood in for, once that signs: the answer waits for it,
+    /// five seconds at most. Where it is missing still, a request that is sent again waits likewise.
     #[schema(required)]
     relieved_by: Option<&'a Kid>,
     /// Until when validators that heed `Cache-Control` may refuse tokens of the key that came last,

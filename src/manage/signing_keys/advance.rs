@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::new::{Prepared, Signs, active, give_up_next};
 use super::rotate::Put;
+use super::rsa::Urgent;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::domain::signing_key::{Kid, Schedule, SigningKey, State, Step};
@@ -24,27 +25,37 @@ pub enum Which {
     Turns,
     /// A key that stands in for another is relieved. Validators wait for that.
     Relief,
-    /// Next keys are published.
+    /// Next keys are published that are made in no time.
     Successors,
+    /// Next keys are published that are RSA keys.
+    RsaSuccessors,
 }
 
 impl Which {
     /// All of them, the most pressing first.
-    pub const ALL: [Self; 3] = [Self::Turns, Self::Relief, Self::Successors];
+    pub const ALL: [Self; 4] = [
+        Self::Turns,
+        Self::Relief,
+        Self::Successors,
+        Self::RsaSuccessors,
+    ];
 
-    const fn has(self, step: &Step) -> bool {
-        matches!(
-            (self, step),
-            (Self::Turns, Step::Activate(_) | Step::Retire(_))
-                | (Self::Relief, Step::Relieve(_))
-                | (Self::Successors, Step::Publish)
-        )
+    /// Whether this step is one of them, for an issuer that has these keys.
+    fn has(self, step: &Step, keys: &[SigningKey]) -> bool {
+        match step {
+            Step::Activate(_) | Step::Retire(_) => self == Self::Turns,
+            Step::Relieve(_) => self == Self::Relief,
+            Step::Publish => match active(keys).and_then(|key| key.kind().rsa_bits()) {
+                None => self == Self::Successors,
+                Some(_) => self == Self::RsaSuccessors,
+            },
+        }
     }
 }
 
 /// Does the first of these steps that is due for an organization's signing keys, and says which it
-/// was; `None` when none is. To be repeated until then. Several nodes may do so at once: each step
-/// is done once.
+/// was; `None` when none is, or somebody here is at it. To be repeated until then. Several nodes may
+/// do so at once: each step is done once.
 ///
 /// # Errors
 /// When the database is unavailable, or there is no such organization.
@@ -54,56 +65,81 @@ pub async fn advance(
     which: Which,
 ) -> Result<Option<Step>, Refusal> {
     to_its_end(async move {
-        let stored = management
-            .store
-            .published_signing_keys(&organization)
-            .await?;
-        let keys: Vec<_> = stored.iter().map(|stored| stored.key.clone()).collect();
-        let schedule = management.schedule().await?;
-        let mut due = management.due(&keys, &schedule).into_iter();
-        let Some(step) = due.find(|step| which.has(step)) else {
-            return Ok(None);
-        };
-        let relief = match step {
-            Step::Relieve(_) => management.rsa.relief(&organization),
-            _ => None,
-        };
-        let prepared = match (&step, active(&keys), &relief) {
-            (Step::Publish, Some(active), _) => {
-                Some(Prepared::in_turn(&management, active.kind()).await?)
+        let mut urgent = None;
+        if which == Which::Relief {
+            urgent = management.rsa.urgent(&organization);
+            if urgent.is_none() {
+                return Ok(None);
             }
-            (Step::Relieve(bits), _, Some(relief)) => Some(Prepared::relief(relief, *bits).await?),
-            // Somebody here is at it.
-            (Step::Relieve(_), _, None) => return Ok(None),
-            _ => None,
-        };
-        let action = ManagementAction::SigningKeysRotate;
-        let mut act = Act::begin(&management, &Actor::System, &organization, action).await?;
-        let keys = act.write.published_signing_keys().await?;
-        let schedule = act.schedule().await?;
-        // Another node may have done it, or somebody rotated by hand.
-        if !management.due(&keys, &schedule).contains(&step) {
-            return Ok(Some(step));
         }
-        let did = match &step {
-            Step::Publish => {
-                let prepared = prepared.ok_or(Refusal::Broken)?;
-                publish(&mut act, &schedule, &keys, prepared).await?
-            }
-            Step::Relieve(_) => {
-                let prepared = prepared.ok_or(Refusal::Broken)?;
-                relieve(&management, &mut act, prepared).await?
-            }
-            Step::Activate(kid) if management.can_sign(&stored, kid)? => {
-                activate(&mut act, &schedule, &keys, kid).await?
-            }
-            Step::Activate(_) => give_up(&mut act, &keys).await?,
-            Step::Retire(kid) => retire(&mut act, &keys, kid).await?,
-        };
-        act.commit(did).await?;
-        Ok(Some(step))
+        take_step(&management, &organization, which, urgent).await
     })
     .await
+}
+
+/// Relieves an organization's key that stands in for another, if one does, by whoever has put it
+/// there.
+pub(super) async fn relieve(
+    management: Arc<Management>,
+    organization: OrganizationId,
+    urgent: Urgent,
+) -> Result<Option<Step>, Refusal> {
+    to_its_end(
+        async move { take_step(&management, &organization, Which::Relief, Some(urgent)).await },
+    )
+    .await
+}
+
+async fn take_step(
+    management: &Management,
+    organization: &OrganizationId,
+    which: Which,
+    mut urgent: Option<Urgent>,
+) -> Result<Option<Step>, Refusal> {
+    let stored = management
+        .store
+        .published_signing_keys(organization)
+        .await?;
+    let keys: Vec<_> = stored.iter().map(|stored| stored.key.clone()).collect();
+    let schedule = management.schedule().await?;
+    let mut due = management.due(&keys, &schedule).into_iter();
+    let Some(step) = due.find(|step| which.has(step, &keys)) else {
+        return Ok(None);
+    };
+    let prepared = match (&step, active(&keys), &mut urgent) {
+        (Step::Publish, Some(active), _) => {
+            Some(Prepared::in_turn(management, active.kind()).await?)
+        }
+        (Step::Relieve(bits), _, Some(urgent)) => {
+            Some(Prepared::relief(management, urgent, *bits).await?)
+        }
+        _ => None,
+    };
+    let action = ManagementAction::SigningKeysRotate;
+    let mut act = Act::begin(management, &Actor::System, organization, action).await?;
+    let keys = act.write.published_signing_keys().await?;
+    let schedule = act.schedule().await?;
+    // Another node may have done it, or somebody rotated by hand.
+    if !management.due(&keys, &schedule).contains(&step) {
+        return Ok(Some(step));
+    }
+    let did = match &step {
+        Step::Publish => {
+            let prepared = prepared.ok_or(Refusal::Broken)?;
+            publish(&mut act, &schedule, &keys, prepared).await?
+        }
+        Step::Relieve(_) => {
+            let prepared = prepared.ok_or(Refusal::Broken)?;
+            put_relief(management, &mut act, prepared).await?
+        }
+        Step::Activate(kid) if management.can_sign(&stored, kid)? => {
+            activate(&mut act, &schedule, &keys, kid).await?
+        }
+        Step::Activate(_) => give_up(&mut act, &keys).await?,
+        Step::Retire(kid) => retire(&mut act, &keys, kid).await?,
+    };
+    act.commit(did).await?;
+    Ok(Some(step))
 }
 
 async fn publish(
@@ -128,7 +164,7 @@ async fn publish(
 }
 
 /// The emergency that made a key stand in for another comes to its end: the other signs at once.
-async fn relieve(
+async fn put_relief(
     management: &Management,
     act: &mut Act<'_>,
     prepared: Prepared,

@@ -9,7 +9,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::manage::Management;
 use crate::manage::act::Act;
 use crate::manage::refusal::Refusal;
-use crate::manage::signing_keys::rsa::Relief;
+use crate::manage::signing_keys::rsa::Urgent;
 use crate::store::signing_keys::SealedSigningKey;
 
 /// A key pair that has no place yet.
@@ -52,20 +52,34 @@ impl Prepared {
     }
 
     /// Makes the RSA key that another stands in for.
-    pub(super) async fn relief(relief: &Relief<'_>, bits: RsaBits) -> Result<Self, Refusal> {
-        Ok(Self::made(relief.make(bits).await?))
+    pub(super) async fn relief(
+        management: &Management,
+        urgent: &mut Urgent,
+        bits: RsaBits,
+    ) -> Result<Self, Refusal> {
+        Ok(Self::made(urgent.make(&management.rsa, bits).await?))
     }
 
-    /// Makes one for an emergency, which waits for nobody: where an RSA key is not there soon, one
-    /// that is made at once signs until it is.
-    pub(super) async fn at_once(management: &Management, spec: KeySpec) -> Self {
+    /// Makes one for an emergency, which waits for nobody long: where an RSA key is not there soon,
+    /// one that is made at once signs until it is. How far that came is told too.
+    pub(super) async fn at_once(
+        management: &Management,
+        organization: &OrganizationId,
+        spec: KeySpec,
+    ) -> (Self, Option<Urgent>) {
         let KeySpec::RS256(bits) = spec else {
-            return Self::made(KeyPair::generate(spec));
+            return (Self::made(KeyPair::generate(spec)), None);
         };
-        match management.rsa.at_once(bits).await {
-            Some(made) => Self::made(made),
-            None => Self::instead_of(spec),
-        }
+        let mut under_way = None;
+        let make = async {
+            let urgent = management.rsa.urgent_in_turn(organization).await;
+            under_way.insert(urgent).make(&management.rsa, bits).await
+        };
+        let prepared = match tokio::time::timeout(management.rsa.patience, make).await {
+            Ok(Ok(made)) => Self::made(made),
+            Ok(Err(_)) | Err(_) => Self::instead_of(spec),
+        };
+        (prepared, under_way)
     }
 
     /// A key pair of this kind if that is made in no time, and one that signs until there is

@@ -40,7 +40,7 @@ pub struct Revoked {
 /// what it was, or what became of it.
 ///
 /// The withdrawal waits for nothing: for an RSA key another stands in, also while it is made. Only
-/// the answer waits a little for that, to tell of it.
+/// the answer waits a little for that, to tell of it; so does every later one.
 ///
 /// # Errors
 /// [`Refusal::SigningKeyRetired`] when it is published no more, [`Refusal::TooManyEmergencies`], or
@@ -53,72 +53,89 @@ pub async fn revoke(
 ) -> Result<Revoked, Refusal> {
     actor.require(ManagementAction::SigningKeysRotate)?;
     let shared = Arc::clone(&management);
-    let (key, relief) = to_its_end(async move {
-        let action = ManagementAction::SigningKeysRotate;
-        let mut act = Act::begin(&management, &actor, &organization, action).await?;
-        let found = act.write.signing_key(&kid).await?;
-        let mut key = found.ok_or(Refusal::NotFound(Kind::SigningKey))?;
-        let was = key.life.state();
-        match was {
-            State::Revoked => return Ok((key, None)),
-            State::Retired => return Err(Refusal::SigningKeyRetired),
-            State::Next | State::Active | State::Retiring => {}
-        }
-        if is_young(&key, act.now) {
-            require_calm(&mut act, &actor).await?;
-        }
-        let instead = (was == State::Active).then(|| Prepared::instead_of(key.kind()));
-        key.life.revoke(act.now);
-        if let Some(instead) = &instead {
-            key.replaced_by = Some(instead.kid().clone());
-        }
-        act.write.save_signing_key(&key).await?;
-        let (mut replacement, mut given_up) = (None, None);
-        if let Some(instead) = instead {
-            let published = act.write.published_signing_keys().await?;
-            given_up = give_up_next(&mut act, &published).await?;
-            replacement = Some(instead.insert(&mut act, Signs::AtOnce).await?);
-        }
-        act.commit(Did {
-            action: "signing_key.revoke",
-            target: kid.to_string(),
-            details: json!({
-                "was": was.as_str(),
-                "replaced_by": replacement.as_ref().map(|key| &key.kid),
-                "given_up": given_up,
-            }),
-            changes: vec![Change::Organization(organization)],
-        })
-        .await?;
-        let relief = replacement.and_then(|key| relief::begin(&management, &key));
-        Ok((key, relief))
+    let (revoked, relief) = to_its_end(async move {
+        let key = withdraw(&management, &actor, &organization, &kid).await?;
+        let (revoked, stand_in) = management.revoked(key).await?;
+        let relief = stand_in.and_then(|key| relief::begin(&management, &key, None));
+        Ok((revoked, relief))
     })
     .await?;
-    if let Some(relief) = relief {
-        relief.wait().await;
+    let Some(relief) = relief else {
+        return Ok(revoked);
+    };
+    relief.wait().await;
+    let (revoked, _) = shared.revoked(revoked.key).await?;
+    Ok(revoked)
+}
+
+async fn withdraw(
+    management: &Management,
+    actor: &Actor,
+    organization: &OrganizationId,
+    kid: &Kid,
+) -> Result<SigningKey, Refusal> {
+    let action = ManagementAction::SigningKeysRotate;
+    let mut act = Act::begin(management, actor, organization, action).await?;
+    let found = act.write.signing_key(kid).await?;
+    let mut key = found.ok_or(Refusal::NotFound(Kind::SigningKey))?;
+    let was = key.life.state();
+    match was {
+        State::Revoked => return Ok(key),
+        State::Retired => return Err(Refusal::SigningKeyRetired),
+        State::Next | State::Active | State::Retiring => {}
     }
-    Ok(shared.revoked(key).await?)
+    if is_young(&key, act.now) {
+        require_calm(&mut act, actor).await?;
+    }
+    let instead = (was == State::Active).then(|| Prepared::instead_of(key.kind()));
+    key.life.revoke(act.now);
+    if let Some(instead) = &instead {
+        key.replaced_by = Some(instead.kid().clone());
+    }
+    act.write.save_signing_key(&key).await?;
+    let (mut replacement, mut given_up) = (None, None);
+    if let Some(instead) = instead {
+        let published = act.write.published_signing_keys().await?;
+        given_up = give_up_next(&mut act, &published).await?;
+        replacement = Some(instead.insert(&mut act, Signs::AtOnce).await?);
+    }
+    act.commit(Did {
+        action: "signing_key.revoke",
+        target: kid.to_string(),
+        details: json!({
+            "was": was.as_str(),
+            "replaced_by": replacement.as_ref().map(|key| &key.kid),
+            "given_up": given_up,
+        }),
+        changes: vec![Change::Organization(organization.clone())],
+    })
+    .await?;
+    Ok(key)
 }
 
 impl Management {
-    /// What is to be told of a key that was withdrawn.
-    async fn revoked(&self, key: SigningKey) -> Result<Revoked, StoreError> {
+    /// What is to be told of a key that was withdrawn, and which key stands in at the end of those
+    /// that came after it, if one does.
+    async fn revoked(&self, key: SigningKey) -> Result<(Revoked, Option<SigningKey>), StoreError> {
+        let stands_in = |key: &SigningKey| key.life.stands_in_for.is_some();
         let replacement = self.successor(&key).await?;
-        let mut relief = None;
-        let mut last = replacement.clone();
+        let (mut last, mut stand_in) = (replacement.clone(), None);
         for _ in 0..MOST_STAND_INS {
-            let Some(stand_in) = last.filter(|key| key.life.stands_in_for.is_some()) else {
+            let Some(one) = last.take_if(|key| stands_in(key)) else {
                 break;
             };
-            last = self.successor(&stand_in).await?;
-            relief = last.clone();
+            last = self.successor(&one).await?;
+            stand_in = Some(one);
         }
-        Ok(Revoked {
+        let is_over = last.is_some();
+        let relief = last.filter(|key| stand_in.is_some() && !stands_in(key));
+        let revoked = Revoked {
             key,
             replacement,
-            relief: relief.filter(|key| key.life.stands_in_for.is_none()),
+            relief,
             schedule: self.schedule().await?,
-        })
+        };
+        Ok((revoked, stand_in.filter(|_| !is_over)))
     }
 
     async fn successor(&self, key: &SigningKey) -> Result<Option<SigningKey>, StoreError> {

@@ -8,6 +8,7 @@ use super::MOST_PUBLISHED;
 use super::haste::{require_calm, require_calm_before};
 use super::new::{Prepared, Signs, active, give_up_next};
 use super::relief;
+use super::rsa::Urgent;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::domain::signing_key::{Algorithm, KeySpec, Kid, RsaBits, Schedule, SigningKey, State};
@@ -74,8 +75,8 @@ pub async fn rotate(
             }
         };
         let done = rotate_now(&management, &actor, &organization, rotation, &attempt).await;
-        let key = management.unless_done(attempt, done).await?;
-        relief::begin(&management, &key);
+        let (key, under_way) = management.unless_done(attempt, done).await?;
+        relief::begin(&management, &key, under_way);
         Ok(Rotated {
             key,
             replayed: false,
@@ -91,14 +92,15 @@ async fn rotate_now(
     organization: &OrganizationId,
     rotation: Rotation,
     attempt: &Attempt,
-) -> Result<SigningKey, Refusal> {
+) -> Result<(SigningKey, Option<Urgent>), Refusal> {
     management.require_organization(actor, organization).await?;
     let spec = management.spec_for(organization, rotation).await?;
-    let prepared = if rotation.emergency {
+    let (prepared, under_way) = if rotation.emergency {
         require_calm_before(management, actor, organization).await?;
-        Prepared::at_once(management, spec).await
+        Prepared::at_once(management, organization, spec).await
     } else {
-        Prepared::of(management, organization, spec).await?
+        let prepared = Prepared::of(management, organization, spec).await?;
+        (prepared, None)
     };
 
     let action = ManagementAction::SigningKeysRotate;
@@ -124,7 +126,7 @@ async fn rotate_now(
         changes: vec![Change::Organization(organization.clone())],
     })
     .await?;
-    Ok(key)
+    Ok((key, under_way))
 }
 
 /// A key that was put among those of an issuer, and what became of those.

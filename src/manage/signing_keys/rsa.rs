@@ -1,60 +1,66 @@
-//! The making of RSA keys, which takes a core for seconds: whoever orders many is not to keep
-//! others waiting, and nobody at all an emergency.
+//! The making of RSA keys, which takes a core for seconds: emergencies go before everything else,
+//! organizations take turns, and nobody has two of a sort made at once.
 
-use std::collections::{HashMap, HashSet};
+mod pause;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Duration;
 
-use crate::credentials::gate::Gate;
+use super::places::{Place, Places};
+use crate::credentials::gate::{Gate, Run};
 use crate::crypto::jose::key_pair::{Generated, KeyPair};
 use crate::domain::organization::OrganizationId;
-use crate::domain::signing_key::{KeySpec, RsaBits};
+use crate::domain::signing_key::RsaBits;
 use crate::manage::refusal::Refusal;
+use pause::Pause;
 
-/// How long an emergency waits for an RSA key that is being made for it. A key of 2048 bits takes
-/// a tenth of that on an idle machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an emergency waits for an RSA key that is being made for it, at most. A key of 2048 bits
+/// takes a tenth of that on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-/// For how long a key is good that came too late for the emergency it was made for. Whoever leaked
-/// another may have read the memory of this process before.
-const FRESH: Duration = Duration::from_secs(30);
+/// How many keys are made for emergencies at once, at most. Each has a core, and as many are left
+/// for everything else.
+const MOST_URGENT: usize = 4;
 
 /// Makes RSA keys, apart from the threads that serve.
 pub struct RsaMaker {
-    /// Where orders wait their turn: one is made at a time.
+    /// Where what is no emergency waits its turn: one is made at a time.
     pub ordinary: Gate,
-    /// Where emergencies go: one that finds another there does without until it is its turn.
+    /// Where emergencies wait for nothing but each other.
     pub urgent: Gate,
     /// Who has an order.
-    ordered: Mutex<HashSet<OrganizationId>>,
-    /// Whose key that stands in for another is being relieved here.
-    relieved: Mutex<HashSet<OrganizationId>>,
-    /// Where emergencies find what was made for them, and since when it is there: what came too
-    /// late to sign at once need not be made again to relieve what does.
-    shelf: Arc<Mutex<HashMap<RsaBits, (Instant, Generated)>>>,
+    ordered: Places,
+    /// Who has an emergency.
+    pressed: Places,
+    /// How long an emergency waits before it does without.
+    pub(super) patience: Duration,
+    /// What is no emergency stands still meanwhile.
+    pause: Arc<Pause>,
     begun: Arc<AtomicU64>,
 }
 
-/// The place of an organization among those that something is made for, until it is given back.
-struct Place<'a>(&'a Mutex<HashSet<OrganizationId>>, &'a OrganizationId);
-
-/// The relief of a key that stands in for another, until it is done or given up.
-pub(super) struct Relief<'a> {
-    maker: &'a RsaMaker,
-    _place: Place<'a>,
+/// What is made for an emergency of an organization: one thing at a time, until this is dropped.
+pub(super) struct Urgent {
+    place: Place,
+    run: Option<(RsaBits, Run<Generated>)>,
 }
 
 impl RsaMaker {
-    /// With nothing to do.
+    /// With nothing to do, for requests that are answered within this time: whoever asks in an
+    /// emergency is to hear what came of it.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(request_timeout: Duration) -> Self {
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
             ordinary: Gate::of_width(1),
-            urgent: Gate::of_width(1),
-            ordered: Mutex::default(),
-            relieved: Mutex::default(),
-            shelf: Arc::default(),
+            urgent: Gate::of_width((cores / 2).clamp(1, MOST_URGENT)),
+            ordered: Places::default(),
+            pressed: Places::default(),
+            patience: PATIENCE.min(request_timeout / 2),
+            pause: Arc::default(),
             begun: Arc::default(),
         }
     }
@@ -75,7 +81,7 @@ impl RsaMaker {
         organization: &OrganizationId,
         bits: RsaBits,
     ) -> Result<Generated, Refusal> {
-        let order = Place::among(&self.ordered, organization);
+        let order = self.ordered.take(organization);
         let _order = order.ok_or(Refusal::SigningKeyBeingMade)?;
         Ok(self
             .ordinary
@@ -88,96 +94,59 @@ impl RsaMaker {
     /// # Errors
     /// [`Refusal::Overloaded`] when it could not be made at all.
     pub(super) async fn in_turn(&self, bits: RsaBits) -> Result<Generated, Refusal> {
-        Ok(self.ordinary.run_in_turn(self.make(bits)).await?)
+        Ok(self.ordinary.in_turn(None, self.make(bits)).done().await?)
     }
 
-    /// Makes a key for an emergency, unless that takes too long.
-    pub(super) async fn at_once(&self, bits: RsaBits) -> Option<Generated> {
-        let made = self.urgent.run_at_once(PATIENCE, self.shelve(bits));
-        made.await?;
-        self.taken(bits)
+    /// Begins an emergency of an organization; `None` while somebody here is at one.
+    pub(super) fn urgent(&self, organization: &OrganizationId) -> Option<Urgent> {
+        self.pressed.take(organization).map(Urgent::at)
     }
 
-    /// Begins the relief of an organization's key that stands in for another; `None` while somebody
-    /// here is at it.
-    pub(super) fn relief<'a>(&'a self, organization: &'a OrganizationId) -> Option<Relief<'a>> {
-        Some(Relief {
-            maker: self,
-            _place: Place::among(&self.relieved, organization)?,
-        })
+    /// The same once it is the only one.
+    pub(super) async fn urgent_in_turn(&self, organization: &OrganizationId) -> Urgent {
+        Urgent::at(self.pressed.wait_for(organization).await)
     }
 
     fn make(&self, bits: RsaBits) -> impl FnOnce() -> Generated + Send + use<> {
-        let begun = Arc::clone(&self.begun);
+        let (begun, pause) = (Arc::clone(&self.begun), Arc::clone(&self.pause));
         move || {
             begun.fetch_add(1, Ordering::Relaxed);
-            KeyPair::generate(KeySpec::RS256(bits))
+            KeyPair::generate_rsa(bits, || pause.heed())
         }
     }
 
-    /// Makes a key unless there is a fresh one on the shelf.
-    fn shelve(&self, bits: RsaBits) -> impl FnOnce() + Send + use<> {
-        let (shelf, make) = (Arc::clone(&self.shelf), self.make(bits));
+    fn make_urgently(&self, bits: RsaBits) -> impl FnOnce() -> Generated + Send + use<> {
+        let (begun, pause) = (Arc::clone(&self.begun), Arc::clone(&self.pause));
         move || {
-            let is_there = locked(&shelf).get(&bits).is_some_and(is_fresh);
-            if !is_there {
-                let made = make();
-                locked(&shelf).insert(bits, (Instant::now(), made));
-            }
+            begun.fetch_add(1, Ordering::Relaxed);
+            let _others = pause.begin();
+            KeyPair::generate_rsa(bits, || {})
         }
     }
+}
 
-    /// A key from the shelf, if nobody was faster.
-    fn taken(&self, bits: RsaBits) -> Option<Generated> {
-        let found = locked(&self.shelf).remove(&bits).filter(is_fresh);
-        found.map(|(_, made)| made)
+impl Urgent {
+    const fn at(place: Place) -> Self {
+        Self { place, run: None }
     }
-}
 
-fn is_fresh((since, _): &(Instant, Generated)) -> bool {
-    since.elapsed() < FRESH
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Relief<'_> {
-    /// Makes the key that was stood in for: among emergencies, apart from what is ordered.
+    /// Makes a key, before everything that is no emergency. Whoever gives up waiting for it can come
+    /// again, and finds what was made meanwhile.
     ///
     /// # Errors
     /// [`Refusal::Overloaded`] when it could not be made at all.
-    pub(super) async fn make(&self, bits: RsaBits) -> Result<Generated, Refusal> {
-        let maker = self.maker;
-        loop {
-            maker.urgent.run_in_turn(maker.shelve(bits)).await?;
-            if let Some(made) = maker.taken(bits) {
-                return Ok(made);
-            }
-        }
-    }
-}
-
-impl Default for RsaMaker {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<'a> Place<'a> {
-    fn among(
-        places: &'a Mutex<HashSet<OrganizationId>>,
-        organization: &'a OrganizationId,
-    ) -> Option<Self> {
-        let is_first = locked(places).insert(organization.clone());
-        // Made only if it is one: dropped, it gives the place of the first away.
-        is_first.then(|| Self(places, organization))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let Self(places, organization) = self;
-        locked(places).remove(*organization);
+    pub(super) async fn make(
+        &mut self,
+        maker: &RsaMaker,
+        bits: RsaBits,
+    ) -> Result<Generated, Refusal> {
+        let begun = self.run.take().filter(|(size, _)| *size == bits);
+        let (_, run) = self.run.insert(begun.unwrap_or_else(|| {
+            let work = maker.make_urgently(bits);
+            (bits, maker.urgent.in_turn(Some(self.place.whose()), work))
+        }));
+        let made = run.done().await;
+        self.run = None;
+        Ok(made?)
     }
 }

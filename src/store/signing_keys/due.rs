@@ -58,14 +58,15 @@ impl Store {
         )?)
     }
 
-    /// Organizations whose active signing key is to have a successor published, and has none, by
-    /// their ids after `after`.
+    /// Organizations whose active signing key is to have a successor published, and has none: those
+    /// that sign with RSA keys, or the others, by their ids after `after`.
     ///
     /// # Errors
     /// When the database is unavailable or a row corrupt.
     pub async fn signing_keys_to_follow(
         &self,
         schedule: &Schedule,
+        with_rsa: bool,
         now: Timestamp,
         after: Option<&OrganizationId>,
         limit: i64,
@@ -83,15 +84,17 @@ impl Store {
              WHERE active.activated_at IS NOT NULL AND active.retiring_at IS NULL
                AND active.retired_at IS NULL AND active.organization_id > $1
                AND active.activated_at + $2 - $2 * active.jitter / 1000 - $3 <= $4
+               AND CASE active.algorithm WHEN 'RS256' THEN 1 ELSE 0 END = $5
                AND NOT EXISTS (
                    SELECT 1 FROM signing_keys AS next
                    WHERE next.organization_id = active.organization_id
                      AND next.activated_at IS NULL AND next.retired_at IS NULL)
-             ORDER BY active.organization_id LIMIT $5",
+             ORDER BY active.organization_id LIMIT $6",
             after,
             whole(interval),
             whole(schedule.lead()),
             now.unix(),
+            i64::from(with_rsa),
             limit
         )?)
     }

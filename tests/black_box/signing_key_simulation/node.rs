@@ -88,8 +88,12 @@ impl Node {
         self.runtime.block_on(async {
             let due = store.due_signing_keys(now, None, 100).await.unwrap();
             let schedule = management.schedule().await.unwrap();
-            let follow = store.signing_keys_to_follow(&schedule, now, None, 100);
-            due.into_iter().chain(follow.await.unwrap()).collect()
+            let mut would: BTreeSet<_> = due.into_iter().collect();
+            for with_rsa in [false, true] {
+                let follow = store.signing_keys_to_follow(&schedule, with_rsa, now, None, 100);
+                would.extend(follow.await.unwrap());
+            }
+            would
         })
     }
 
