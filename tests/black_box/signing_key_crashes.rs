@@ -92,8 +92,9 @@ async fn killed_again_and_again(place: &Place, kills: usize) {
     assert!(process.stop());
 }
 
-/// What is true at every instant, also when nobody serves.
-async fn is_sound(place: &Place, acknowledged: &BTreeSet<String>, first: &BTreeSet<String>) {
+/// What is true at every instant, also when nobody serves. Of the `first` keys no audit entry tells
+/// that they began to sign.
+pub async fn is_sound(place: &Place, acknowledged: &BTreeSet<String>, first: &BTreeSet<String>) {
     let empty = Vec::<String>::new();
     let signs = "SELECT organization_id FROM signing_keys GROUP BY organization_id
          HAVING SUM(CASE WHEN activated_at IS NOT NULL AND retiring_at IS NULL
@@ -109,10 +110,13 @@ async fn is_sound(place: &Place, acknowledged: &BTreeSet<String>, first: &BTreeS
     let untold = "SELECT kid FROM signing_keys AS k
          WHERE (activated_at IS NOT NULL AND NOT EXISTS (
                   SELECT 1 FROM audit_events AS e WHERE e.target = k.kid
-                     AND e.action IN ('signing_key.activate', 'signing_key.rotate')))
+                     AND e.action IN ('signing_key.activate', 'signing_key.rotate')
+                     OR e.action = 'signing_key.revoke'
+                     AND e.details LIKE '%\"replaced_by\":\"' || k.kid || '\"%'))
             OR (retired_at IS NOT NULL AND NOT EXISTS (
                   SELECT 1 FROM audit_events AS e WHERE e.organization_id = k.organization_id
-                     AND (e.action = 'signing_key.retire' AND e.target = k.kid
+                     AND (e.target = k.kid
+                          AND e.action IN ('signing_key.retire', 'signing_key.revoke')
                           OR e.details LIKE '%\"given_up\":\"' || k.kid || '\"%')))";
     let untold = place.query(untold).await.into_iter();
     let untold: Vec<_> = untold.filter(|kid| !first.contains(kid)).collect();
@@ -225,7 +229,7 @@ impl Work {
 }
 
 /// Whether a validator that knows nothing yet accepts a token.
-async fn verifies(base: &str, issuer: &str, token: &str) -> bool {
+pub async fn verifies(base: &str, issuer: &str, token: &str) -> bool {
     let url = format!("{base}/orgs/{issuer}/.well-known/jwks.json");
     let jwks = reqwest::get(url).await.unwrap();
     let jwks: Value = jwks.json().await.unwrap();
@@ -257,7 +261,7 @@ async fn issuers(base: &str, operator: &str) -> Vec<(String, Key)> {
 }
 
 /// Runs a command on the database that must succeed, and gives what it prints.
-fn run_beside(place: &Place, words: &[&str]) -> String {
+pub fn run_beside(place: &Place, words: &[&str]) -> String {
     let (url, root) = (place.database_url(), place.root_key_file());
     let environment = [
         ("TENMINT_DATABASE_URL", &*url),
