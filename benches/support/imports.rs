@@ -56,8 +56,8 @@ fn line(kind: &str, number: u64) -> Value {
     let begin = format!("sk_live_{number:010}");
     let (field, value) = match kind {
         "secret" => {
-            let rest: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            ("secret", json!(format!("{begin}{rest}")))
+            let rest = u128::from_be_bytes(*bytes.first_chunk().expect("16 of 32 bytes"));
+            ("secret", json!(format!("{begin}{rest:032x}")))
         }
         "sha256" => {
             let text = STANDARD_NO_PAD.encode(bytes);
@@ -73,8 +73,8 @@ fn line(kind: &str, number: u64) -> Value {
             ("hash", json!({ "bcrypt": format!("$2b$10${salt}{hash}") }))
         }
         _ => {
-            let (salt, hash) = (&bytes[..16], &bytes[..]);
-            let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(hash));
+            let salt = STANDARD_NO_PAD.encode(&bytes[..16]);
+            let hash = STANDARD_NO_PAD.encode(bytes);
             let text = format!("$argon2id$v=19$m=19456,t=2,p=1${salt}${hash}");
             ("hash", json!({ "argon2": text }))
         }
