@@ -52,7 +52,7 @@ async fn killed_after_a_withdrawal(place: &Place) {
         assert!(withdrawn.len() < 10, "it is never killed in between");
         let leaked = active(place).await[0].clone();
         let path = format!("/v1/organizations/acme/signing-keys/{leaked}/revoke");
-        let asked = send(&process.base, operator, &path, json!({}));
+        let asked = send(&process.base, operator, &path, &json!({}));
         let asked = tokio::spawn(asked);
         while published(&process.base).await.contains(&leaked) {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -78,7 +78,7 @@ async fn killed_after_a_withdrawal(place: &Place) {
         "SELECT target FROM audit_events WHERE action = 'signing_key.rotate'
            AND actor = 'tenmint' AND details LIKE '%\"follows\":\"{stand_in}\"%'"
     );
-    assert_eq!(place.query(&told).await, [relief.clone()], "once");
+    assert_eq!(place.query(&told).await, [&*relief], "once");
     // What the other signed counts until it expires; what leaked does not come back.
     assert!(verifies(&process.base, "acme", &token).await);
     let begun = Instant::now();
@@ -110,7 +110,7 @@ async fn killed_before_a_rotation(place: &Place) {
     for kill in 0..4 {
         let path = "/v1/organizations/acme/signing-keys/rotate";
         let body = json!({ "alg": "RS256", "rsa_bits": 4096, "emergency": true });
-        let asked = tokio::spawn(send(&process.base, operator, path, body));
+        let asked = tokio::spawn(send(&process.base, operator, path, &body));
         tokio::time::sleep(Duration::from_millis(50 + 250 * kill)).await;
         process.kill();
         let answer = asked.await.unwrap();
@@ -134,10 +134,10 @@ fn send(
     base: &str,
     bearer: &str,
     path: &str,
-    body: Value,
+    body: &Value,
 ) -> impl Future<Output = Option<(StatusCode, Value)>> + Send + use<> {
     let request = Client::new().post(format!("{base}{path}"));
-    let request = request.bearer_auth(bearer).json(&body);
+    let request = request.bearer_auth(bearer).json(body);
     async move {
         let answer = request.send().await.ok()?;
         let status = answer.status();
@@ -147,10 +147,15 @@ fn send(
 
 /// The organization `acme`, which signs with this, and an API key of it.
 async fn issuer(base: &str, operator: &str, alg: &str) -> Key {
-    let made = send(base, operator, "/v1/organizations", json!({ "id": "acme" }));
+    let made = send(
+        base,
+        operator,
+        "/v1/organizations",
+        &json!({ "id": "acme" }),
+    );
     assert_eq!(made.await.unwrap().0, 201);
     let path = "/v1/organizations/acme/bootstrap";
-    let (status, made) = send(base, operator, path, json!({ "alg": alg }))
+    let (status, made) = send(base, operator, path, &json!({ "alg": alg }))
         .await
         .unwrap();
     assert_eq!(status, 201, "{made}");
