@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use super::Failure;
+use super::requests::JWKS;
 
 /// What tenmint answered, for the bare handler to answer likes of.
 #[derive(Serialize, Deserialize)]
@@ -30,6 +32,8 @@ pub struct Samples {
     pub issued: Issued,
     /// A refusal.
     pub refused: Refused,
+    /// A JWKS.
+    pub jwks: String,
 }
 
 /// A token answer (RFC 6749 §5.1).
@@ -70,6 +74,7 @@ struct Bare {
     claims: Claims,
     issued: Issued,
     refused: Refused,
+    jwks: Bytes,
 }
 
 /// The router, answering likes of `samples`.
@@ -90,11 +95,13 @@ pub fn router(samples: Samples) -> Result<Router, Failure> {
         claims,
         issued: samples.issued,
         refused: samples.refused,
+        jwks: samples.jwks.into(),
     });
     Ok(Router::new()
         .route("/oauth/token", post(token))
         .route("/refusal", post(refusal))
         .route("/gateway/verify", get(verify))
+        .route(JWKS, get(jwks))
         .with_state(bare))
 }
 
@@ -130,6 +137,12 @@ async fn verify() -> Response {
         ("x-tenmint-external-id", ""),
     ];
     headers.into_response()
+}
+
+/// What never changes.
+async fn jwks(State(bare): State<Arc<Bare>>) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    ([(header::CONTENT_TYPE, json)], bare.jwks.clone()).into_response()
 }
 
 fn json(answer: &impl Serialize) -> Response {

@@ -17,6 +17,9 @@ pub const ORGANIZATION: &str = "bench";
 /// The deployment issuer's token endpoint, and the bare handler's path alike.
 pub const TOKEN: &str = "/oauth/token";
 
+/// The deployment issuer's JWKS.
+pub const JWKS: &str = "/.well-known/jwks.json";
+
 /// What every request says of its client.
 const CLIENT: &str = "host: localhost\r\nuser-agent: bench\r\naccept: */*\r\n";
 
@@ -63,11 +66,46 @@ impl Operator {
         count: usize,
         rate_limit: Value,
     ) -> Result<Vec<Key>, Failure> {
+        let key = |number| {
+            let mut key = new_key(&format!("bench {number}"));
+            key["rate_limit"] = rate_limit.clone();
+            key
+        };
+        self.keys_like(count, key).await
+    }
+
+    /// New keys with all there is: 16 scopes, of which two roles give half, 20 networks, and a rate
+    /// limit that refuses nobody.
+    pub async fn rich_keys(&mut self, count: usize) -> Result<Vec<Key>, Failure> {
+        let scopes =
+            |of: &str| -> Vec<_> { (0..4).map(|n| format!("{of}.a{n}:p/{n}/**")).collect() };
+        for role in ["reader", "writer"] {
+            let path = format!("/v1/organizations/{ORGANIZATION}/roles");
+            let role = json!({ "name": role, "scopes": scopes(role) });
+            self.post(&path, &role).await?;
+        }
+        let networks: Vec<_> = (0..19).map(|n| format!("203.0.{n}.0/24")).collect();
+        let key = |number| {
+            let mut key = new_key(&format!("rich {number}"));
+            key["scopes"] = json!([scopes("files"), scopes("chats")].concat());
+            key["roles"] = json!(["reader", "writer"]);
+            key["allowed_ip_cidrs"] =
+                json!([networks.clone(), vec!["127.0.0.0/8".into()]].concat());
+            key["rate_limit"] = json!({ "limit": 1_000_000, "window_seconds": 1 });
+            key
+        };
+        self.keys_like(count, key).await
+    }
+
+    async fn keys_like(
+        &mut self,
+        count: usize,
+        key: impl Fn(usize) -> Value,
+    ) -> Result<Vec<Key>, Failure> {
         let path = keys_of(ORGANIZATION);
         let mut keys = Vec::with_capacity(count);
         for number in 0..count {
-            let mut key = new_key(&format!("bench {number}"));
-            key["rate_limit"] = rate_limit.clone();
+            let key = key(number);
             let made = self.post(&path, &key).await?;
             let text = |member: &str| made[member].as_str().map(str::to_owned);
             let (id, secret) = text("id").zip(text("secret")).ok_or("a key has a secret")?;
@@ -181,12 +219,22 @@ pub fn former(server: &mut Child, key: &Key) -> Result<Key, Failure> {
     })
 }
 
-/// A token answer and a refusal of tenmint's, on one line: what the bare handler answers likes of.
+/// A token answer, a refusal, and the JWKS of tenmint's, on one line: what the bare handler answers likes of.
 pub async fn samples(server: &Child, key: &Key) -> Result<String, Failure> {
     let (_, issued) = ask(server.address, &exchange(TOKEN, key)).await?;
     let (_, refused) = ask(server.address, &exchange(TOKEN, &forged(key)?)).await?;
-    let (issued, refused) = (String::from_utf8(issued)?, String::from_utf8(refused)?);
-    Ok(format!(r#"{{"issued":{issued},"refused":{refused}}}"#))
+    let (_, jwks) = ask(server.address, &plain(JWKS)).await?;
+    let samples = json!({
+        "issued": serde_json::from_slice::<Value>(&issued)?,
+        "refused": serde_json::from_slice::<Value>(&refused)?,
+        "jwks": String::from_utf8(jwks)?,
+    });
+    Ok(samples.to_string())
+}
+
+/// A request for what anybody may have.
+pub fn plain(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\n{CLIENT}\r\n").into_bytes()
 }
 
 /// One answer's status and body.
