@@ -172,8 +172,8 @@ impl App {
         let held = root_keys::held(settings, &store, &clock).await?;
         if role == Role::Server {
             root_keys::require_needed(&held, &store, &clock).await?;
-            notice_old_copy(&store).await?;
         }
+        notice_old_copy(&store, role).await?;
         let prefix = settings.key_prefix.clone();
         let crypto = Arc::new(Crypto::new(held.keyring, prefix, cost));
         let generations = Arc::new(Generations::new(settings.stale_limit));
@@ -355,10 +355,19 @@ async fn migrate_beside(store: &Store) -> Result<(), StoreError> {
 }
 
 /// Refuses a database that is certainly older than what was served here, and says so of one that
-/// may be: it must not come unnoticed that what was revoked is in force again.
-async fn notice_old_copy(store: &Store) -> Result<(), StoreError> {
+/// may be: it must not come unnoticed that what was revoked is in force again. Beside a server none
+/// of them is worked on: an act more would make it look like the newest, and its logs would no
+/// longer follow on.
+async fn notice_old_copy(store: &Store, role: Role) -> Result<(), StoreError> {
+    if role == Role::Restore {
+        return Ok(());
+    }
     store.refuse_older().await?;
-    if store.is_untreated_copy(true).await? {
+    let serves = role == Role::Server;
+    if store.is_untreated_copy(serves).await? {
+        if !serves {
+            return Err(StoreError::Copied);
+        }
         tracing::error!(
             "this database is a copy of the one that was served before, as after pg_restore or a \
              move: keys that were revoked since the copy was made are in force again. Stop every \

@@ -87,6 +87,14 @@ pub enum StoreError {
         /// The file that says so.
         mark: PathBuf,
     },
+    /// A copy of the database that was served before.
+    #[error(
+        "this database is a copy of the one that was served before, as after pg_restore or a move: \
+         keys that were revoked since the copy was made would be in force again. Run \
+         `tenmint restore --in-place` first: it takes what was done since from audit exports, and \
+         says how to go on without"
+    )]
+    Copied,
     /// Only for a database in a file.
     #[error("the database is on PostgreSQL, which has tools of its own for this")]
     NotSqlite,

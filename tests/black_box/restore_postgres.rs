@@ -6,7 +6,7 @@ use std::path::Path;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::support::operations::{does, export, refuses, tells};
+use crate::support::operations::{does, export, refuses, tells, tenmint};
 use crate::support::process::Process;
 use crate::support::server::{Key, Place, Server};
 use crate::support::snapshot;
@@ -69,6 +69,15 @@ async fn a_dump_put_back_is_noticed_and_brought_up_to_date() {
     let found = answers(&silent.base, &[&revoked, &kept]).await;
     assert_eq!(found, [StatusCode::OK, StatusCode::OK]);
     assert!(silent.stop());
+
+    // Nor does a command add to it: the logs that are to be replayed would no longer follow on.
+    let beside = tenmint(&fresh, &["operator-key", "--quiet"]);
+    assert!(
+        beside.err.contains("is a copy of the one"),
+        "{}",
+        beside.err
+    );
+    assert!(beside.out.is_empty());
 
     refuses(&fresh, &["restore", "--in-place"], 5, "acme: no log");
     let told = tells(&fresh, &with_logs);

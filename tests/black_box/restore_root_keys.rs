@@ -151,6 +151,12 @@ async fn a_copy_from_before_a_rotation_is_not_served_in_silence() {
     fs::copy(&file, database(&place)).unwrap();
     let served = tenmint(&place, &["serve"]);
     assert!(served.err.contains("older than the one"), "{}", served.err);
+    // Nor does a command add to it, which would make it look like the newest.
+    for command in [&["operator-key"][..], &["root-key", "rotate"]] {
+        let beside = tenmint(&place, command);
+        assert!(beside.err.contains("older than the one"), "{}", beside.err);
+        assert!(beside.out.is_empty(), "{}", beside.out);
+    }
     // What is known to be missing is missed by a restore too.
     refuses(&place, &["restore", "--in-place"], 5, "acts were done");
 }
