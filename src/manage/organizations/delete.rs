@@ -1,9 +1,11 @@
 //! Organizations deleted, for good.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
+use crate::clock::Clock;
 use crate::domain::management::ManagementAction;
 use crate::domain::organization::OrganizationId;
 use crate::manage::act::{Act, Did};
@@ -13,8 +15,9 @@ use crate::manage::refusal::Refusal;
 use crate::manage::{Management, to_its_end};
 use crate::store::changes::Change;
 
-/// How many portions of it are erased before anybody is answered: some thousand keys.
-const AT_ONCE: u32 = 50;
+/// How many portions of it are erased before anybody is answered, some thousand keys, and for how
+/// long at most.
+const AT_ONCE: (u32, Duration) = (20, Duration::from_secs(5));
 
 /// Deletes an organization: its keys end, its signing key is destroyed, what is personal is
 /// erased: of a large one soon after. Its id is not given again, and its audit chain still verifies.
@@ -51,8 +54,16 @@ pub async fn delete(
         })
         .await?;
         // What is left of a larger one, and of one for which the database is away now, goes soon.
-        if let Err(error) = management.store.erase_remains(&mut remains, AT_ONCE).await {
-            tracing::warn!(%error, "what is left of a deleted organization is erased later");
+        let began = Clock::since_boot();
+        for _ in 0..AT_ONCE.0 {
+            match management.store.erase_remains(&mut remains, 1).await {
+                Ok(false) if Clock::since_boot().saturating_sub(began) < AT_ONCE.1 => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "the rest of a deleted organization is erased later");
+                    break;
+                }
+            }
         }
         Ok(())
     })

@@ -12,7 +12,7 @@ use crate::store::error::{StoreError, corrupt};
 use crate::store::write::Write;
 
 /// How many rows one statement looks at.
-const AT_ONCE: i64 = 10_000;
+const AT_ONCE: i64 = 2_000;
 
 /// Rows from a lookup on, `$2` at most.
 macro_rules! some_from {
