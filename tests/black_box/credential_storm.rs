@@ -149,7 +149,8 @@ async fn an_organization_that_floods_the_queue_keeps_no_other_waiting_to_its_end
         async move { at_once(wrong.iter().map(|wrong| exchange(&server, wrong))).await }
     });
     let credentials = &server.app.mint.credentials;
-    while credentials.waiting() < 10 {
+    // On a machine so busy that a run takes half a second, fewer may wait, and are put off.
+    while credentials.waiting() < 10 && !storm.is_finished() {
         tokio::task::yield_now().await;
     }
     let runs = credentials.runs();
