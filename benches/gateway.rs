@@ -28,14 +28,7 @@ const VERIFY: &str = "/gateway/verify?scope=read:projects/42/x";
 const KEYS: usize = 256;
 
 fn main() -> ExitCode {
-    bench(async |asked| {
-        measure(if asked.is_quick() {
-            Effort::QUICK
-        } else {
-            Effort::WHOLE
-        })
-        .await
-    })
+    bench(async |asked| measure(Effort::asked(&asked)).await)
 }
 
 async fn measure(effort: Effort) -> Result<(), Failure> {

@@ -29,14 +29,7 @@ const KEYS: usize = 256;
 const EACH_LOGGED: (&str, &str) = ("TENMINT_LOG", "info,tenmint::http::token=debug");
 
 fn main() -> ExitCode {
-    bench(async |asked| {
-        measure(if asked.is_quick() {
-            Effort::QUICK
-        } else {
-            Effort::WHOLE
-        })
-        .await
-    })
+    bench(async |asked| measure(Effort::asked(&asked)).await)
 }
 
 async fn measure(effort: Effort) -> Result<(), Failure> {

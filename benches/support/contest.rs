@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Failure;
+use super::asked::Asked;
 use super::child::Child;
 use super::load::{Load, Until};
 use super::process::used;
@@ -22,6 +23,15 @@ pub struct Effort {
 }
 
 impl Effort {
+    /// What the command line asks for.
+    pub fn asked(asked: &Asked) -> Self {
+        if asked.is_quick() {
+            Self::QUICK
+        } else {
+            Self::WHOLE
+        }
+    }
+
     /// For numbers to write down.
     pub const WHOLE: Self = Self {
         rounds: 61,
