@@ -301,14 +301,9 @@ async fn begin(management: &Arc<Management>, role: Role) -> Result<(), StartErro
     first_start::ensure_operator(management)
         .await
         .map_err(StartError::FirstStart)?;
-    if role == Role::Server
-        && let Err(error) = management.announce().await
-    {
-        tracing::warn!(
-            %error,
-            "for how long the JWKS may be cached could not be written down: until it is, \
-             validators are told a few seconds"
-        );
+    if role == Role::Server {
+        // Where it fails, the job that repeats it says so: its first turn is at once.
+        let _ = management.announce().await;
     }
     Ok(())
 }
