@@ -10,7 +10,8 @@
 //! The throw-away server listens on a Unix socket in a directory that only its account may enter,
 //! and on a loopback port, where it wants the password in the URL. It is like a production server
 //! where that shows: the role is no superuser, and text sorts as in English rather than by bytes.
-//! Only `fsync` is off: what is committed survives a crash of the server, not of the machine.
+//! Only `fsync` is off, and its files are in memory where there is room: what is committed survives
+//! a crash of the server, not of the machine.
 //! `faults` does to it what befalls servers.
 
 #![allow(
@@ -266,7 +267,7 @@ impl Server {
 
     fn try_to_start_new(programs: &Path) -> io::Result<Result<Self, String>> {
         remove_leftovers();
-        let place = tempfile::Builder::new().prefix(PREFIX).tempdir_in(BASE)?;
+        let place = tempfile::Builder::new().prefix(PREFIX).tempdir_in(base())?;
         let lock = locked_file(place.path())?;
         let port = free_port();
         let mut shell = command("sh");
@@ -309,8 +310,25 @@ impl Drop for Server {
     }
 }
 
-/// Where the servers' directories are: every account can reach it, and a socket's path is short.
-const BASE: &str = "/tmp";
+/// Where the servers' directories may be: every account can reach them, and a socket's path is
+/// short.
+const BASES: [&str; 2] = ["/dev/shm", "/tmp"];
+
+/// In memory, if gigabytes of it are free: a disk's file system has much to do when every test
+/// makes and removes the hundreds of files of a database.
+fn base() -> &'static str {
+    const ROOM: u64 = 3 << 20; // KiB
+    let [memory, disk] = BASES;
+    let free = || {
+        let output = command("df").args(["-Pk", memory]).output().ok()?;
+        let output = String::from_utf8(output.stdout).ok()?;
+        let free = output.lines().nth(1)?.split_whitespace().nth(3)?;
+        free.parse::<u64>().ok()
+    };
+    let roomy = free().is_some_and(|free| free >= ROOM);
+    if roomy { memory } else { disk }
+}
+
 const PREFIX: &str = "tenmint-postgres-";
 
 /// Makes a server, starts it, obeys orders, and at the end of its input leaves nothing behind.
@@ -369,10 +387,12 @@ port = $port
 listen_addresses = '127.0.0.1'
 unix_socket_directories = '$place'
 max_connections = 200
+max_wal_size = '256MB'
 fsync = off
 full_page_writes = off
 END
-echo "CREATE ROLE tenmint LOGIN CREATEDB PASSWORD '$password'" |
+# A password that is stored by SCRAM costs each of thousands of connections 4,096 rounds of it.
+{ echo "SET password_encryption = md5" && echo "CREATE ROLE tenmint LOGIN CREATEDB PASSWORD '$password'"; } |
     "$programs/postgres" --single -D "$place/data" postgres >&2 || give_up
 start && echo ready || give_up
 
@@ -400,7 +420,8 @@ fn locked_file(place: &Path) -> io::Result<File> {
 
 /// Removes the directories of shells that were killed.
 fn remove_leftovers() {
-    for place in fs::read_dir(BASE).into_iter().flatten().flatten() {
+    let places = BASES.iter().filter_map(|base| fs::read_dir(base).ok());
+    for place in places.flatten().flatten() {
         let name = place.file_name();
         let lock = place.path().join("lock");
         if name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
