@@ -25,6 +25,10 @@ const PULSE: Duration = Duration::from_millis(500);
 /// and holds one of few connections.
 const ANSWER: Duration = Duration::from_secs(15);
 
+/// How much of the file each connection that reads keeps in memory, in KiB, as `PRAGMA cache_size` has
+/// it: the upper levels of a few indexes. The system keeps the whole file where it has room.
+const READERS_CACHE: &str = "-512";
+
 /// One thing for SQLite, another for PostgreSQL.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Engine<S, P> {
@@ -208,7 +212,7 @@ impl Sqlite {
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .acquire_timeout(PATIENCE)
-            .connect_with(options.read_only(true))
+            .connect_with(options.read_only(true).pragma("cache_size", READERS_CACHE))
             .await?;
         let path = path.to_owned();
         Ok(Self {
