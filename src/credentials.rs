@@ -9,6 +9,7 @@ mod foreign;
 pub mod freshness;
 pub mod gate;
 pub mod generations;
+mod held_hash;
 mod imports;
 pub mod issuers;
 pub mod limits;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::held_hash::HeldHash;
 use crate::crypto::fingerprint;
 use crate::domain::api_key::KeyInUse;
 use crate::domain::claims::networks_claim;
@@ -11,7 +12,7 @@ use crate::domain::policy::Effective;
 use crate::domain::rate_limit::RateLimit;
 use crate::domain::secret::ApiKeySecret;
 use crate::domain::timestamp::Timestamp;
-use crate::store::api_keys::{StoredCredential, StoredHash};
+use crate::store::api_keys::StoredCredential;
 
 /// A key and all that decides about it, as one load found it. Very many are held: whatever is added
 /// here is paid for 100,000 times.
@@ -25,9 +26,9 @@ pub struct Credential {
     pub organization_suspended: bool,
     /// The policy of its organization, if that has one.
     pub policy: Option<Arc<Effective>>,
-    hash: StoredHash,
+    hash: HeldHash,
     /// That of the secret which a rotation replaced, if it may still count.
-    ending_hash: Option<Box<StoredHash>>,
+    ending_hash: Option<Box<HeldHash>>,
 }
 
 /// Which of a key's secrets was presented.
@@ -103,7 +104,7 @@ impl Credential {
         self.key.overlap(now).is_some()
     }
 
-    pub(super) fn hash(&self, which: Which) -> &StoredHash {
+    pub(super) fn hash(&self, which: Which) -> &HeldHash {
         match (which, &self.ending_hash) {
             (Which::Ending, Some(hash)) => hash,
             _ => &self.hash,
@@ -118,8 +119,8 @@ impl From<StoredCredential> for Credential {
             key: stored.key.into(),
             organization_suspended: stored.organization_suspended,
             policy: stored.policy,
-            hash: stored.hash,
-            ending_hash: stored.ending_hash.map(Box::new),
+            hash: stored.hash.into(),
+            ending_hash: stored.ending_hash.map(|hash| Box::new(hash.into())),
         }
     }
 }

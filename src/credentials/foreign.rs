@@ -60,7 +60,7 @@ impl Credentials {
             });
         };
         let stored = verified.credential.hash(verified.which);
-        if is_slow(&stored.phc) || !self.crypto.is_current(&stored.root_key) {
+        if is_slow(&stored.text()) || !self.crypto.is_current(&stored.root_key) {
             let foreign = Foreign {
                 secret,
                 credential: Arc::clone(&verified.credential),
@@ -82,7 +82,7 @@ impl Credentials {
         for which in [Which::Lasting, Which::Ending] {
             let stored = credential.hash(which);
             let counts = which == Which::Lasting || credential.overlaps(now);
-            if !counts || !is_imported(&stored.phc) || self.crypto.is_dropped(&stored.root_key) {
+            if !counts || !is_imported(&stored.text()) || self.crypto.is_dropped(&stored.root_key) {
                 continue;
             }
             let proven = self.proofs.prove_foreign(secret, credential, which);

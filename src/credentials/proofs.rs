@@ -16,6 +16,7 @@ use super::Credential;
 use super::Denied;
 use super::Which;
 use super::gate::{Gate, Overloaded};
+use super::held_hash::{End, HeldHash};
 use super::one_each::OneEach;
 use crate::crypto::Crypto;
 use crate::crypto::imported::is_slow;
@@ -44,10 +45,6 @@ type Digest = [u8; 16];
 
 /// A hash that is stored: whose, for a key has two at most, and which of these it is.
 type Subject = (KeyId, End);
-
-/// The end of a hash of tenmint's own: Argon2 lets nobody choose it, so that it tells the two hashes
-/// of a key apart, and is shorter to look at than the whole.
-type End = [u8; 8];
 
 /// Remembers which secrets matched which hashes.
 pub struct Proofs {
@@ -119,7 +116,7 @@ impl Proofs {
         credential: &Arc<Credential>,
         which: Which,
     ) -> Result<bool, Denied> {
-        let end = end(&credential.hash(which).phc);
+        let end = credential.hash(which).end();
         let digest = self.digest(secret.expose(), &end);
         let subject = Some((credential.key.id, end));
         if let Some(known) = self.known(digest, subject) {
@@ -128,8 +125,8 @@ impl Proofs {
         let claim = Claim::of(credential, digest, subject);
         let (crypto, credential) = (Arc::clone(&self.crypto), Arc::clone(credential));
         let work = move || {
-            let StoredHash { phc, root_key } = credential.hash(which);
-            crypto.verify(root_key, &secret, phc)
+            let hash = credential.hash(which);
+            crypto.verify(&hash.root_key, &secret, &hash.text())
         };
         // Boxed: every request would carry room for it otherwise.
         Box::pin(self.once(claim, work)).await
@@ -147,11 +144,13 @@ impl Proofs {
         which: Which,
     ) -> Result<bool, Denied> {
         let id = credential.key.id;
-        let StoredHash { phc, root_key } = credential.hash(which);
-        if !is_slow(phc) {
-            return Ok(self.crypto.verify_imported(root_key, id, secret, phc)?);
+        let hash = credential.hash(which);
+        let text = hash.text();
+        if !is_slow(&text) {
+            let matches = self.crypto.verify_imported(&hash.root_key, id, secret, &text);
+            return Ok(matches?);
         }
-        let digest = self.digest(secret.expose(), phc.as_bytes());
+        let digest = self.digest(secret.expose(), text.as_bytes());
         if let Some(known) = self.known(digest, None) {
             return Ok(known);
         }
@@ -159,8 +158,8 @@ impl Proofs {
         let crypto = Arc::clone(&self.crypto);
         let (secret, credential) = (Arc::clone(secret), Arc::clone(credential));
         let work = move || {
-            let StoredHash { phc, root_key } = credential.hash(which);
-            crypto.verify_imported(root_key, credential.key.id, &secret, phc)
+            let hash = credential.hash(which);
+            crypto.verify_imported(&hash.root_key, credential.key.id, &secret, &hash.text())
         };
         self.once(claim, work).await
     }
@@ -242,7 +241,7 @@ impl Proofs {
 
     /// Remembers that a secret matches a hash that was just made of it.
     pub(super) fn remember(&self, key: KeyId, secret: &ApiKeySecret, hash: &StoredHash) {
-        let end = end(&hash.phc);
+        let end = HeldHash::from(hash.clone()).end();
         let digest = self.digest(secret.expose(), &end);
         self.proven.insert((key, end), digest);
     }
@@ -257,10 +256,6 @@ impl Proofs {
         let half = tag.as_ref().first_chunk();
         *half.expect("an HMAC-SHA256 of 32 bytes")
     }
-}
-
-fn end(hash: &str) -> End {
-    hash.as_bytes().last_chunk().copied().unwrap_or_default()
 }
 
 impl Claim {

@@ -95,7 +95,7 @@ impl Renewals {
 impl Shared {
     async fn renew_foreign(&self, foreign: &Foreign) {
         let id = foreign.credential.key.id;
-        let before = foreign.credential.hash(foreign.which);
+        let before = foreign.credential.hash(foreign.which).stored();
         // Of a longer string bcrypt saw the beginning alone: what was shown first may have another
         // end than the customer's.
         if foreign.secret.expose().len() > SEEN_BY_BCRYPT {
@@ -106,7 +106,7 @@ impl Shared {
             phc: made.hash.into(),
             root_key: root_key.as_str().into(),
         };
-        let renewed = self.store.renew_import(id, before, &after, &made.unique);
+        let renewed = self.store.renew_import(id, &before, &after, &made.unique);
         match renewed.await {
             Ok(true) => self.generations.raise(&Change::Imports),
             // Somebody was faster: what is cached of the key is old either way.
@@ -120,7 +120,7 @@ impl Shared {
     }
 
     async fn renew(&self, secret: ApiKeySecret, credential: &Credential, which: Which) {
-        let (id, before) = (credential.key.id, credential.hash(which));
+        let (id, before) = (credential.key.id, credential.hash(which).stored());
         let secret = Arc::new(secret);
         let Ok(after) = self.proofs.hash(Arc::clone(&secret)).await else {
             return;
@@ -128,7 +128,7 @@ impl Shared {
         if after.root_key == before.root_key {
             return;
         }
-        match self.store.renew_hash(id, before, &after).await {
+        match self.store.renew_hash(id, &before, &after).await {
             Ok(true) => self.proofs.remember(id, &secret, &after),
             // Somebody was faster: what is cached of the key is old either way.
             Ok(false) => {}

@@ -1,8 +1,9 @@
 //! Secret hashes at rest: Argon2id with a pepper (RFC 9106), as PHC strings.
 
+mod packed;
+
 use std::sync::Mutex;
 
-use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -10,6 +11,8 @@ use zeroize::Zeroizing;
 use super::random;
 use super::root_key::{Purpose, RootKey};
 use crate::domain::secret::ApiKeySecret;
+
+pub use packed::Packed;
 
 const SALT: usize = 16;
 const OUTPUT: usize = 32;
@@ -112,17 +115,10 @@ impl SecretHasher {
     /// The PHC string of a secret. Takes as long as its cost: call it off the async threads.
     #[must_use]
     pub fn hash(&self, pepper: &Pepper, secret: &ApiKeySecret) -> String {
-        let salt: [u8; SALT] = random::bytes();
-        let params = self.cost.params();
-        let output = self.run(pepper, secret, &salt, &params);
-        PasswordHash {
-            algorithm: Algorithm::Argon2id.ident(),
-            version: Some(Version::V0x13.into()),
-            params: ParamsString::try_from(&params).expect("three numbers fit a PHC string"),
-            salt: Some(Salt::new(&salt).expect("16 bytes are a PHC salt")),
-            hash: Some(Output::new(&output).expect("32 bytes are a PHC output")),
-        }
-        .to_string()
+        let salt = random::bytes();
+        let output = self.run(pepper, secret, &salt, &self.cost.params());
+        let cost = self.cost;
+        Packed { cost, salt, output }.to_string()
     }
 
     /// Whether `phc` is the hash of this secret under this pepper. Takes as long as the hash's cost: call it
@@ -136,26 +132,9 @@ impl SecretHasher {
         secret: &ApiKeySecret,
         phc: &str,
     ) -> Result<bool, StoredHashError> {
-        let stored = PasswordHash::new(phc).map_err(|_| StoredHashError::Damaged)?;
-        let right_kind = stored.algorithm == Algorithm::Argon2id.ident()
-            && stored.version == Some(Version::V0x13.into());
-        let (Some(salt), Some(expected), true) = (stored.salt, stored.hash, right_kind) else {
-            return Err(StoredHashError::Damaged);
-        };
-        if expected.as_bytes().len() != OUTPUT {
-            return Err(StoredHashError::Damaged);
-        }
-        let params = Params::try_from(&stored).map_err(|_| StoredHashError::Damaged)?;
-        let cost = HashCost {
-            memory_kib: params.m_cost(),
-            passes: params.t_cost(),
-            lanes: params.p_cost(),
-        };
-        if !cost.is_acceptable() {
-            return Err(StoredHashError::TooDear);
-        }
-        let output = self.run(pepper, secret, salt.as_ref(), &params);
-        Ok(output.ct_eq(expected.as_bytes()).into())
+        let stored = Packed::of(phc)?;
+        let output = self.run(pepper, secret, &stored.salt, &stored.cost.params());
+        Ok(output.ct_eq(&stored.output).into())
     }
 
     fn run(
