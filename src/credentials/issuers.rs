@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use super::freshness::Trust;
 use super::generations::{Generation, Generations};
 use crate::crypto::Crypto;
+use crate::crypto::fingerprint;
 use crate::crypto::jose::jwks;
 use crate::crypto::jose::key_pair::{KeyPair, NotAKey};
 use crate::crypto::jose::signer::{Signer, TokenType};
@@ -49,6 +50,8 @@ pub struct Identity {
     pub trusted: Vec<TrustedKey>,
     /// The JWKS document (RFC 7517 §5).
     pub jwks: Arc<str>,
+    /// By what caches tell it from others.
+    pub jwks_tag: Box<str>,
     /// What the published keys sign with, each algorithm once, the active key's first.
     pub algorithms: Vec<Algorithm>,
 }
@@ -266,8 +269,10 @@ impl Issuers {
             .map(|(key, public)| (&key.kid, key.algorithm, public))
             .collect();
         let (kid, algorithm) = (&active.key.kid, active.key.algorithm);
+        let jwks = jwks::document(&entries);
         Ok(Some(Identity {
-            jwks: Arc::from(jwks::document(&entries)),
+            jwks_tag: fingerprint::of_document(&jwks).into(),
+            jwks: Arc::from(jwks),
             signer: Signer::new(signing, algorithm, kid, self.token_type),
             trusted,
             algorithms,

@@ -5,10 +5,8 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::digest;
 
+use crate::crypto::fingerprint;
 use crate::manage::api_keys::Precondition;
 
 /// For how long documents that seldom change may be cached.
@@ -17,13 +15,25 @@ pub const MAX_AGE: Duration = Duration::from_mins(5);
 /// A public JSON document that may be cached for `max_age`, in whole seconds, or 304 if the client
 /// has it already (RFC 9110 §13.1.2).
 pub fn respond(request: &HeaderMap, document: String, max_age: Duration) -> Response {
-    let etag = etag(&document);
+    let tag = fingerprint::of_document(&document);
+    respond_tagged(request, &tag, || document.into(), max_age)
+}
+
+/// The same of a document whose tag is known: asked for again and again, it is read no more than the
+/// client has to be sent it.
+pub fn respond_tagged(
+    request: &HeaderMap,
+    tag: &str,
+    document: impl FnOnce() -> Bytes,
+    max_age: Duration,
+) -> Response {
+    let etag = format!("\"{tag}\"");
     let has_it = has_already(request, &etag);
     let document = Document {
         kind: "application/json",
         etag,
         max_age: Some(max_age),
-        body: document.into(),
+        body: if has_it { Bytes::new() } else { document() },
     };
     answer(has_it, document)
 }
@@ -103,12 +113,6 @@ pub fn if_match(headers: &HeaderMap) -> Precondition {
     }
 }
 
-/// A strong entity tag of a document (RFC 9110 §8.8.3).
-fn etag(document: &str) -> String {
-    let digest = digest::digest(&digest::SHA256, document.as_bytes());
-    format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest.as_ref()[..12]))
-}
-
 fn has_already(request: &HeaderMap, etag: &str) -> bool {
     request
         .get_all(header::IF_NONE_MATCH)
@@ -123,6 +127,10 @@ fn has_already(request: &HeaderMap, etag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn etag(document: &str) -> String {
+        format!("\"{}\"", fingerprint::of_document(document))
+    }
 
     #[test]
     fn a_document_held_already_is_not_sent_again() {

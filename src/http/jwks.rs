@@ -5,6 +5,7 @@ mod describe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -68,7 +69,9 @@ async fn document(app: &App, issuer: &Issuer, request: &HeaderMap) -> Response {
             } else {
                 max_age.min(UNSURE)
             };
-            conditional::respond(request, published.identity.jwks.to_string(), max_age)
+            let (jwks, tag) = (&published.identity.jwks, &published.identity.jwks_tag);
+            let document = || Bytes::copy_from_slice(jwks.as_bytes());
+            conditional::respond_tagged(request, tag, document, max_age)
         }
         Err(refusal) => refusal,
     }

@@ -6,6 +6,7 @@ pub mod words;
 
 use std::sync::{Arc, LazyLock};
 
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder};
@@ -18,22 +19,26 @@ use super::{
     refusals, revocations, roles, scopes, signing_keys, token, usage,
 };
 use crate::app::App;
+use crate::crypto::fingerprint;
 
 pub use operation::Operation;
 
 /// Where the caller's own organization is, and where the operator reaches into any.
 const MOUNTS: [&str; 2] = ["/v1/", "/v1/organizations/{org}/"];
 
-/// What was described once, and is served as it is.
-static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+/// What was described once, and is served as it is; and its tag.
+static DOCUMENT: LazyLock<(Bytes, String)> = LazyLock::new(|| {
     let mut text = document().to_pretty_json().expect("a document is JSON");
     text.push('\n');
-    text
+    let tag = fingerprint::of_document(&text);
+    (text.into(), tag)
 });
 
 /// `GET /openapi.json`.
 pub async fn show(State(_): State<Arc<App>>, request: Request) -> Response {
-    conditional::respond(request.headers(), DOCUMENT.clone(), conditional::MAX_AGE)
+    let (document, tag) = &*DOCUMENT;
+    let document = || document.clone();
+    conditional::respond_tagged(request.headers(), tag, document, conditional::MAX_AGE)
 }
 
 /// The whole document.
