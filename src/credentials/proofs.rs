@@ -147,7 +147,9 @@ impl Proofs {
         let hash = credential.hash(which);
         let text = hash.text();
         if !is_slow(&text) {
-            let matches = self.crypto.verify_imported(&hash.root_key, id, secret, &text);
+            let matches = self
+                .crypto
+                .verify_imported(&hash.root_key, id, secret, &text);
             return Ok(matches?);
         }
         let digest = self.digest(secret.expose(), text.as_bytes());

@@ -19,7 +19,6 @@ use super::{
     refusals, revocations, roles, scopes, signing_keys, token, usage,
 };
 use crate::app::App;
-use crate::crypto::fingerprint;
 
 pub use operation::Operation;
 
@@ -30,7 +29,7 @@ const MOUNTS: [&str; 2] = ["/v1/", "/v1/organizations/{org}/"];
 static DOCUMENT: LazyLock<(Bytes, String)> = LazyLock::new(|| {
     let mut text = document().to_pretty_json().expect("a document is JSON");
     text.push('\n');
-    let tag = fingerprint::of_document(&text);
+    let tag = conditional::tag(&text);
     (text.into(), tag)
 });
 
