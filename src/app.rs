@@ -223,7 +223,8 @@ impl App {
             clock: clock.clone(),
             rsa: RsaMaker::new(settings.request_timeout),
         });
-        begin(&management, role).await?;
+        let alone = lock.as_ref().is_some_and(|lock| store.is_alone_with(lock));
+        begin(&management, role, alone).await?;
         let checker = Arc::new(Checker {
             credentials: Arc::clone(&credentials),
             issuers: Arc::clone(&issuers),
@@ -296,14 +297,14 @@ impl App {
     }
 }
 
-/// Makes what a first start needs, and says what validators are told, before anything is served.
-async fn begin(management: &Arc<Management>, role: Role) -> Result<(), StartError> {
+/// Makes what a first start needs, and says what this server serves, before anything is.
+async fn begin(management: &Arc<Management>, role: Role, alone: bool) -> Result<(), StartError> {
     first_start::ensure_operator(management)
         .await
         .map_err(StartError::FirstStart)?;
     if role == Role::Server {
         // Where it fails, the job that repeats it says so: its first turn is at once.
-        let _ = management.announce().await;
+        management.announce_first(alone).await;
     }
     Ok(())
 }

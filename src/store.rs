@@ -1,5 +1,6 @@
 //! What outlives a restart: SQL on SQLite and PostgreSQL, one text for both.
 
+pub mod announced_issuers;
 pub mod api_keys;
 pub mod audit;
 pub mod audit_chain;

@@ -28,6 +28,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
     tracing::info!(
         listen = %opened.listener.local_addr()?,
         issuer = opened.app.mint.base.as_str(),
+        node = opened.app.usage.node(),
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );

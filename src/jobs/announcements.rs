@@ -1,4 +1,5 @@
-//! Repeats for how long JWKSs of this server may be cached, so that every server reckons with it.
+//! Repeats what this server serves: for how long its JWKSs may be cached, so that every server reckons
+//! with it, and as which issuer, so that servers that differ are found.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,12 +26,15 @@ pub(super) async fn announce(management: Arc<Management>, mut turns: Turns) {
                 if !std::mem::replace(&mut warned, true) {
                     tracing::warn!(
                         %error,
-                        "for how long the JWKS may be cached could not be written down: while \
-                         that is so, validators are told a few seconds"
+                        "what this server serves could not be written down: while that is so, \
+                         validators may be told to cache the JWKS for a few seconds alone"
                     );
                 }
                 turns.again_in(RETRY);
             }
         }
+    }
+    if let Err(error) = management.fall_silent().await {
+        tracing::debug!(%error, "this server could not strike itself out");
     }
 }

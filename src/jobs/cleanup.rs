@@ -64,6 +64,7 @@ async fn erase(store: &Store, usage: &Usage, now: Timestamp) -> Result<(), Store
     store.forget_beginnings(now).await?;
     // A day's grace, for clocks that are ahead.
     store.forget_jwks_max_ages(days_before(now, 1)).await?;
+    store.forget_announced_issuers(days_before(now, 1)).await?;
     store.remove_nodes_before(days_before(now, 1)).await
 }
 

@@ -1,6 +1,11 @@
+//! What a server says of what it serves, in the database, for others.
+//!
 //! For how long validators are told that they may cache the JWKS. What one server says binds all:
 //! it is in the database before any JWKS says so, and until none that did can be in a cache, the
 //! times of signing keys reckon with it.
+//!
+//! And as which issuer. Servers on one database that differ in it refuse each other's tokens, and
+//! nothing else would tell.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,6 +13,7 @@ use std::time::Duration;
 use super::Management;
 use crate::clock::Clock;
 use crate::domain::signing_key::Schedule;
+use crate::store::announced_issuers::AnnouncedIssuer;
 use crate::store::changes::Change;
 use crate::store::error::StoreError;
 use crate::store::jwks_max_ages::Announced;
@@ -39,15 +45,40 @@ impl Announcement {
 }
 
 impl Management {
-    /// Says, or repeats, that JWKSs of this server may be cached for as long as it is set to.
+    /// Says for the first time what this server serves, and warns if others that live serve another
+    /// issuer. Where something fails, [`Management::announce`] is to say so, which comes next.
+    /// `alone`: whoever else is written down is gone, whatever it said.
+    pub async fn announce_first(&self, alone: bool) {
+        if alone {
+            let _ = self.store.withdraw_other_issuers(self.usage.node()).await;
+        }
+        let _ = self.announce().await;
+        let said = self.store.announced_issuers(self.clock.now()).await;
+        for other in said.unwrap_or_default() {
+            if other.issuer != self.base {
+                tracing::warn!(
+                    node = other.node,
+                    issuer = other.issuer.as_str(),
+                    here = self.base.as_str(),
+                    "within the last minute another server on this database served another ISSUER: \
+                     unless that is changing now, set the same on every server, or each refuses \
+                     tokens of the other"
+                );
+            }
+        }
+    }
+
+    /// Says, or repeats, that JWKSs of this server may be cached for as long as it is set to, and
+    /// which issuer it serves.
     ///
     /// # Errors
     /// When the database is unavailable.
     pub async fn announce(&self) -> Result<(), StoreError> {
         let said = Clock::since_boot();
+        let until = self.clock.now().plus(GOOD_FOR + ROUNDING);
         let announced = Announced {
             max_age: self.configured.jwks_max_age(),
-            until: self.clock.now().plus(GOOD_FOR + ROUNDING),
+            until,
         };
         self.store.announce_jwks_max_age(announced).await?;
         // Whoever changed a signing key while this was not said has not reckoned with it: no JWKS
@@ -56,7 +87,22 @@ impl Management {
             self.generations.raise(&Change::Everything);
         }
         self.announcement.renew(said);
-        Ok(())
+        // After it, and apart: whether servers differ is of no concern to validators that cache.
+        let served = AnnouncedIssuer {
+            node: self.usage.node().to_owned(),
+            issuer: self.base.clone(),
+            until,
+        };
+        self.store.announce_issuer(&served).await
+    }
+
+    /// Strikes out which issuer this server serves, which stops. Its JWKSs stay in caches, and what
+    /// was said of them stands.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn fall_silent(&self) -> Result<(), StoreError> {
+        self.store.withdraw_issuer(self.usage.node()).await
     }
 
     /// Whether a JWKS may be handed out under the `max-age` of this server: every server knows, or

@@ -45,6 +45,7 @@ impl Store {
         for text in [
             "DELETE FROM leases",
             "DELETE FROM nodes",
+            "DELETE FROM announced_issuers",
             "DELETE FROM idempotency WHERE result IS NULL",
         ] {
             sql!(run transaction.on(), text)?;

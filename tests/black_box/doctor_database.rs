@@ -72,7 +72,10 @@ async fn a_role_that_may_not_do_what_tenmint_does_is_found() {
     let found = |verdict: &str, said: &str| {
         finds_with(&place, &[], &environment, "privileges", (verdict, said));
     };
-    found("problem", "role narrow may not read and write api_key");
+    found(
+        "problem",
+        "role narrow may not read and write announced_issuers, api_key",
+    );
     grant("GRANT DELETE ON ALL TABLES IN SCHEMA public TO narrow").await;
     found("problem", "role narrow does not own the table signing_keys");
     grant("ALTER TABLE signing_keys OWNER TO narrow").await;
@@ -81,7 +84,10 @@ async fn a_role_that_may_not_do_what_tenmint_does_is_found() {
         "may not make tables in schema public and does not own _sqlx",
     );
     grant("GRANT CREATE ON SCHEMA public TO narrow").await;
-    found("warning", "role narrow does not own _sqlx_migrations, api_");
+    found(
+        "warning",
+        "role narrow does not own _sqlx_migrations, announced_issuers, api_",
+    );
     // Where there is nothing to migrate, it serves.
     let server = Process::serve(&place, &["serve"], &environment);
     assert!(server.stop());
