@@ -5,10 +5,12 @@ mod database;
 mod erasures;
 mod files;
 mod finding;
+mod issuers;
 mod jwks;
 mod keys;
 mod postgres;
 mod privileges;
+mod proxies;
 mod root_keys;
 mod server;
 mod tls;
@@ -78,7 +80,7 @@ async fn look(arguments: &Arguments) -> Vec<Finding> {
         }
         Err(why) => findings.push(broken(&why)),
     }
-    findings.extend(server::proxies(settings));
+    findings.extend(proxies::look(settings));
     findings
 }
 
@@ -100,7 +102,7 @@ async fn look_inside(arguments: &Arguments, store: &Store, crypto: Crypto) -> Ve
     } = arguments;
     let now = Clock::system().now();
     let mut findings = database::look(store, &crypto, *full).await;
-    findings.extend(clock::look(store, now).await);
+    findings.extend(clock::look(store, settings.clock_skew, now).await);
     findings.push(erasures::look(store, now).await);
     findings.extend(postgres::look(store).await);
     findings.extend(privileges::look(store).await);
@@ -109,8 +111,8 @@ async fn look_inside(arguments: &Arguments, store: &Store, crypto: Crypto) -> Ve
     if let Ok(schedule) = settings.schedule() {
         findings.push(jwks::look(store, &schedule, now).await);
     }
-    findings.extend(server::look(settings, trust, published).await);
-    findings.extend(server::forwarding(settings, store, now).await);
+    findings.extend(server::look(settings, trust, store, published, now).await);
+    findings.extend(proxies::forwarding(settings, store, now).await);
     findings
 }
 

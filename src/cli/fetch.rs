@@ -46,12 +46,23 @@ impl Client {
     }
 
     /// A document.
-    pub(super) fn document(&self, url: &str) -> Result<Value, Failure> {
-        let answer = read(self.agent.get(url).call(), url)?;
-        if answer.status != 200 {
-            return Err(format!("{url} answered with status {}", answer.status).into());
+    ///
+    /// # Errors
+    /// With the status of what was there instead; without one if nobody answered, or not to the end.
+    pub(super) fn document(&self, url: &str) -> Result<Value, Failed> {
+        let unreachable = |why| unreachable(url, &why);
+        let mut response = self.agent.get(url).call().map_err(unreachable)?;
+        let status = response.status().as_u16();
+        let refused = |text: String| Failed::new(Exit::Refused, text).with_status(status);
+        if status != 200 {
+            return Err(refused(format!("{url} answered with status {status}")));
         }
-        Ok(answer.body)
+        let mut text = Vec::new();
+        let mut body = response.body_mut().as_reader().take(MAX_ANSWER);
+        body.read_to_end(&mut text)
+            .map_err(|why| unreachable(why.into()))?;
+        serde_json::from_slice(&text)
+            .map_err(|_| refused(format!("{url} answered with no JSON: is it tenmint?")))
     }
 
     /// A form posted under a Bearer credential.

@@ -25,7 +25,7 @@ async fn an_issuer_that_is_not_what_its_server_says_is_found() {
     at(
         "http://127.0.0.1:1",
         "issuer",
-        ("warning", "cannot be reached"),
+        ("problem", "cannot be reached"),
     );
     at("http://example.com", "issuer", ("problem", "https"));
     at("https://127.0.0.1:1", "proxies", ("warning", "names none"));

@@ -39,6 +39,7 @@ mod deletion;
 mod docs;
 mod doctor;
 mod doctor_database;
+mod doctor_issuers;
 mod doctor_keys;
 mod doctor_outside;
 mod dry_runs;

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::cli::output::visible;
+
 /// How bad it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -39,8 +41,8 @@ impl Finding {
     }
 
     fn new(check: &'static str, verdict: Verdict, text: impl Into<String>) -> Self {
-        // One check, one line, whatever an error had to say.
-        let text = text.into().replace(['\n', '\r'], " ");
+        // One check, one line, whatever an error or a server had to say; and it steers no terminal.
+        let text = visible(&text.into().replace(['\n', '\r'], " "));
         Self {
             check,
             verdict,
