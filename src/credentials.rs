@@ -23,7 +23,7 @@ use std::sync::atomic::AtomicU64;
 
 use quick_cache::sync::Cache;
 
-use crate::crypto::Crypto;
+use crate::crypto::{Crypto, fingerprint};
 use crate::domain::api_key::Status;
 use crate::domain::secret::{ApiKeySecret, KeyId, PresentedSecret};
 use crate::domain::timestamp::Timestamp;
@@ -156,7 +156,7 @@ impl Credentials {
         } else if self.crypto.is_dropped(root_key) {
             // Also where the secret was proven before.
             return Err(Rejected {
-                why: Denied::WrongSecret,
+                why: verified.of_dropped_root_key(&secret, now),
                 credential: Some(verified.credential),
             });
         } else {
@@ -248,6 +248,18 @@ impl Credentials {
 }
 
 impl Verified {
+    /// Why a string is refused whose hash nobody can verify any more. It was made here, and its
+    /// fingerprint tells those who administer the key that it was the key's own.
+    fn of_dropped_root_key(&self, secret: &ApiKeySecret, now: Timestamp) -> Denied {
+        match self.credential.key.status(now) {
+            Status::Active => Denied::WrongSecret,
+            _ if fingerprint::of(secret) != self.credential.fingerprint(self.which) => {
+                Denied::WrongSecret
+            }
+            ended => Denied::Ended(ended),
+        }
+    }
+
     /// Requires that the key, and the secret that was proven, count at `now`: whoever waited
     /// long for something asks again.
     ///

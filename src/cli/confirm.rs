@@ -37,6 +37,11 @@ impl Confirm {
         }
     }
 
+    /// Whether somebody is going to be asked.
+    pub(super) const fn asks(&self) -> bool {
+        !self.yes
+    }
+
     /// Whether there is anybody to ask, or no need to.
     ///
     /// # Errors

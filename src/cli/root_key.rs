@@ -100,7 +100,8 @@ impl Add {
                 );
             }
             (None, Some(path)) => {
-                edit::add(&path, &new)?;
+                let all = &status.root_keys;
+                edit::add(&path, &new).map_err(|error| rotate::not_added(error, all))?;
                 eprintln!(
                     "added root key {id} to {}. Back it up, apart from the database, and give it to \
                      every server; when `tenmint root-key status` shows that they hold it, run \

@@ -50,6 +50,9 @@ pub enum RootKeyFileError {
         /// What the operating system said.
         why: io::Error,
     },
+    /// It is longer than what is read of it, or would be.
+    #[error("the file of root keys at {} may have {LONGEST} bytes, and no more: take comments out of it, and root keys that were given up", .0.display())]
+    TooLong(PathBuf),
     /// Another command is changing it.
     #[error("another tenmint is changing the root keys at {}: wait for it", .0.display())]
     Busy(PathBuf),
@@ -86,6 +89,9 @@ pub fn read(path: &Path) -> Result<Found, RootKeyFileError> {
     // Rights are read from the open file: what is checked is what is read.
     let file = File::open(path).map_err(unreadable)?;
     let mode = mode(&file).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.len() > LONGEST as u64 {
+        return Err(RootKeyFileError::TooLong(path.to_owned()));
+    }
     if mode & 0o007 != 0 {
         return Err(RootKeyFileError::Exposed(path.to_owned()));
     }

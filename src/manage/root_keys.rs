@@ -2,6 +2,7 @@
 //! here: whoever does it holds the root keys themselves, and works on the machine.
 
 pub mod drop;
+pub mod endings;
 pub mod rotate;
 pub mod status;
 
@@ -59,9 +60,15 @@ pub enum RootKeyRefusal {
     /// There is no such root key.
     #[error("there is no former root key {0}: look at `tenmint root-key status`")]
     Unknown(String),
-    /// The root key that everything new depends on.
+    /// The root key that everything new depends on is to be given up.
     #[error("root key {0} is the current one: run `tenmint root-key rotate` first")]
     Current(String),
+    /// The root key that was to become current is so.
+    #[error(
+        "root key {0} is the current one already: leave --to out to go over to another, which is \
+         made if none was added"
+    )]
+    CurrentAlready(String),
     /// The rotation away from it was not finished.
     #[error("root key {0} is still being replaced: run `tenmint root-key rotate` to finish that")]
     Unfinished(String),
@@ -70,7 +77,7 @@ pub enum RootKeyRefusal {
         "{need} still need root key {id} and would never work again. An API key is freed of it \
          when it is next used, or by being rotated or revoked; a signing key by `tenmint root-key \
          rotate`, or if it does not open, by being revoked. `tenmint root-key status` names API \
-         keys; --force gives up what needs it"
+         keys; --force revokes those that have no other secret"
     )]
     StillNeeded {
         /// The root key.
@@ -160,6 +167,16 @@ fn what_keeps(
     let need = need.clone();
     need.is_any()
         .then_some(RootKeyRefusal::StillNeeded { id, need })
+}
+
+/// Whether what keeps a root key can be given up with it: API keys, and signing keys that do not
+/// open. An organization that did not go over could do nothing any more.
+fn may_be_forced(why: RootKeyRefusal) -> Result<(), RootKeyRefusal> {
+    match why {
+        RootKeyRefusal::StillNeeded { need, .. } if need.organizations == 0 => Ok(()),
+        RootKeyRefusal::StillNeeded { id, .. } => Err(RootKeyRefusal::Unfinished(id)),
+        other => Err(other),
+    }
 }
 
 /// What the database knows; there is something, since a server was started on it.

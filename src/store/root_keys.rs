@@ -1,5 +1,6 @@
 //! Which root keys the database knows, what still depends on each, and which servers hold them.
 
+mod endings;
 mod holders;
 mod needs;
 
@@ -11,6 +12,7 @@ use crate::domain::organization::OrganizationId;
 use crate::domain::signing_key::{Algorithm, Kid};
 use crate::domain::timestamp::Timestamp;
 
+pub use endings::{CountingSecret, EndedKey};
 pub use holders::Holder;
 pub use needs::{Need, NeedyKey};
 

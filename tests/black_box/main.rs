@@ -123,6 +123,7 @@ mod role_property;
 mod roles;
 mod root_key_crashes;
 mod root_key_drops;
+mod root_key_endings;
 mod root_key_starts;
 mod root_keys;
 mod rotation;

@@ -134,7 +134,7 @@ async fn an_api_key_that_nobody_uses_is_named_and_ends_by_force_alone(server: Se
         *named,
         json!({
             "id": forgotten.id, "organization": "acme", "name": "forgotten", "root_key": old,
-            "status": "active", "last_used_at": null,
+            "status": "active", "last_used_at": null, "would_end": "key", "management_key": false,
         })
     );
     let shown = block(|| done(server.place(), &["status"])).out;
@@ -150,7 +150,11 @@ async fn an_api_key_that_nobody_uses_is_named_and_ends_by_force_alone(server: Se
     });
     assert_eq!(in_file(server.place()).len(), 2);
     let forced = block(|| done(server.place(), &["drop", &old, "--yes", "--force"]));
-    assert!(forced.err.contains("1 API keys with it"), "{}", forced.err);
+    assert!(
+        forced.err.contains("1 API keys ended with it"),
+        "{}",
+        forced.err
+    );
     followed(&server).await;
     let reply = server.exchange(&forgotten, &[]).await;
     reply.refuses(401, "invalid_client");
@@ -165,7 +169,7 @@ async fn an_api_key_that_nobody_uses_is_named_and_ends_by_force_alone(server: Se
     let entry = &entries.body["data"][0];
     assert_eq!(
         entry["details"],
-        json!({ "forced": true, "api_keys_ended": 1 })
+        json!({ "forced": true, "api_keys_revoked": 1, "signing_keys": 0 })
     );
 }
 

@@ -51,7 +51,11 @@ fn judge(root_keys: &[Described]) -> Finding {
         text.push_str(". ");
         text.push_str(told.trim_end_matches('.'));
     }
-    if others.clone().any(Described::is_unfinished) {
+    let left_over = |key: &Described| key.state == State::Dropped && key.is_needed();
+    if others
+        .clone()
+        .any(|key| key.is_unfinished() || left_over(key))
+    {
         Finding::warning(CHECK, text)
     } else {
         Finding::ok(CHECK, text)

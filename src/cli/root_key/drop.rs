@@ -1,22 +1,40 @@
 //! `tenmint root-key drop`.
 
+use std::io::{self, Write};
+
 use clap::Args;
 
 use super::open;
+use super::status::{listed, rows, tell_waiting};
 use crate::app::App;
 use crate::cli::Failure;
 use crate::cli::confirm::Confirm;
+use crate::cli::table::{Columns, Table};
 use crate::crypto::root_key::RootKeyId;
 use crate::crypto::root_key_file::edit;
-use crate::manage::root_keys::drop::{Dropped, give_up};
+use crate::manage::root_keys::drop::{Dropped, GivenUp, give_up};
+use crate::manage::root_keys::endings::Ended;
+use crate::manage::root_keys::status::waiting;
 use crate::settings::Settings;
+
+/// How many API keys end between two lines that say so.
+const A_LINE_EVERY: u64 = 10_000;
+
+/// How many keys are named that lost one of two secrets.
+const NAMED: usize = 50;
+
+const ENDED: Columns = &[
+    ("ENDED API KEY", "id"),
+    ("ORGANIZATION", "organization"),
+    ("NAME", "name"),
+];
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct GiveUp {
     /// The id of the root key, as `tenmint root-key status` shows it
     id: String,
 
-    /// Also while API keys or signing keys need it: none of these will work again
+    /// Also while API keys need it: these are revoked. Signing keys that do not open never will
     #[arg(long)]
     force: bool,
 
@@ -29,16 +47,7 @@ pub(in crate::cli) struct GiveUp {
 
 impl GiveUp {
     pub(super) async fn run(&self) -> Result<(), Failure> {
-        self.confirm.ask(|| {
-            if self.force {
-                format!(
-                    "Give up root key {} and every API key and signing key that still needs it?",
-                    self.id
-                )
-            } else {
-                format!("Give up root key {}?", self.id)
-            }
-        })?;
+        self.confirm.possible()?;
         let app = open(&self.settings).await?;
         let done = self.with(&app).await;
         app.close().await;
@@ -47,13 +56,26 @@ impl GiveUp {
 
     async fn with(&self, app: &App) -> Result<(), Failure> {
         let id = &self.id;
-        let dropped = give_up(&app.management, id, self.force).await?;
-        match dropped {
-            Dropped::Now { api_keys: 0 } => eprintln!("root key {id} was given up"),
-            Dropped::Now { api_keys } => eprintln!(
-                "root key {id} was given up, and {api_keys} API keys with it: rotate or revoke them"
-            ),
-            Dropped::Before => eprintln!("root key {id} was given up before"),
+        if self.confirm.asks() {
+            self.ask(app).await?;
+        }
+        let mut told = 0;
+        let dropped = give_up(&app.management, id, self.force, |so_far| {
+            if so_far.api_keys >= told + A_LINE_EVERY {
+                told = so_far.api_keys;
+                eprintln!("{told} API keys ended");
+            }
+        });
+        let dropped = dropped.await?;
+        match &dropped {
+            Dropped::Now(with_it) => {
+                eprintln!("root key {id} was given up");
+                tell(with_it)?;
+            }
+            Dropped::Before(with_it) => {
+                eprintln!("root key {id} was given up before");
+                tell(with_it)?;
+            }
             Dropped::NeverCurrent => eprintln!(
                 "root key {id} was never current, and never will be: servers that hold it let go of it"
             ),
@@ -71,5 +93,108 @@ impl GiveUp {
             eprintln!("backups of the database from before it was replaced open with it alone");
         }
         Ok(())
+    }
+
+    /// Whoever gives up API keys sees before which they are.
+    async fn ask(&self, app: &App) -> Result<(), Failure> {
+        let (id, management) = (&self.id, &app.management);
+        let needing = if self.force {
+            waiting(&management.store, id, management.clock.now()).await?
+        } else {
+            Vec::new()
+        };
+        if !needing.is_empty() {
+            let all = "`tenmint root-key status --json` names them all";
+            tell_waiting(&mut io::stderr().lock(), &needing, all)?;
+        }
+        self.confirm.ask(|| match needing.len() {
+            0 => format!("Give up root key {id}?"),
+            keys => format!("Give up root key {id}, and end the {keys} API keys that need it?"),
+        })?;
+        Ok(())
+    }
+}
+
+/// Names what ended with a root key, and says what to do about keys that somebody is missing by now.
+fn tell(with_it: &GivenUp) -> Result<(), Failure> {
+    let mut out = io::stderr().lock();
+    if with_it.api_keys > 0 {
+        writeln!(
+            out,
+            "{} API keys ended with it, and are revoked (root_key_dropped):",
+            with_it.api_keys
+        )?;
+        Table::new(ENDED).print(&mut out, &rows(&with_it.named)?)?;
+        let named = i64::try_from(with_it.named.len()).unwrap_or(i64::MAX);
+        if with_it.api_keys > named {
+            writeln!(
+                out,
+                "and {} more: `tenmint audit list --action api_key.revoke` names those of an \
+                 organization",
+                with_it.api_keys - named
+            )?;
+        }
+    }
+    tell_halves(&mut out, &with_it.halves)?;
+    if with_it.signing_keys > 0 {
+        writeln!(
+            out,
+            "{} signing keys that it sealed do not open, and never will: revoke them",
+            with_it.signing_keys
+        )?;
+    }
+    if !with_it.without_manager.is_empty() {
+        writeln!(
+            out,
+            "ATTENTION: the management keys of these organizations ended: {}. `tenmint orgs \
+             bootstrap ID --reissue` makes another",
+            listed(&with_it.without_manager)
+        )?;
+    }
+    match (with_it.operator_keys, with_it.operator_keys_left) {
+        (0, _) => {}
+        (ended, 0) => writeln!(
+            out,
+            "ATTENTION: {ended} of the operator's own API keys ended, and none is left that can be \
+             used: `tenmint operator-key` on this machine makes one"
+        )?,
+        (ended, left) => writeln!(
+            out,
+            "ATTENTION: {ended} of the operator's own API keys ended, and {left} are left; `tenmint \
+             operator-key` on this machine makes another"
+        )?,
+    }
+    Ok(())
+}
+
+fn tell_halves(out: &mut impl Write, halves: &[Ended]) -> io::Result<()> {
+    for half in &halves[..halves.len().min(NAMED)] {
+        let Ended {
+            organization,
+            key,
+            fingerprint,
+            until,
+        } = half;
+        match until {
+            None => writeln!(
+                out,
+                "{key} of {organization}: the secret {fingerprint}, which a rotation had replaced, \
+                 ended; the newer one counts on"
+            )?,
+            Some(until) => writeln!(
+                out,
+                "{key} of {organization}: its newest secret {fingerprint} ended; the one before \
+                 counts until {until}, and the key ends with it unless it is rotated again and given \
+                 another end"
+            )?,
+        }
+    }
+    match halves.len() - halves.len().min(NAMED) {
+        0 => Ok(()),
+        more => writeln!(
+            out,
+            "and {more} more API keys lost one of two secrets: `api_key.rotate_finish` and \
+             `api_key.rotate_undo` in the audit logs name them"
+        ),
     }
 }

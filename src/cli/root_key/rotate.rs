@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::open;
+use super::{open, verdict};
 use crate::app::App;
 use crate::cli::Failure;
 use crate::crypto::root_key::RootKey;
-use crate::crypto::root_key_file::edit;
+use crate::crypto::root_key_file::{RootKeyFileError, edit};
 use crate::manage::root_keys::rotate::{Rotated, Target, carry_over, make_current, target};
+use crate::manage::root_keys::status::{Described, overview};
 use crate::manage::root_keys::{RootKeyRefusal, follow};
 use crate::settings::Settings;
 
@@ -33,11 +34,12 @@ pub(in crate::cli) struct Rotate {
 impl Rotate {
     pub(super) async fn run(&self) -> Result<(), Failure> {
         let app = open(&self.settings).await?;
-        let done = self.with(&app).await;
+        let done = match self.with(&app).await {
+            Ok(rotated) => tell(&app, &rotated).await,
+            Err(error) => Err(error),
+        };
         app.close().await;
-        let rotated = done?;
-        tell(&rotated);
-        Ok(())
+        done
     }
 
     async fn with(&self, app: &App) -> Result<Rotated, Failure> {
@@ -53,7 +55,8 @@ impl Rotate {
                 };
                 let new = RootKey::generate();
                 let id = new.id().to_string();
-                edit::add(path, &new)?;
+                let all = root_keys(app).await?;
+                edit::add(path, &new).map_err(|error| not_added(error, &all))?;
                 eprintln!(
                     "added root key {id} to {}: back it up, apart from the database",
                     path.display()
@@ -74,9 +77,16 @@ impl Rotate {
     }
 }
 
-fn tell(rotated: &Rotated) {
+async fn root_keys(app: &App) -> Result<Vec<Described>, Failure> {
+    let management = &app.management;
+    let (keyring, now) = (management.crypto.keyring(), management.clock.now());
+    Ok(overview(&management.store, &keyring, now).await?)
+}
+
+/// Says what was done, and what is to be done about each former root key.
+async fn tell(app: &App, rotated: &Rotated) -> Result<(), Failure> {
     let Rotated {
-        from,
+        from: _,
         to,
         organizations,
         signing_keys,
@@ -93,10 +103,25 @@ fn tell(rotated: &Rotated) {
             shut.organization
         );
     }
-    for former in from {
-        eprintln!(
-            "keep root key {former}: API keys need it until they are next used. `tenmint root-key \
-             status` names them; when it names none, run `tenmint root-key drop {former}`"
-        );
+    for verdict in of_former(&root_keys(app).await?) {
+        eprintln!("{verdict}");
     }
+    Ok(())
+}
+
+/// Where there is no room for another root key, which can go.
+pub(super) fn not_added(error: RootKeyFileError, all: &[Described]) -> Failure {
+    match error {
+        RootKeyFileError::TooLong(_) => {
+            let lines = std::iter::once(error.to_string()).chain(of_former(all));
+            lines.collect::<Vec<_>>().join("\n").into()
+        }
+        other => other.into(),
+    }
+}
+
+/// What is to be done about root keys that are not current any more.
+fn of_former(all: &[Described]) -> impl Iterator<Item = String> {
+    let former = all.iter().filter(|key| key.superseded_at.is_some());
+    former.filter_map(verdict)
 }

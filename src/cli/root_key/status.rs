@@ -9,13 +9,14 @@ use serde_json::Value;
 use crate::app::StartError;
 use crate::app::existing::existing;
 use crate::cli::Failure;
-use crate::cli::output::escaped;
+use crate::cli::output::{escaped, visible};
 use crate::cli::table::{Columns, Table};
 use crate::clock::Clock;
-use crate::manage::root_keys::status::{Described, State, Status, status};
+use crate::domain::organization::OrganizationId;
+use crate::manage::root_keys::status::{Described, State, Status, Waiting, WouldEnd, status};
 use crate::settings::Settings;
 
-/// How many API keys are shown to people.
+/// How many API keys are shown to people, and how many organizations are named.
 const SHOWN: usize = 50;
 
 const ROOT_KEYS: Columns = &[
@@ -42,6 +43,7 @@ const API_KEYS: Columns = &[
     ("STATUS", "status"),
     ("LAST USED", "last_used_at"),
     ("NEEDS", "root_key"),
+    ("WOULD END", "would_end"),
 ];
 
 #[derive(Args, Debug)]
@@ -79,12 +81,12 @@ fn tell(out: &mut impl Write, status: &Status) -> Result<(), Failure> {
     }
     if !status.api_keys.is_empty() {
         writeln!(out)?;
-        let shown = &status.api_keys[..status.api_keys.len().min(SHOWN)];
-        Table::new(API_KEYS).print(out, &rows(shown)?)?;
-        let more = status.api_keys.len() - shown.len();
-        if more > 0 {
-            writeln!(out, "and {more} more: --json names them all")?;
-        }
+        tell_waiting(out, &status.api_keys, "--json names them all")?;
+        writeln!(
+            out,
+            "\n`tenmint root-key drop --force` ends what is named here, for good: the key, or one \
+             of its two secrets."
+        )?;
     }
     writeln!(out)?;
     for key in &status.root_keys {
@@ -95,6 +97,44 @@ fn tell(out: &mut impl Write, status: &Status) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Names API keys that need a root key; `more` says where those beyond the first are named.
+pub(super) fn tell_waiting(
+    out: &mut impl Write,
+    api_keys: &[Waiting],
+    more: &str,
+) -> Result<(), Failure> {
+    let shown = &api_keys[..api_keys.len().min(SHOWN)];
+    Table::new(API_KEYS).print(out, &rows(shown)?)?;
+    let others = api_keys.len() - shown.len();
+    if others > 0 {
+        writeln!(out, "and {others} more: {more}")?;
+    }
+    let operator = OrganizationId::operator();
+    let ending = api_keys.iter().filter(|key| key.would_end == WouldEnd::Key);
+    let (own, others): (Vec<_>, Vec<_>) =
+        ending.partition(|key| key.organization == operator.as_str());
+    let managers = others.iter().filter(|key| key.management_key);
+    let managed: Vec<_> = managers.map(|key| key.organization.clone()).collect();
+    if !managed.is_empty() {
+        let names = visible(&listed(&managed));
+        writeln!(out, "among them are the management keys of {names}")?;
+    }
+    if !own.is_empty() {
+        writeln!(out, "{} of them are the operator's own", own.len())?;
+    }
+    Ok(())
+}
+
+/// The first of many names.
+pub(super) fn listed(names: &[String]) -> String {
+    let shown = &names[..names.len().min(SHOWN)];
+    let more = names.len() - shown.len();
+    match more {
+        0 => shown.join(", "),
+        more => format!("{}, and {more} more", shown.join(", ")),
+    }
+}
+
 /// What is to be done about a root key; `None`: nothing.
 pub(in crate::cli) fn verdict(key: &Described) -> Option<String> {
     let id = &key.id;
@@ -102,6 +142,11 @@ pub(in crate::cli) fn verdict(key: &Described) -> Option<String> {
         State::Current if !key.held => {
             format!("Root key {id} is current and is not held here: nothing works without it.")
         }
+        State::Dropped if key.api_keys > 0 => format!(
+            "Root key {id} was given up, and {} API keys that need it count as in force: \
+             `tenmint root-key drop {id} --force` ends them.",
+            key.api_keys
+        ),
         State::Current | State::Dropped => return None,
         State::Added => format!(
             "Root key {id} was added, and nothing depends on it: run `tenmint root-key rotate` \
@@ -123,14 +168,14 @@ pub(in crate::cli) fn verdict(key: &Described) -> Option<String> {
              current one: wait for it."
         ),
         State::Former => format!(
-            "Root key {id} is still needed by {} API keys: each is freed of it when it is next \
-             used, or by being rotated or revoked.",
+            "Root key {id} is still needed by {} API keys: keep it. Each is freed of it when it is \
+             next used, or by being rotated or revoked; `tenmint root-key status` names them.",
             key.api_keys
         ),
     })
 }
 
-fn rows(values: &[impl Serialize]) -> Result<Vec<Value>, Failure> {
+pub(super) fn rows(values: &[impl Serialize]) -> Result<Vec<Value>, Failure> {
     let rows: Result<_, _> = values.iter().map(serde_json::to_value).collect();
     Ok(rows?)
 }

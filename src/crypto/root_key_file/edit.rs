@@ -111,6 +111,10 @@ fn change(
     let Some(after) = edit(&text, &held) else {
         return Ok(());
     };
+    if after.len() > super::LONGEST {
+        // It would not be read whole again.
+        return Err(RootKeyFileError::TooLong(path));
+    }
     let aside = aside(folder_of(&path));
     let written = write_private(&aside, after.as_bytes())
         .and_then(|()| give_to_the_same(&aside, &metadata))
@@ -194,6 +198,24 @@ mod tests {
             .map(|entry| entry.unwrap().file_name())
             .collect();
         assert_eq!(files.len(), 2, "nothing is left beside it: {files:?}");
+    }
+
+    #[test]
+    fn no_root_key_is_added_that_would_not_be_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("root.key");
+        write_new(&path, [&RootKey::generate()].into_iter()).unwrap();
+        let mut text = fs::read_to_string(&path).unwrap();
+        let room = super::super::LONGEST - text.len();
+        text.push_str(&format!("#{}\n", "x".repeat(room - 60)));
+        fs::write(&path, &text).unwrap();
+        let added = add(&path, &RootKey::generate());
+        assert!(matches!(added, Err(RootKeyFileError::TooLong(_))));
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        assert_eq!(ids(&path).len(), 1);
+        text.push_str(&"#".repeat(60));
+        fs::write(&path, &text).unwrap();
+        assert!(matches!(read(&path), Err(RootKeyFileError::TooLong(_))));
     }
 
     #[test]

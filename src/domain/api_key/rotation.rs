@@ -1,4 +1,5 @@
-//! How long two secrets of a key count beside each other while it is rotated.
+//! How long two secrets of a key count beside each other while it is rotated, and what becomes of
+//! the key when the newer one is lost meanwhile.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::super::timestamp::Timestamp;
+use super::{ApiKey, next_notice};
 
 /// A number of seconds from 0 to 2592000 (30 days) for which the secret before still counts: 0
 /// ends it at once. A day, when nothing is said.
@@ -54,6 +56,22 @@ impl<'de> Deserialize<'de> for OverlapSpan {
             }
         }
         deserializer.deserialize_u64(WholeSeconds)
+    }
+}
+
+impl ApiKey {
+    /// Gives the key's newest secret up, whose fingerprint this is, and goes back to the one before,
+    /// if that counts at `now`. It counts no longer than its rotation let it: the key ends with it.
+    #[must_use]
+    pub fn undo_rotation(&mut self, now: Timestamp) -> Option<String> {
+        let before = self.overlap.take_if(|before| before.is_in_force(now))?;
+        let ends_at = before.ends_at;
+        let end = self.expires_at.map_or(ends_at, |end| end.min(ends_at));
+        self.expires_at = Some(end);
+        self.next_notice_at = next_notice(end, now);
+        self.secret_created_at = before.created_at;
+        self.secret_last_use = before.last_use;
+        Some(std::mem::replace(&mut self.fingerprint, before.fingerprint))
     }
 }
 

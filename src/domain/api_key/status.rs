@@ -59,6 +59,9 @@ pub enum RevokeReason {
     Superseded,
     /// Nobody used it.
     Unused,
+    /// Its secrets depended on a root key that was given up. No caller says so.
+    #[serde(skip_deserializing)]
+    RootKeyDropped,
 }
 
 /// The state at `now` of a key of which this is known.
@@ -132,7 +135,16 @@ impl StatusFilter {
 
 impl RevokeReason {
     /// Every reason, once.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
+        Self::Unspecified,
+        Self::Compromised,
+        Self::Superseded,
+        Self::Unused,
+        Self::RootKeyDropped,
+    ];
+
+    /// Those that a caller may give.
+    pub const GIVEN: [Self; 4] = [
         Self::Unspecified,
         Self::Compromised,
         Self::Superseded,
@@ -147,6 +159,7 @@ impl RevokeReason {
             Self::Compromised => "compromised",
             Self::Superseded => "superseded",
             Self::Unused => "unused",
+            Self::RootKeyDropped => "root_key_dropped",
         }
     }
 
@@ -154,5 +167,21 @@ impl RevokeReason {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_give_every_reason_but_tenmints_own() {
+        for reason in RevokeReason::ALL {
+            let name = serde_json::to_string(&reason).unwrap();
+            assert_eq!(name, format!("\"{}\"", reason.as_str()));
+            assert_eq!(RevokeReason::from_name(reason.as_str()), Some(reason));
+            let given = serde_json::from_str::<RevokeReason>(&name);
+            assert_eq!(given.is_ok(), RevokeReason::GIVEN.contains(&reason));
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::scope::ScopeSet;
 use crate::domain::text::{Description, ExternalId, Metadata, Name};
 use crate::domain::timestamp::Timestamp;
 use crate::http::json;
-use crate::http::openapi::words::{MetadataWritten, ScopesWritten};
+use crate::http::openapi::words::{MetadataWritten, ReasonGiven, ScopesWritten};
 use crate::http::problem::Problem;
 
 /// A new key. What answers show as `null` may be said as `null`.
@@ -87,6 +87,7 @@ pub(super) struct EditBody {
 #[schema(as = Revocation)]
 pub(super) struct RevokeBody {
     #[serde(default)]
+    #[schema(value_type = ReasonGiven)]
     pub(super) reason: RevokeReason,
 }
 

@@ -16,7 +16,7 @@ use crate::domain::scope::Scope;
 use crate::domain::text::{ExternalId, Metadata};
 use crate::domain::timestamp::Timestamp;
 use crate::http::json;
-use crate::http::openapi::words::{Revocable, ScopeWritten};
+use crate::http::openapi::words::{ReasonGiven, Revocable, ScopeWritten};
 use crate::http::problem::Problem;
 use crate::http::reach::{Answer, Reach};
 use crate::manage::api_keys as manage;
@@ -31,6 +31,7 @@ const SHOWN: usize = 100;
 pub(super) struct BulkBody {
     filter: FilterBody,
     #[serde(default)]
+    #[schema(value_type = ReasonGiven)]
     reason: RevokeReason,
     #[serde(default)]
     dry_run: bool,

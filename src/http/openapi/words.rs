@@ -37,6 +37,8 @@ pub struct ScopesWritten;
 pub struct SomeScopesWritten;
 /// Which keys many are revoked of: any but those that are.
 pub struct Revocable;
+/// Why a caller revokes a key.
+pub struct ReasonGiven;
 /// Entries of metadata to set, or with `null` to remove.
 pub struct MetadataWritten;
 /// The address of a client, or its network.
@@ -129,6 +131,7 @@ words! {
     StatusFilter, "StatusFilter" => one_of(&StatusFilter::ALL.map(StatusFilter::as_str));
     Revocable, "Revocable" => one_of(&["active", "disabled", "expired", "unrevoked"]);
     RevokeReason, "RevokeReason" => one_of(&RevokeReason::ALL.map(RevokeReason::as_str));
+    ReasonGiven, "RevokeReasonGiven" => one_of(&RevokeReason::GIVEN.map(RevokeReason::as_str));
     Outcome, "Outcome" => one_of(&Outcome::ALL.map(Outcome::as_str));
     Rule, "Rule" => one_of(&Rule::ALL.map(Rule::as_str));
     Grain, "Grain" => one_of(&["hour", "day"]);

@@ -66,7 +66,8 @@ pub async fn revoke_many(
             return Ok(keys);
         }
         let revocation = Revocation { at: now, reason };
-        let revoked = act.write.revoke_api_keys(&keys, revocation).await?;
+        let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
+        let revoked = act.write.revoke_api_keys(&ids, revocation).await?;
         if usize::try_from(revoked) != Ok(count) {
             // Acts on an organization take turns: this is a fault of ours, and no act.
             return Err(Refusal::Broken);

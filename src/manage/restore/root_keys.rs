@@ -31,7 +31,8 @@ pub(super) async fn again(
         _ => {
             let note = match ended(&entry.details) {
                 0 => "API keys of the backup may still need it: give it up again when `tenmint \
-                      root-key status` names none"
+                      root-key status` names none, or end them by --force. Those that ended with it \
+                      ended again, as their organizations' logs tell"
                     .to_owned(),
                 ended => format!("{ended} API keys ended with it, and no log tells which"),
             };

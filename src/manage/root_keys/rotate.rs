@@ -81,10 +81,10 @@ pub async fn target(
     let was = |id: &str| former.iter().any(|former| former.id == id);
     if let Some(id) = named {
         return match id {
-            id if id == current => Err(RootKeyRefusal::Current(id.to_owned())),
+            id if id == current => Err(RootKeyRefusal::CurrentAlready(id.to_owned())),
             id if was(id) => Err(RootKeyRefusal::Former(id.to_owned())),
             id if keyring.holds(id) => Ok(Target::Held(id.to_owned())),
-            id => Err(RootKeyRefusal::Unknown(id.to_owned())),
+            id => Err(NotHeld(id.to_owned()).into()),
         };
     }
     let ids = keyring.ids().map(ToString::to_string);

@@ -113,6 +113,20 @@ pub struct Waiting {
     pub status: &'static str,
     /// When it was last used.
     pub last_used_at: Option<Timestamp>,
+    /// What would end if the root key were given up by force.
+    pub would_end: WouldEnd,
+    /// Whether its organization is managed with it.
+    pub management_key: bool,
+}
+
+/// What of an API key would end with a root key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WouldEnd {
+    /// The key: none of its secrets could be verified any more.
+    Key,
+    /// One of two secrets, which a rotation lets count beside each other.
+    Secret,
 }
 
 /// Looks at the root keys of a deployment; `keyring` is what is held here.
@@ -133,8 +147,8 @@ pub async fn status(
         return Ok(None);
     };
     let mut api_keys = Vec::new();
-    for former in stored.former.iter().filter(|f| f.dropped_at.is_none()) {
-        waiting(store, &former.id, now, &mut api_keys).await?;
+    for former in &stored.former {
+        api_keys.extend(waiting(store, &former.id, now).await?);
     }
     let nodes = nodes.into_iter().map(|holder| Node {
         id: holder.node,
@@ -226,17 +240,20 @@ fn describe(
         .collect()
 }
 
-async fn waiting(
+/// The API keys that need a root key, in the order of their ids.
+///
+/// # Errors
+/// When the database is unavailable or a row corrupt.
+pub async fn waiting(
     store: &Store,
     root_key: &str,
     now: Timestamp,
-    all: &mut Vec<Waiting>,
-) -> Result<(), StoreError> {
-    let mut after = String::new();
+) -> Result<Vec<Waiting>, StoreError> {
+    let (mut all, mut after) = (Vec::new(), String::new());
     loop {
         let keys = store.keys_needing(root_key, now, &after, BATCH).await?;
         let Some(last) = keys.last() else {
-            return Ok(());
+            return Ok(all);
         };
         after.clone_from(&last.id);
         for key in keys {
@@ -260,6 +277,11 @@ impl Waiting {
                 } => "disabled",
                 NeedyKey { .. } => "active",
             },
+            would_end: match key.other_secrets {
+                0 => WouldEnd::Key,
+                _ => WouldEnd::Secret,
+            },
+            management_key: key.manages > 0,
             id: key.id,
             organization: key.organization_id,
             name: key.name,

@@ -1,6 +1,7 @@
 //! Many keys of one organization, ended at once within an act.
 
-use crate::domain::api_key::{ApiKey, Revocation};
+use crate::domain::api_key::Revocation;
+use crate::domain::secret::KeyId;
 use crate::store::engine::{Engine, sql};
 use crate::store::error::StoreError;
 use crate::store::write::Write;
@@ -32,14 +33,13 @@ impl Write {
     /// When the database is unavailable.
     pub async fn revoke_api_keys(
         &mut self,
-        keys: &[ApiKey],
+        keys: &[KeyId],
         revocation: Revocation,
     ) -> Result<u64, StoreError> {
         let organization = self.organization().id.clone();
         let mut revoked = 0;
         for batch in keys.chunks(BATCH) {
-            let ids: Vec<_> = batch.iter().map(|key| key.id).collect();
-            let ids = serde_json::to_string(&ids).expect("ids are JSON");
+            let ids = serde_json::to_string(batch).expect("ids are JSON");
             let on = self.on();
             let text = match on {
                 Engine::Sqlite(_) => revoke!("IN (SELECT value FROM json_each($2))"),

@@ -35,16 +35,24 @@ pub struct NeedyKey {
     pub disabled_at: Option<i64>,
     /// When it was last used, Unix seconds.
     pub last_used_at: Option<i64>,
+    /// 1 if it is its organization's management key, else 0.
+    pub manages: i64,
+    /// How many of its secrets count and do not depend on that root key.
+    pub other_secrets: i64,
 }
 
 /// An API key `k` depends on a root key while it is not revoked and one of its secrets `s`, which
-/// may still count, does.
+/// may still count, does. Keys of deleted organizations are on their way out.
 macro_rules! needy {
     () => {
         " FROM api_key_secrets s JOIN api_keys k ON k.id = s.api_key_id
-          WHERE k.revoked_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > $1)"
+          WHERE k.revoked_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > $1)
+            AND k.organization_id NOT IN
+                (SELECT id FROM organizations WHERE deleted_at IS NOT NULL)"
     };
 }
+
+pub(super) use needy;
 
 /// What depends on each root key that something depends on.
 const NEEDS: &str = concat!(
@@ -112,7 +120,12 @@ impl Store {
             concat!(
                 "SELECT DISTINCT k.id, k.organization_id, k.name, k.expires_at, k.disabled_at,
                         (SELECT MAX(u.last_used_at) FROM secret_uses u
-                         WHERE u.api_key_id = k.id) AS last_used_at",
+                         WHERE u.api_key_id = k.id) AS last_used_at,
+                        (SELECT COUNT(*) FROM organizations o
+                         WHERE o.id = k.organization_id AND o.management_key_id = k.id) AS manages,
+                        (SELECT COUNT(*) FROM api_key_secrets t
+                         WHERE t.api_key_id = k.id AND t.root_key <> $2
+                           AND (t.expires_at IS NULL OR t.expires_at > $1)) AS other_secrets",
                 needy!(),
                 " AND s.root_key = $2 AND k.id > $3 ORDER BY k.id LIMIT $4"
             ),
