@@ -54,7 +54,11 @@ async fn a_server_says_which_root_key_it_lacks(server: Server) {
     }
     refused(&place, &["drop", &new, "--yes"], "is the current one");
     refused(&place, &["rotate", "--to", &old], "does not come back");
-    refused(&place, &["rotate", "--to", "0123"], "no former root key");
+    refused(
+        &place,
+        &["rotate", "--to", "0123"],
+        "root key 0123 is not held here",
+    );
     // With both, and in whichever order.
     let turned: Vec<_> = in_text(&both).into_iter().rev().collect();
     let lines: Vec<_> = turned.iter().map(|key| key.to_line().to_string()).collect();
