@@ -2,6 +2,7 @@
 
 mod file;
 mod in_place;
+mod lines;
 mod plan;
 mod report;
 mod source;

@@ -5,6 +5,7 @@ mod chapter;
 mod edits;
 mod entry;
 mod export;
+mod fork;
 mod log;
 mod quarantine;
 mod replay;

@@ -19,6 +19,9 @@ use crate::store::files;
 use crate::store::history::{History, mark_of, read_mark, write_mark};
 use crate::store::lock::ServerLock;
 
+/// What the database is called that gives way to the backup.
+const REPLACED: &str = "the replaced database (which --ignore-replaced leaves out)";
+
 pub(super) async fn run(
     arguments: &Arguments,
     backup: &Path,
@@ -77,14 +80,15 @@ async fn stage(
     let store = &app.management.store;
     let mut logs = Logs::after(store).await?;
     for path in &arguments.audit_export {
-        source::export(&mut logs, path)?;
+        source::export(&mut logs, path).await?;
     }
     let scratch = files::beside(database, ".reading");
     for path in &arguments.audit_database {
-        source::database(&mut logs, path, &scratch).await?;
+        let name = path.display().to_string();
+        source::database(&mut logs, (path, &name), &scratch).await?;
     }
     if database.exists() && !arguments.ignore_replaced {
-        let read = source::database(&mut logs, database, &scratch).await;
+        let read = source::database(&mut logs, (database, REPLACED), &scratch).await;
         if let Err(why) = read {
             eprintln!("the audit log of the replaced database is of no help: {why}");
         }

@@ -43,14 +43,15 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let mut logs = Logs::after(store).await?;
     for path in &arguments.audit_export {
-        source::export(&mut logs, path)?;
+        source::export(&mut logs, path).await?;
     }
     for path in &arguments.audit_database {
         let scratch = store.file().map_or_else(
             || files::beside(path, ".reading"),
             |file| files::beside(file, ".reading"),
         );
-        source::database(&mut logs, path, &scratch).await?;
+        let name = path.display().to_string();
+        source::database(&mut logs, (path, &name), &scratch).await?;
     }
     let served = store.file().and_then(|file| read_mark(&mark_of(file)));
     let mut plan = Plan::make(&app, arguments, logs, served.as_ref()).await?;

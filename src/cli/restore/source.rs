@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
+use super::lines::{self, Line};
 use crate::cli::Failure;
 use crate::manage::restore::Logs;
 use crate::store::Store;
-use crate::store::audit_readoption::{ExportedEnd, ExportedEntry};
 use crate::store::engine::DatabaseUrl;
 use crate::store::files;
 
@@ -15,51 +15,45 @@ use crate::store::files;
 const LONGEST: u64 = 16 << 20;
 
 /// Reads an export.
-pub(super) fn export(logs: &mut Logs, path: &Path) -> Result<(), Failure> {
+pub(super) async fn export(logs: &mut Logs, path: &Path) -> Result<(), Failure> {
     let about = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
     let mut reader = BufReader::new(File::open(path).map_err(|why| about(&why))?);
     let mut export = logs.export(path.display().to_string());
-    let mut line = String::new();
+    let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        let read = io::Read::take(&mut reader, LONGEST).read_line(&mut line);
+        let read = io::Read::take(&mut reader, LONGEST).read_until(b'\n', &mut line);
         if read.map_err(|why| about(&why))? == 0 {
             break;
         }
-        if line.trim().is_empty() {
+        if line.trim_ascii().is_empty() {
             continue;
         }
-        if let Ok(end) = serde_json::from_str::<ExportedEnd>(&line) {
-            export.add_end(&end);
-            continue;
+        match lines::read(&line, number).map_err(|why| about(&why))? {
+            Line::Entry(organization, row) => export.add(&organization, row),
+            Line::End(end) => export.add_end(&end),
         }
-        let entry: ExportedEntry = serde_json::from_str(&line).map_err(|why| {
-            about(&format!(
-                "line {number} is no entry of an audit export: {why}"
-            ))
-        })?;
-        let organization = entry.organization.clone();
-        let row = entry
-            .into_row()
-            .ok_or_else(|| about(&format!("line {number} is no entry of an audit export")))?;
-        export.add(&organization, row);
     }
-    export.finish();
-    Ok(())
+    Ok(export.finish().await?)
 }
 
 /// Reads the audit log of another SQLite database, of which a copy is made: it stays as it is.
-pub(super) async fn database(logs: &mut Logs, path: &Path, scratch: &Path) -> Result<(), Failure> {
+/// `name` is what it is called where something is said of it.
+pub(super) async fn database(
+    logs: &mut Logs,
+    (path, name): (&Path, &str),
+    scratch: &Path,
+) -> Result<(), Failure> {
     let about = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
     copy(path, scratch).map_err(|why| about(&why))?;
-    let outcome = read(logs, scratch).await.map_err(|why| about(&why));
+    let outcome = read(logs, scratch, name).await.map_err(|why| about(&why));
     remove(scratch);
     Ok(outcome?)
 }
 
-async fn read(logs: &mut Logs, path: &Path) -> Result<(), Failure> {
-    let store = Store::open(&DatabaseUrl::Sqlite(path.to_owned())).await?;
-    let added = logs.add_all_of(&store).await;
+async fn read(logs: &mut Logs, scratch: &Path, name: &str) -> Result<(), Failure> {
+    let store = Store::open(&DatabaseUrl::Sqlite(scratch.to_owned())).await?;
+    let added = logs.add_all_of(&store, name).await;
     store.close().await;
     Ok(added?)
 }

@@ -47,6 +47,7 @@ impl Chapter {
             later,
             ends,
             fault,
+            fork,
             cut,
         } = told;
         let mut chapter = follow(head, later, crypto, since);
@@ -65,7 +66,8 @@ impl Chapter {
             let anchors: Vec<_> = held.filter_map(Result::ok).collect();
             chapter.until = chapter.proven(&ends, (last, &mac), &anchors);
         }
-        let fault = chapter.fault.take().or(fault);
+        // What comes behind where histories part cannot be verified either: the reason is that.
+        let fault = fork.or(chapter.fault.take()).or(fault);
         chapter.fault = fault.or_else(|| chapter.cut_off(&ends, cut));
         Ok(chapter)
     }

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use super::fork::Traces;
 use super::log::Logs;
 use crate::store::audit::AuditRow;
 use crate::store::audit_readoption::ExportedEnd;
+use crate::store::error::StoreError;
 
 /// One file, which may hold several exports, one after the other.
 pub struct Export<'a> {
@@ -14,6 +16,8 @@ pub struct Export<'a> {
     name: String,
     /// The last entry of each organization behind which its end has not come yet.
     open: BTreeMap<String, i64>,
+    /// What it has that the backup should have too.
+    traces: BTreeMap<String, Traces>,
 }
 
 impl Logs {
@@ -23,6 +27,7 @@ impl Logs {
             logs: self,
             name,
             open: BTreeMap::new(),
+            traces: BTreeMap::new(),
         }
     }
 }
@@ -35,7 +40,8 @@ impl Export<'_> {
         if let Some(before) = before.filter(|before| row.sequence <= *before) {
             self.logs.add_cut(organization, &self.name, before);
         }
-        self.logs.add(organization, row);
+        self.trace(organization, row.sequence, &row.mac);
+        self.logs.add(&self.name, organization, row);
     }
 
     /// Takes the line that ends an organization.
@@ -43,13 +49,33 @@ impl Export<'_> {
         if self.open.get(&end.organization) == Some(&end.sequence) {
             self.open.remove(&end.organization);
         }
+        if let Some((mac, _)) = end.proof() {
+            self.trace(&end.organization, end.sequence, &mac);
+        }
         self.logs.add_end(end);
     }
 
     /// There is no more of it.
-    pub fn finish(self) {
+    ///
+    /// # Errors
+    /// When the database that it is held against is unavailable.
+    pub async fn finish(self) -> Result<(), StoreError> {
         for (organization, last) in self.open {
             self.logs.add_cut(&organization, &self.name, last);
+        }
+        for (organization, traces) in self.traces {
+            let parts = traces.parts_from(self.logs.store(), &organization).await?;
+            if let Some(from) = parts {
+                self.logs.add_fork(&organization, &self.name, from);
+            }
+        }
+        Ok(())
+    }
+
+    fn trace(&mut self, organization: &str, sequence: i64, mac: &[u8]) {
+        if self.logs.head(organization).is_some_and(|head| sequence <= head) {
+            let traces = self.traces.entry(organization.to_owned()).or_default();
+            traces.add(sequence, mac);
         }
     }
 }

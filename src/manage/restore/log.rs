@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::chapter::Chapter;
+use super::fork::{copy_parts_from, forked};
 use super::succession::RootKeysSince;
 use crate::crypto::Crypto;
 use crate::domain::timestamp::Timestamp;
@@ -17,6 +18,8 @@ pub(super) const BATCH: i64 = 500;
 
 /// What logs tell of the time after a backup.
 pub struct Logs {
+    /// What they are held against.
+    store: Store,
     heads: BTreeMap<String, Head>,
     told: BTreeMap<String, Told>,
     /// Organizations that the backup does not have, and the last entry that is known of each.
@@ -34,6 +37,8 @@ pub(super) struct Told {
     pub(super) later: BTreeMap<i64, AuditRow>,
     pub(super) ends: Vec<End>,
     pub(super) fault: Option<String>,
+    /// That a log tells another history, and which.
+    pub(super) fork: Option<String>,
     /// That an export of it was cut off, and which.
     pub(super) cut: Option<String>,
 }
@@ -66,6 +71,7 @@ impl Logs {
             );
         }
         Ok(Self {
+            store: store.clone(),
             heads,
             told: BTreeMap::new(),
             lost: BTreeMap::new(),
@@ -73,14 +79,16 @@ impl Logs {
     }
 
     /// Takes an entry of a log, in whatever order they come.
-    pub fn add(&mut self, organization: &str, row: AuditRow) {
+    pub(super) fn add(&mut self, log: &str, organization: &str, row: AuditRow) {
         let Some(head) = self.heads.get(organization) else {
             let last = self.lost.entry(organization.to_owned()).or_default();
             *last = row.sequence.max(*last);
             return;
         };
         let told = self.told.entry(organization.to_owned()).or_default();
-        let other = |at| format!("entry {at} is not the one that the backup, or another log, has");
+        let other = |at| {
+            format!("entry {at} of {log} is not the one that the backup, or another log, has")
+        };
         match row.sequence.cmp(&head.sequence) {
             Ordering::Equal if row.mac == head.mac => told.met = true,
             Ordering::Equal => told.fault(other(row.sequence)),
@@ -132,12 +140,29 @@ impl Logs {
         });
     }
 
-    /// Takes what another copy of the database knows. A chain that cannot be read to its end is
-    /// known up to there.
+    /// Takes it that a log tells another history of an organization than the backup, from this
+    /// entry on.
+    pub(super) fn add_fork(&mut self, organization: &str, log: &str, from: i64) {
+        let told = self.told.entry(organization.to_owned()).or_default();
+        told.fork.get_or_insert_with(|| forked(log, from));
+    }
+
+    /// Where the backup ends, if it has the organization.
+    pub(super) fn head(&self, organization: &str) -> Option<i64> {
+        Some(self.heads.get(organization)?.sequence)
+    }
+
+    /// What logs are held against.
+    pub(super) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Takes what another copy of the database knows, which is called `name`. A chain that cannot
+    /// be read to its end is known up to there.
     ///
     /// # Errors
-    /// When that database is unavailable.
-    pub async fn add_all_of(&mut self, copy: &Store) -> Result<(), StoreError> {
+    /// When that database is unavailable, or the one that it is held against.
+    pub async fn add_all_of(&mut self, copy: &Store, name: &str) -> Result<(), StoreError> {
         // Until when it was in use; where that cannot be read, each log's own last entry says.
         let times = copy.times().await.unwrap_or_default();
         let alive = times.newest_entry.max(times.last_sign_of_life);
@@ -149,14 +174,14 @@ impl Logs {
             };
             after.clone_from(&last.organization);
             for head in heads {
-                self.add_chain(copy, head, alive).await?;
+                self.add_chain((copy, name), head, alive).await?;
             }
         }
     }
 
     async fn add_chain(
         &mut self,
-        copy: &Store,
+        (copy, name): (&Store, &str),
         end: Head,
         alive: Option<i64>,
     ) -> Result<(), StoreError> {
@@ -177,7 +202,14 @@ impl Logs {
             after = last.sequence;
             at = at.max(Some(last.at));
             for row in rows {
-                self.add(&organization, row);
+                self.add(name, &organization, row);
+            }
+        }
+        if let Some(backup) = self.head(&organization) {
+            let both = backup.min(end.sequence);
+            let parts = copy_parts_from(&self.store, copy, &organization, both).await?;
+            if let Some(from) = parts {
+                self.add_fork(&organization, name, from);
             }
         }
         let told = self.told.entry(organization).or_default();
