@@ -3,6 +3,7 @@
 mod causes;
 mod excess;
 mod roles;
+mod signing_keys;
 
 use std::sync::Arc;
 

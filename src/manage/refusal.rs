@@ -1,5 +1,6 @@
 //! Why the management plane refused: causes, never statuses.
 
+mod ended;
 mod roles;
 
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ use crate::domain::signing_key::KeySpec;
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
 
+pub use ended::Ended;
 pub use roles::RoleRefusal;
 
 /// Why an act or a question of management was refused.
@@ -123,7 +125,7 @@ pub enum Refusal {
     TooManySigningKeys,
     /// The signing key is published no more: there is nothing to withdraw.
     #[error("the signing key is retired")]
-    SigningKeyRetired,
+    SigningKeyRetired(Ended),
     /// A signing key that is to be imported is here already, in this organization or another.
     #[error("the signing key is known already")]
     SigningKeyKnown,

@@ -84,6 +84,21 @@ async fn an_emergency_is_one_command(server: Server) {
     acme.does(&words);
     assert_eq!(signs(&server, &manager).await, kid);
     assert_eq!(jwks(&server).await.len(), 2);
+    // One that was next gives way, and the list has no time from which it would sign.
+    acme.does(&["signing-keys", "rotate"]);
+    let next = kid_in(&server, &manager, "next").await.unwrap();
+    acme.does(&["signing-keys", "rotate", "--emergency", "--yes"]);
+    let now = server.clock.now().to_string();
+    let table = acme.does(&["signing-keys", "list"]);
+    let rows = rows(&table);
+    let given_up = rows.iter().find(|row| row[0] == next).unwrap();
+    let [signs_from, _, retires] = &given_up[4..] else {
+        panic!("{table}")
+    };
+    assert_eq!((&**signs_from, &**retires), ("-", &*now), "{table}");
+    let words = ["signing-keys", "revoke", &next, "--yes"];
+    let said = acme.refuses(&words, 5, "signing_key_retired (409)");
+    assert!(said.contains("may hold it until"), "{said}");
 }
 
 async fn a_leaked_key_is_withdrawn_by_one_command(server: Server) {

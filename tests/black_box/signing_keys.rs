@@ -13,6 +13,7 @@ on_both_engines!(
     a_rotation_publishes_the_next_key_and_signs_with_it_after_the_lead,
     time_rotates_by_itself_and_destroys_what_nobody_needs,
     an_emergency_signs_at_once_and_gives_up_the_key_that_was_next,
+    of_a_key_that_never_signs_it_is_said_when_it_ended_and_why,
     a_second_rotation_waits_for_the_first_and_an_emergency_does_not,
     a_rotation_can_change_the_algorithm,
     a_rotation_that_is_sent_again_is_done_once,
@@ -169,10 +170,76 @@ async fn an_emergency_signs_at_once_and_gives_up_the_key_that_was_next(server: S
     let shown = server.call(&acme.secret, Method::GET, &path, Value::Null);
     assert_eq!(shown.await.body["replaced_by"], kid);
     let states = states(&server, &acme).await;
-    assert!(states.contains(&("retired".to_owned(), next)), "{states:?}");
+    assert!(
+        states.contains(&("retired".to_owned(), next.clone())),
+        "{states:?}"
+    );
     assert!(
         states.contains(&("retiring".to_owned(), first)),
         "{states:?}"
+    );
+}
+
+async fn of_a_key_that_never_signs_it_is_said_when_it_ended_and_why(server: Server) {
+    let acme = server.organization("acme").await;
+    let read = async |kid: &str| {
+        let path = format!("/v1/signing-keys/{kid}");
+        let shown = server.call(&acme.secret, Method::GET, &path, Value::Null);
+        shown.await.expect(StatusCode::OK).body.clone()
+    };
+    let revoke = async |kid: &str| {
+        let path = format!("/v1/signing-keys/{kid}/revoke");
+        let revoked = server.call(&acme.secret, Method::POST, &path, Value::Null);
+        revoked.await
+    };
+    let publish = async || {
+        let rotated = rotate(&server, &acme, json!({})).await;
+        let next = rotated.expect(StatusCode::CREATED).body.clone();
+        assert_eq!(next["given_up"], false);
+        assert!(next["activates_at"].is_string(), "{next}");
+        next["kid"].as_str().unwrap().to_owned()
+    };
+    let given_up = publish().await;
+    rotate(&server, &acme, json!({ "emergency": true }))
+        .await
+        .expect(StatusCode::CREATED);
+    let ended = server.clock.now().to_string();
+    let [heeding, slowest] = outdated_until(&server);
+    server.advance(60);
+    let shown = read(&given_up).await;
+    assert_eq!(
+        [&shown["activates_at"], &shown["activated_at"]],
+        [&Value::Null; 2],
+        "it signs from no time on"
+    );
+    assert_eq!(
+        (&shown["given_up"], &shown["retires_at"]),
+        (&json!(true), &json!(ended))
+    );
+    // There is nothing to withdraw, and what is left of it elsewhere is said.
+    let refused = revoke(&given_up).await;
+    refused.refuses(409, "signing_key_retired");
+    let detail = refused.body["detail"].as_str().unwrap().to_owned();
+    for said in [
+        "given up before it signed anything",
+        &format!("left the JWKS at {ended}"),
+        &format!("may hold it until {heeding}, the slowest until {slowest}"),
+    ] {
+        assert!(detail.contains(said), "{detail}");
+    }
+    server.advance(3 * 3_600);
+    let refused = revoke(&given_up).await;
+    let detail = refused.body["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("no cached JWKS holds it"), "{detail}");
+
+    // One that is withdrawn while it is next was not given up, and never signs either.
+    let withdrawn = publish().await;
+    revoke(&withdrawn).await.expect(StatusCode::OK);
+    let shown = read(&withdrawn).await;
+    assert_eq!(shown["activates_at"], Value::Null);
+    assert_eq!(
+        (&shown["given_up"], &shown["retires_at"]),
+        (&json!(false), &shown["revoked_at"])
     );
 }
 

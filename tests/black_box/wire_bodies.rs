@@ -191,6 +191,7 @@ async fn bootstraps_over_the_wire(server: Server) {
         "activates_at": "[now]",
         "alg": "EdDSA",
         "created_at": "[now]",
+        "given_up": false,
         "imported": false,
         "kid": "[kid]",
         "public_jwk": {

@@ -131,6 +131,22 @@ impl Life {
         }
     }
 
+    /// Whether its time ended before it signed anything: it was given up, or withdrawn.
+    #[must_use]
+    pub const fn never_signs(&self) -> bool {
+        self.activated_at.is_none() && self.retired_at.is_some()
+    }
+
+    /// Since when it is published no more, or when that is to be; `None` while nobody knows. One
+    /// that was withdrawn meanwhile does not wait for the time that was set.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        match (self.retires_at, self.retired_at) {
+            (Some(planned), Some(ended)) => Some(planned.min(ended)),
+            (planned, ended) => planned.or(ended),
+        }
+    }
+
     /// Whether validators find it in the JWKS.
     #[must_use]
     pub const fn is_published(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 
-use super::{Problem, roles};
+use super::{Problem, roles, signing_keys};
 use crate::credentials::Denied;
 use crate::domain::policy::{Looser, Rule, Violation};
 use crate::domain::signing_key::KeySpec;
@@ -127,11 +127,7 @@ impl From<Refusal> for Problem {
                      most: rotate when the oldest has retired"
                 ),
             ),
-            Refusal::SigningKeyRetired => Self::conflict(
-                "signing_key_retired",
-                "this signing key is published no more and its private half is destroyed: there \
-                 is nothing left to revoke",
-            ),
+            Refusal::SigningKeyRetired(ended) => signing_keys::retired(ended),
             Refusal::SigningKeyKnown => Self::conflict(
                 "signing_key_known",
                 "this key is, or was, a signing key of this deployment: a key signs for one \

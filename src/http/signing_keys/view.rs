@@ -25,8 +25,9 @@ pub(in crate::http) struct SigningKeyView<'a> {
     created_at: Timestamp,
     /// Since when it is in the JWKS.
     published_at: Timestamp,
-    /// When it begins to sign, at the earliest.
-    activates_at: Timestamp,
+    /// When it begins to sign, at the earliest; `null` for one that ended before, and never signs.
+    #[schema(required)]
+    activates_at: Option<Timestamp>,
     /// When it began to sign.
     #[schema(required)]
     activated_at: Option<Timestamp>,
@@ -36,7 +37,7 @@ pub(in crate::http) struct SigningKeyView<'a> {
     /// When it stopped signing.
     #[schema(required)]
     retiring_at: Option<Timestamp>,
-    /// When it leaves the JWKS and its private half is destroyed.
+    /// When it leaves, or left, the JWKS, and its private half is destroyed.
     #[schema(required)]
     retires_at: Option<Timestamp>,
     /// Since when it is neither published nor able to sign.
@@ -45,6 +46,9 @@ pub(in crate::http) struct SigningKeyView<'a> {
     /// When it was withdrawn.
     #[schema(required)]
     revoked_at: Option<Timestamp>,
+    /// Whether it was given up while it was `next`, as when another key signed at once in an
+    /// emergency, or in the place of one that was withdrawn.
+    given_up: bool,
     /// For what kind of key this one signs, or signed, because it was not there at once, such as
     /// `RS256 of 2048 bits`. That one follows by itself, within seconds as a rule.
     #[schema(required, value_type = Option<String>)]
@@ -112,15 +116,16 @@ impl<'a> SigningKeyView<'a> {
             created_at: key.created_at,
             published_at: life.published_at,
             activates_at: match life.state() {
-                State::Next => schedule.signs_from(life),
-                _ => life.activates_at,
+                State::Next => Some(schedule.signs_from(life)),
+                _ => Some(life.activates_at).filter(|_| !life.never_signs()),
             },
             activated_at: life.activated_at,
             rotates_at: life.rotates_at(schedule),
             retiring_at: life.retiring_at,
-            retires_at: life.retires_at,
+            retires_at: life.ends_at(),
             retired_at: life.retired_at,
             revoked_at: life.revoked_at,
+            given_up: life.never_signs() && life.revoked_at.is_none(),
             stands_in_for: stands_in_for(key),
             replaced_by: key.replaced_by.as_ref(),
         }
@@ -173,5 +178,5 @@ fn stands_in_for(key: &SigningKey) -> Option<String> {
 fn unknown_until(key: &SigningKey, outdated: Duration) -> Option<Timestamp> {
     let known_at = key.life.published_at.plus(outdated);
     let signs_at = key.life.activated_at.unwrap_or(key.life.activates_at);
-    (signs_at < known_at).then_some(known_at)
+    (signs_at < known_at && !key.life.never_signs()).then_some(known_at)
 }

@@ -12,7 +12,7 @@ use crate::domain::organization::OrganizationId;
 use crate::domain::signing_key::{Kid, Schedule, SigningKey, State};
 use crate::manage::act::{Act, Did};
 use crate::manage::caller::Actor;
-use crate::manage::refusal::{Kind, Refusal};
+use crate::manage::refusal::{Ended, Kind, Refusal};
 use crate::manage::{Management, to_its_end};
 use crate::store::changes::Change;
 use crate::store::error::StoreError;
@@ -81,7 +81,10 @@ async fn withdraw(
     let was = key.life.state();
     match was {
         State::Revoked => return Ok(key),
-        State::Retired => return Err(Refusal::SigningKeyRetired),
+        State::Retired => {
+            let schedule = act.schedule().await?;
+            return Err(Refusal::SigningKeyRetired(Ended::of(&key, &schedule, act.now)));
+        }
         State::Next | State::Active | State::Retiring => {}
     }
     if is_young(&key, act.now) {
