@@ -7,6 +7,7 @@ mod entry;
 mod export;
 mod fork;
 mod log;
+mod made;
 mod quarantine;
 mod replay;
 mod root_keys;
@@ -30,7 +31,7 @@ use crate::store::changes::Change;
 
 pub use chapter::Chapter;
 pub use log::Logs;
-pub use root_keys::replace_everywhere;
+pub use root_keys::{MissingRootKey, missing_root_keys, replace_everywhere};
 
 /// How many portions of a deleted organization are erased between looks at the database.
 const PORTIONS: u32 = 100;
@@ -58,6 +59,8 @@ pub struct Outcome {
     pub log_until: Option<Timestamp>,
     /// Whether it is proven that nothing else was done until then.
     pub log_whole: bool,
+    /// Why whether more was done is not known; `None` if everything is, or no log tells of it.
+    pub unknown_because: Option<String>,
     /// How many acts were done again.
     pub reapplied: u64,
     /// Keys that were switched off, and why each was.
@@ -66,6 +69,8 @@ pub struct Outcome {
     pub revoked_signing_keys: Vec<String>,
     /// Keys that were made after the backup, and are gone.
     pub lost_keys: Vec<LostKey>,
+    /// Signing keys that were made after the backup and had not ended, by `kid`: they are gone.
+    pub lost_signing_keys: Vec<String>,
     /// What else a person has to know.
     pub notes: Vec<String>,
 }
@@ -121,12 +126,16 @@ pub async fn bring_up_to_date(
         log_entry: chapter.last(),
         log_until: chapter.until.or(chapter.last_at()),
         log_whole: chapter.is_whole(),
+        unknown_because: chapter.fault,
         ..Outcome::default()
     };
     let nothing = chapter.rows.is_empty() && unknown.is_none();
     let before = act.write.published_signing_keys().await?;
     let replayed = replay::replay(management, act, chapter.rows, &mut outcome).await?;
     let (mut act, remains) = (replayed.act, replayed.remains);
+    if remains.is_none() {
+        outcome.lost_signing_keys = made::lost(&mut act, chapter.made).await?;
+    }
     match unknown {
         // Nothing of it counts any more.
         _ if remains.is_some() => {}
@@ -157,6 +166,7 @@ pub async fn bring_up_to_date(
             "reapplied": outcome.reapplied, "unknown": unknown,
             "quarantined": outcome.quarantined.len(),
             "revoked_signing_keys": &outcome.revoked_signing_keys, "lost_keys": &outcome.lost_keys,
+            "lost_signing_keys": &outcome.lost_signing_keys,
         }),
         changes: vec![Change::Organization(organization)],
     })

@@ -106,15 +106,8 @@ async fn stage(
     if let Some(history) = history {
         write_mark(&mark_of(database), &history)?;
     }
-    Ok(Report {
-        database: format!("sqlite:{}", database.display()),
-        replaced,
-        missing_acts: plan.known.missing,
-        ended_with: plan.known.ended_with,
-        root_key: plan.replaced.map(|replaced| replaced.to),
-        lost_organizations: plan.lost,
-        organizations: outcomes,
-    })
+    let database = format!("sqlite:{}", database.display());
+    Ok(Report::of(plan, outcomes, database, replaced))
 }
 
 /// Gives the new database its name in one step. What was there has another name before.

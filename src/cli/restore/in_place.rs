@@ -63,14 +63,5 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     app.close().await;
     drop(alone);
-    Report {
-        database: url.to_string(),
-        replaced: None,
-        missing_acts: plan.known.missing,
-        ended_with: plan.known.ended_with,
-        root_key: plan.replaced.map(|replaced| replaced.to),
-        lost_organizations: plan.lost,
-        organizations: outcomes,
-    }
-    .show(arguments.json)
+    Report::of(plan, outcomes, url.to_string(), None).show(arguments.json)
 }

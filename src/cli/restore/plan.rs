@@ -1,6 +1,6 @@
 //! What a restore is going to do, known before it does anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::Arguments;
@@ -10,7 +10,8 @@ use crate::cli::exit::{Exit, Failed};
 use crate::manage::Management;
 use crate::manage::audit_verification::{Checkpoints, Keys, verify};
 use crate::manage::restore::{
-    Chapter, Logs, Outcome, Unknown, bring_up_to_date, living, replace_everywhere,
+    Chapter, Logs, MissingRootKey, Outcome, Unknown, bring_up_to_date, living, missing_root_keys,
+    replace_everywhere,
 };
 use crate::manage::root_keys::rotate::Rotated;
 use crate::store::error::StoreError;
@@ -28,9 +29,13 @@ pub(super) struct Plan {
     needing: i64,
     /// Organizations that were made after the backup, and the last entry known of each.
     pub(super) lost: BTreeMap<String, i64>,
+    /// The signing keys that they had.
+    pub(super) lost_signing_keys: BTreeMap<String, BTreeSet<String>>,
     unknown: Option<Unknown>,
     /// What became of the root key, if it was replaced again.
     pub(super) replaced: Option<Rotated>,
+    /// Root keys that something needs, and that are not held.
+    pub(super) missing_root_keys: Vec<MissingRootKey>,
 }
 
 impl Plan {
@@ -48,7 +53,7 @@ impl Plan {
         let management = &app.management;
         require_whole_chains(management, arguments.accept_faults).await?;
         let living = living(management).await?;
-        let lost = logs.lost().clone();
+        let (lost, lost_signing_keys) = (logs.lost(), logs.lost_signing_keys());
         let (store, crypto) = (&management.store, &management.crypto);
         let chapters = logs.chapters(store, crypto).await?;
         let logged: i64 = chapters
@@ -85,8 +90,10 @@ impl Plan {
             known,
             needing,
             lost,
+            lost_signing_keys,
             unknown: arguments.unknown(),
             replaced: None,
+            missing_root_keys: Vec::new(),
         };
         plan.require_choice()?;
         Ok(plan)
@@ -164,6 +171,7 @@ impl Plan {
             outcomes.extend(done);
         }
         self.replaced = replace_everywhere(&app.management).await?;
+        self.missing_root_keys = missing_root_keys(&app.management).await?;
         outcomes.sort_by(|one, other| one.organization.cmp(&other.organization));
         Ok(outcomes)
     }

@@ -1,14 +1,15 @@
 //! What a restore did, for people and for scripts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::plan::Plan;
 use crate::cli::Failure;
 use crate::cli::output::visible;
-use crate::manage::restore::Outcome;
+use crate::manage::restore::{MissingRootKey, Outcome};
 
 /// What was done.
 #[derive(Serialize)]
@@ -23,13 +24,37 @@ pub(super) struct Report {
     pub(super) missing_acts: i64,
     /// Root keys that were given up after the backup, and how many API keys ended with each.
     pub(super) ended_with: BTreeMap<String, i64>,
+    /// Root keys from before that something needs, and that are not held: no server starts.
+    pub(super) missing_root_keys: Vec<MissingRootKey>,
     /// Organizations that are gone, and the last entry that is known of each.
     pub(super) lost_organizations: BTreeMap<String, i64>,
+    /// The signing keys that these had.
+    pub(super) lost_organizations_signing_keys: BTreeMap<String, BTreeSet<String>>,
     /// Each organization that there is.
     pub(super) organizations: Vec<Outcome>,
 }
 
 impl Report {
+    /// What came of a plan.
+    pub(super) fn of(
+        plan: Plan,
+        organizations: Vec<Outcome>,
+        database: String,
+        replaced: Option<PathBuf>,
+    ) -> Self {
+        Self {
+            database,
+            replaced,
+            root_key: plan.replaced.map(|replaced| replaced.to),
+            missing_acts: plan.known.missing,
+            ended_with: plan.known.ended_with,
+            missing_root_keys: plan.missing_root_keys,
+            lost_organizations: plan.lost,
+            lost_organizations_signing_keys: plan.lost_signing_keys,
+            organizations,
+        }
+    }
+
     /// Prints it.
     pub(super) fn show(&self, json: bool) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
@@ -53,6 +78,33 @@ impl Report {
             sum(|o| o.quarantined.len()),
             sum(|o| o.lost_keys.len()),
         )?;
+        self.show_root_keys(&mut out)?;
+        for outcome in all {
+            show_one(&mut out, outcome)?;
+        }
+        for (organization, last) in &self.lost_organizations {
+            let organization = visible(organization);
+            writeln!(
+                out,
+                "{organization}: made after the backup, and gone (its log had {last} entries)"
+            )?;
+        }
+        for (organization, kids) in &self.lost_organizations_signing_keys {
+            show_lost_signing_keys(&mut out, organization, kids)?;
+        }
+        if self.missing_acts > 0 {
+            let missing = self.missing_acts;
+            writeln!(out, "{missing} acts were done of which no log tells")?;
+        }
+        writeln!(
+            out,
+            "Look at `tenmint doctor`, then start the servers. What was done after the times above is \
+             not known"
+        )?;
+        Ok(out.flush()?)
+    }
+
+    fn show_root_keys(&self, out: &mut impl Write) -> io::Result<()> {
         if let Some(root_key) = &self.root_key {
             writeln!(
                 out,
@@ -69,27 +121,41 @@ impl Report {
                  `tenmint root-key drop {root_key} --force`, before a server starts"
             )?;
         }
-        for outcome in all {
-            show_one(&mut out, outcome)?;
-        }
-        for (organization, last) in &self.lost_organizations {
-            let organization = visible(organization);
+        for missing in &self.missing_root_keys {
+            let MissingRootKey {
+                id,
+                superseded_at,
+                organizations,
+                signing_keys,
+                api_keys,
+            } = missing;
             writeln!(
                 out,
-                "{organization}: made after the backup, and gone (its log had {last} entries)"
+                "root key {id}, current until {superseded_at}, is not held, and {api_keys} API keys, \
+                 {signing_keys} signing keys and {organizations} organizations need it: no server \
+                 starts. Put it beside the others in ROOT_KEY_FILE; `tenmint root-key drop {id} \
+                 --force` ends what needs it"
             )?;
         }
-        if self.missing_acts > 0 {
-            let missing = self.missing_acts;
-            writeln!(out, "{missing} acts were done of which no log tells")?;
-        }
+        Ok(())
+    }
+}
+
+/// Names signing keys that are gone, whatever of their tokens is still out.
+fn show_lost_signing_keys<'k>(
+    out: &mut impl Write,
+    organization: &str,
+    kids: impl IntoIterator<Item = &'k String>,
+) -> io::Result<()> {
+    let organization = visible(organization);
+    for kid in kids {
         writeln!(
             out,
-            "Look at `tenmint doctor`, then start the servers. What was done after the times above is \
-             not known"
+            "{organization}: lost signing key {kid}, made after the backup: tokens that it signed are \
+             refused where validators fetch the keys anew"
         )?;
-        Ok(out.flush()?)
     }
+    Ok(())
 }
 
 fn show_one(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
@@ -117,6 +183,9 @@ fn show_one(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
             "{organization}: nothing is known of what was done after entry {to}, the backup's last"
         )?,
     }
+    if let Some(why) = &outcome.unknown_because {
+        writeln!(out, "{organization}: {}", visible(why))?;
+    }
     for key in &outcome.quarantined {
         let (id, name, why) = (&key.id, visible(&key.name), &key.why);
         writeln!(out, "{organization}: switched off {id} ({name}): {why}")?;
@@ -134,6 +203,7 @@ fn show_one(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
             "{organization}: lost {id} ({name}), made after the backup"
         )?;
     }
+    show_lost_signing_keys(out, &outcome.organization, &outcome.lost_signing_keys)?;
     for note in &outcome.notes {
         writeln!(out, "{organization}: {}", visible(note))?;
     }

@@ -1,11 +1,12 @@
 //! What is known of one organization since a backup: entries that follow each other, each under
 //! the MAC of the one before, and up to when it is proven that there were no others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ring::hmac;
 
 use super::log::{BATCH, End, Told};
+use super::made::made;
 use super::root_keys;
 use super::succession::{RootKeysSince, goes_over};
 use crate::crypto::Crypto;
@@ -28,6 +29,9 @@ pub struct Chapter {
     pub until: Option<Timestamp>,
     /// Why nothing is known behind the last of `rows`, although a log goes on.
     pub fault: Option<String>,
+    /// Signing keys that were made after the backup, and had not ended, as logs tell: also in what
+    /// is not proven, since it does no harm to name one too many.
+    pub(super) made: BTreeSet<String>,
     /// Under which root key the last of them is.
     root_key: String,
 }
@@ -50,7 +54,11 @@ impl Chapter {
             fork,
             cut,
         } = told;
-        let mut chapter = follow(head, later, crypto, since);
+        let made = made(later.values());
+        let mut chapter = Self {
+            made,
+            ..follow(head, later, crypto, since)
+        };
         let (last, mac) = (chapter.last(), chapter.last_mac().to_owned());
         // By whoever has the root key that this entry is under: one from before proves nothing.
         let anchors: Vec<_> = crypto.anchor(&chapter.root_key).into_iter().collect();
@@ -236,6 +244,7 @@ fn follow(
         told: false,
         until: None,
         fault,
+        made: BTreeSet::new(),
         root_key,
     }
 }

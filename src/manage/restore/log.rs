@@ -1,10 +1,11 @@
 //! What logs tell of the time after a backup: their entries, taken in whatever order they come.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::chapter::Chapter;
 use super::fork::{copy_parts_from, forked};
+use super::made::{made, tells_of_keys};
 use super::succession::RootKeysSince;
 use crate::crypto::Crypto;
 use crate::domain::timestamp::Timestamp;
@@ -22,8 +23,17 @@ pub struct Logs {
     store: Store,
     heads: BTreeMap<String, Head>,
     told: BTreeMap<String, Told>,
-    /// Organizations that the backup does not have, and the last entry that is known of each.
-    lost: BTreeMap<String, i64>,
+    /// Organizations that the backup does not have.
+    lost: BTreeMap<String, Lost>,
+}
+
+/// What logs tell of an organization that the backup does not have.
+#[derive(Default)]
+struct Lost {
+    /// The last entry that is known.
+    last: i64,
+    /// Entries that may tell of its signing keys.
+    of_keys: BTreeMap<i64, AuditRow>,
 }
 
 /// What logs tell of one organization.
@@ -81,8 +91,11 @@ impl Logs {
     /// Takes an entry of a log, in whatever order they come.
     pub(super) fn add(&mut self, log: &str, organization: &str, row: AuditRow) {
         let Some(head) = self.heads.get(organization) else {
-            let last = self.lost.entry(organization.to_owned()).or_default();
-            *last = row.sequence.max(*last);
+            let lost = self.lost.entry(organization.to_owned()).or_default();
+            lost.last = row.sequence.max(lost.last);
+            if tells_of_keys(&row) {
+                lost.of_keys.insert(row.sequence, row);
+            }
             return;
         };
         let told = self.told.entry(organization.to_owned()).or_default();
@@ -229,10 +242,20 @@ impl Logs {
         Ok(())
     }
 
-    /// Organizations that were made after the backup: they are gone, and their keys with them.
+    /// Organizations that were made after the backup, and the last entry that is known of each:
+    /// they are gone, and their keys with them.
     #[must_use]
-    pub fn lost(&self) -> &BTreeMap<String, i64> {
-        &self.lost
+    pub fn lost(&self) -> BTreeMap<String, i64> {
+        let lost = self.lost.iter();
+        lost.map(|(id, lost)| (id.clone(), lost.last)).collect()
+    }
+
+    /// The signing keys of these organizations that had not ended, by `kid`.
+    #[must_use]
+    pub fn lost_signing_keys(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let lost = self.lost.iter();
+        let named = lost.map(|(id, lost)| (id.clone(), made(lost.of_keys.values())));
+        named.filter(|(_, kids)| !kids.is_empty()).collect()
     }
 
     /// What is known of each organization of the backup: first the operator, whose log tells which

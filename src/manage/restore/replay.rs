@@ -85,7 +85,7 @@ impl<'a> Replay<'a, '_> {
                     root_keys::again(self.management, act, &entry, notes).await?
                 }
                 _ if row.action.starts_with("signing_key.") => {
-                    signing_keys::again(&mut self.act, &entry).await?
+                    Ok(signing_keys::again(&mut self.act, &entry).await?)
                 }
                 _ => {
                     let (act, organization) = (&mut self.act, &mut self.organization);

@@ -4,17 +4,36 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::edits::NotDone;
 use super::entry::Entry;
+use crate::domain::timestamp::Timestamp;
 use crate::manage::Management;
 use crate::manage::act::Act;
 use crate::manage::refusal::Refusal;
 use crate::manage::root_keys::rotate::{Rotated, carry, carry_over, pass_traces_on};
 use crate::manage::root_keys::{RootKeyRefusal, follow};
 use crate::store::audit::AuditRow;
+use crate::store::error::StoreError;
 use crate::store::root_keys::InTurn;
+
+/// A root key from before that something still needs, and that is not held: no server starts
+/// without it.
+#[derive(Clone, Debug, Serialize)]
+pub struct MissingRootKey {
+    /// Its id.
+    pub id: String,
+    /// When another took its place.
+    pub superseded_at: Timestamp,
+    /// Organizations whose audit chains go on under it.
+    pub organizations: i64,
+    /// Signing keys that it sealed.
+    pub signing_keys: i64,
+    /// API keys that need it.
+    pub api_keys: i64,
+}
 
 /// Does again what was done with a root key. Of a rotation the log has proven that the root key is
 /// held, and that the operator's log tells of it.
@@ -115,4 +134,33 @@ pub async fn replace_everywhere(
         return Ok(None);
     }
     carry_over(management, |_| {}).await.map(Some)
+}
+
+/// The root keys from before that something still needs, and that are not held.
+///
+/// # Errors
+/// When the database is unavailable.
+pub async fn missing_root_keys(
+    management: &Management,
+) -> Result<Vec<MissingRootKey>, StoreError> {
+    let Some(stored) = management.store.root_keys().await? else {
+        return Ok(Vec::new());
+    };
+    let keyring = management.crypto.keyring();
+    let needs = management.store.root_key_needs(management.clock.now());
+    let needs = needs.await?;
+    let former = stored.former.into_iter();
+    let absent = former.filter(|key| key.dropped_at.is_none() && !keyring.holds(&key.id));
+    let missing = absent.filter_map(|key| {
+        let need = needs.iter().find(|need| need.root_key == key.id).cloned();
+        let need = need.unwrap_or_default();
+        (need.is_any() || key.trace.is_none()).then_some(MissingRootKey {
+            id: key.id,
+            superseded_at: key.superseded_at,
+            organizations: need.organizations,
+            signing_keys: need.signing_keys,
+            api_keys: need.api_keys,
+        })
+    });
+    Ok(missing.collect())
 }

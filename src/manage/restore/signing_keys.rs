@@ -4,7 +4,6 @@
 use serde_json::json;
 
 use super::Outcome;
-use super::edits::NotDone;
 use super::entry::Entry;
 use crate::domain::signing_key::{KeySpec, Kid, SigningKey, State};
 use crate::domain::timestamp::Timestamp;
@@ -13,15 +12,11 @@ use crate::manage::act::Act;
 use crate::manage::refusal::Refusal;
 use crate::manage::signing_keys::{Prepared, Signs, active};
 
-/// Does again what was done to a signing key.
-pub(super) async fn again(
-    act: &mut Act<'_>,
-    entry: &Entry<'_>,
-) -> Result<Result<bool, NotDone>, Refusal> {
+/// Does again what was done to a signing key; false if it is not here. One that was made after the
+/// backup is lost, and is named as such.
+pub(super) async fn again(act: &mut Act<'_>, entry: &Entry<'_>) -> Result<bool, Refusal> {
     let Entry { details, at, .. } = entry;
     let at = *at;
-    let lost = "it was made after the backup and is lost: tokens that it signed are refused where \
-                validators fetch the keys anew";
     let keys = act.write.published_signing_keys().await?;
     let named = |kid: Option<&str>| {
         let key = kid.and_then(|kid| keys.iter().find(|key| key.kid.as_str() == kid));
@@ -50,15 +45,14 @@ pub(super) async fn again(
             act.write.save_signing_key(&key).await?;
         }
         ("signing_key.rotate", _) if details["emergency"] == true => {
-            if let Some(before) = named(details["follows"].as_str()) {
-                stop(act, before, at).await?;
-            }
-            return Ok(Err(NotDone::Note(lost.to_owned())));
+            let Some(before) = named(details["follows"].as_str()) else {
+                return Ok(false);
+            };
+            stop(act, before, at).await?;
         }
-        ("signing_key.revoke" | "signing_key.retire", None) => return Ok(Ok(false)),
-        _ => return Ok(Err(NotDone::Note(lost.to_owned()))),
+        _ => return Ok(false),
     }
-    Ok(Ok(true))
+    Ok(true)
 }
 
 async fn stop(act: &mut Act<'_>, mut key: SigningKey, at: Timestamp) -> Result<(), Refusal> {
