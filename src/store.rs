@@ -22,6 +22,7 @@ pub mod imports;
 pub mod jwks_max_ages;
 pub mod leases;
 pub mod lock;
+pub mod mark;
 pub mod migrate;
 pub mod organizations;
 pub mod policy;

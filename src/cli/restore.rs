@@ -1,11 +1,13 @@
 //! `tenmint restore`: a backup put in place, and brought up to the present.
 
+mod choice;
 mod file;
 mod in_place;
 mod lines;
 mod plan;
 mod report;
 mod source;
+mod unlogged;
 
 use std::path::{Path, PathBuf};
 

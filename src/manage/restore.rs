@@ -13,6 +13,7 @@ mod replay;
 mod root_keys;
 mod signing_keys;
 mod succession;
+mod told;
 
 use std::collections::BTreeMap;
 

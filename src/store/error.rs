@@ -87,6 +87,23 @@ pub enum StoreError {
         /// The file that says so.
         mark: PathBuf,
     },
+    /// A database lies where another was served that went on apart from it.
+    #[error(
+        "this database has another history than the one that was served here before: entry \
+         {sequence} of {organization}, the last that was noted of that one, is not in it. The two \
+         went on apart (a fork), each by itself, and what was revoked in that one is in force in \
+         this one. If that one is the right one, put it back in its place. To go on with this one, \
+         run `tenmint restore --in-place`, which says what to choose between. \
+         ({} tells how far the other had come)", mark.display()
+    )]
+    Forked {
+        /// Whose log has the last entry that was noted.
+        organization: String,
+        /// The place of that entry.
+        sequence: i64,
+        /// The file that says so.
+        mark: PathBuf,
+    },
     /// A copy of the database that was served before.
     #[error(
         "this database is a copy of the one that was served before, as after pg_restore or a move: \

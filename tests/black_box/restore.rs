@@ -344,11 +344,15 @@ async fn a_forged_filtered_or_shortened_export_is_noticed() {
     fs::write(&acme, "{}").unwrap();
     refuses(&place, &restore, 1, "line 1 is no entry");
     // Whatever else is given, it is told which file is meant, and what to give.
-    for (content, what) in [
-        (&b"\x1f\x8b\x08\xff\n"[..], "not text in UTF-8"),
+    let cases: [(&[u8], &str); 3] = [
+        (b"\x1f\x8b\x08\xff\n", "not text in UTF-8"),
         (&fs::read(&backup).unwrap(), "given with --audit-database"),
-        (text[..text.len() - 9].as_bytes(), "was changed, or cut off"),
-    ] {
+        (
+            &text.as_bytes()[..text.len() - 9],
+            "was changed, or cut off",
+        ),
+    ];
+    for (content, what) in cases {
         fs::write(&acme, content).unwrap();
         let said = refuses(&place, &restore, 1, what);
         assert!(said.contains(&format!("{acme}: line ")), "{said}");

@@ -16,8 +16,8 @@ use crate::store::Store;
 use crate::store::backup::inspect;
 use crate::store::engine::DatabaseUrl;
 use crate::store::files;
-use crate::store::history::{History, mark_of, read_mark, write_mark};
 use crate::store::lock::ServerLock;
+use crate::store::mark::{self, mark_of};
 
 /// What the database is called that gives way to the backup.
 const REPLACED: &str = "the replaced database (which --ignore-replaced leaves out)";
@@ -93,18 +93,22 @@ async fn stage(
             eprintln!("the audit log of the replaced database is of no help: {why}");
         }
     }
-    let served = read_mark(&mark_of(database));
+    let mark = mark_of(database);
+    let served = mark::served(&mark);
     let mut plan = Plan::make(&app, arguments, logs, served.as_ref()).await?;
     let outcomes = plan.carry_out(&app).await?;
-    let before = served.map_or(0, |served: History| served.restores);
+    let before = served.as_ref().map_or(0, |served| served.restores);
     let now = app.management.clock.now();
     let history = store.finish_restore(before, now).await?;
     store.truncate_log().await?;
     app.close().await;
     files::sync(staged)?;
+    if let Some(history) = &history {
+        mark::write_either(&mark, served.as_ref(), history)?;
+    }
     let replaced = put_in_place(staged, database).await?;
     if let Some(history) = history {
-        write_mark(&mark_of(database), &history)?;
+        mark::write(&mark, &history)?;
     }
     let database = format!("sqlite:{}", database.display());
     Ok(Report::of(plan, outcomes, database, replaced))

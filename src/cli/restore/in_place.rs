@@ -12,7 +12,7 @@ use crate::manage::restore::Logs;
 use crate::store::Store;
 use crate::store::engine::DatabaseUrl;
 use crate::store::files;
-use crate::store::history::{History, mark_of, read_mark};
+use crate::store::mark::{self, mark_of};
 
 pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = &arguments.settings;
@@ -53,10 +53,13 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         let name = path.display().to_string();
         source::database(&mut logs, (path, &name), &scratch).await?;
     }
-    let served = store.file().and_then(|file| read_mark(&mark_of(file)));
+    let served = store.file().and_then(|file| mark::served(&mark_of(file)));
     let mut plan = Plan::make(&app, arguments, logs, served.as_ref()).await?;
     let outcomes = plan.carry_out(&app).await?;
-    let before = served.map_or(0, |served: History| served.restores);
+    if let (Some(file), Some(history)) = (store.file(), store.history().await?) {
+        mark::write_either(&mark_of(file), served.as_ref(), &history)?;
+    }
+    let before = served.map_or(0, |served| served.restores);
     let now = app.management.clock.now();
     if let Some(history) = store.finish_restore(before, now).await? {
         store.mark(&history)?;

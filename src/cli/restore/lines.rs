@@ -89,15 +89,16 @@ mod tests {
             Ok(_) => panic!("it was taken for a line of an export"),
             Err(said) => said,
         };
-        for (line, what) in [
-            (&b"SQLite format 3\0\xff"[..], "--audit-database"),
+        let cases: [(&[u8], &str); 7] = [
+            (b"SQLite format 3\0\xff", "--audit-database"),
             (b"\x1f\x8b\x08", "not text in UTF-8"),
             (b"organization,sequence", "not one line of JSON"),
             (br#"{"data":[],"next_cursor":null}"#, "a page of a list"),
             (br#"{"organization":"acme"}"#, "lacks \"sequence\""),
             (b"{}", "lacks \"organization\""),
             (b"7", "lacks \"organization\""),
-        ] {
+        ];
+        for (line, what) in cases {
             let said = said(line, 1);
             assert!(said.contains(what), "{said}");
             assert!(said.contains("this is no audit export"), "{said}");

@@ -1,9 +1,8 @@
 //! What a restore is going to do, known before it does anything.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
-use super::Arguments;
+use super::{Arguments, choice, unlogged};
 use crate::app::App;
 use crate::cli::Failure;
 use crate::cli::exit::{Exit, Failed};
@@ -22,16 +21,16 @@ use crate::store::restore::Unfinished;
 pub(super) struct Plan {
     chapters: Vec<Chapter>,
     /// Organizations of which not everything is known, and why.
-    untold: BTreeMap<String, String>,
+    pub(super) untold: BTreeMap<String, String>,
     /// What no log tells, but for whole organizations.
     pub(super) known: Unfinished,
     /// How many API keys of the backup need root keys with which others ended.
-    needing: i64,
+    pub(super) needing: i64,
     /// Organizations that were made after the backup, and the last entry known of each.
     pub(super) lost: BTreeMap<String, i64>,
     /// The signing keys that they had.
     pub(super) lost_signing_keys: BTreeMap<String, BTreeSet<String>>,
-    unknown: Option<Unknown>,
+    pub(super) unknown: Option<Unknown>,
     /// What became of the root key, if it was replaced again.
     pub(super) replaced: Option<Rotated>,
     /// Root keys that something needs, and that are not held.
@@ -56,20 +55,13 @@ impl Plan {
         let (lost, lost_signing_keys) = (logs.lost(), logs.lost_signing_keys());
         let (store, crypto) = (&management.store, &management.crypto);
         let chapters = logs.chapters(store, crypto).await?;
-        let logged: i64 = chapters
-            .iter()
-            .map(Chapter::last)
-            .chain(lost.values().copied())
-            .sum();
-        let history = management.store.history().await?;
+        let told = (&*chapters, &lost);
+        let unlogged = unlogged::find(store, served, told, arguments.in_place).await?;
         // One that was stopped half way knew more: what it did is by now in the log as well.
         let mut known = store.unfinished_restore().await?.unwrap_or_default();
-        let missing = served
-            .zip(history)
-            // Other databases may have been in its place since: what was done on those counts too.
-            .filter(|(served, there)| served.is_of(there) && served.restores >= there.restores)
-            .map_or(0, |(served, _)| served.acts - logged);
-        known.missing = known.missing.max(missing);
+        known.missing = known.missing.max(unlogged.acts);
+        // Where some are known to be missing, that the last is not there says nothing more.
+        known.another_history |= unlogged.another_history && known.missing == 0;
         known
             .ended_with
             .extend(chapters.iter().flat_map(Chapter::ended_with));
@@ -95,59 +87,8 @@ impl Plan {
             replaced: None,
             missing_root_keys: Vec::new(),
         };
-        plan.require_choice()?;
+        choice::require(&plan)?;
         Ok(plan)
-    }
-
-    /// Explains what has to be chosen between.
-    fn require_choice(&self) -> Result<(), Failed> {
-        let missing = self.known.missing;
-        let all_known = self.untold.is_empty() && missing == 0 && self.needing == 0;
-        if self.unknown.is_some() || all_known {
-            return Ok(());
-        }
-        let mut text = String::from(
-            "keys that were revoked, switched off or narrowed after the backup would be as they \
-             were before, and nobody would notice. Nothing was changed.\n",
-        );
-        for (organization, why) in self.untold.iter().take(20) {
-            let _ = writeln!(text, "  {organization}: {why}");
-        }
-        if self.untold.len() > 20 {
-            let more = self.untold.len() - 20;
-            let _ = writeln!(text, "  and {more} more organizations");
-        }
-        if missing > 0 {
-            let _ = writeln!(
-                text,
-                "  {missing} acts were done after the backup of which no log tells"
-            );
-        }
-        if self.needing > 0 {
-            for (root_key, ended) in &self.known.ended_with {
-                let _ = writeln!(
-                    text,
-                    "  root key {root_key} was given up after the backup, and {ended} API keys that \
-                     needed it ended with it: no log tells which"
-                );
-            }
-            let needing = self.needing;
-            let _ = writeln!(
-                text,
-                "  {needing} API keys of the backup need such a root key, and would be in force"
-            );
-        }
-        text.push_str(
-            "Say how to go on:\n  \
-             --audit-export FILE    what `tenmint audit export` wrote as operator, one for each\n  \
-             \x20                      organization: what it tells of is done again\n  \
-             --audit-database FILE  another copy of the database, damaged or not: likewise\n  \
-             --quarantine           every key of these organizations, and every key that needs\n  \
-             \x20                      such a root key, is switched off, until somebody has looked\n  \
-             \x20                      at it and switches it on\n  \
-             --accept-resurrected   they are taken as they are in the backup",
-        );
-        Err(Failed::new(Exit::Conflict, text))
     }
 
     /// Does it, one organization at a time.
@@ -163,7 +104,9 @@ impl Plan {
         };
         app.management.store.begin_restore(&self.known).await?;
         for chapter in std::mem::take(&mut self.chapters) {
-            let known = chapter.is_whole() && self.known.missing == 0;
+            // What nobody knows of may have been done to any of them.
+            let unlogged = self.known.missing > 0 || self.known.another_history;
+            let known = chapter.is_whole() && !unlogged;
             let unknown = self.unknown.filter(|_| !known);
             let organization = chapter.head.organization.clone();
             let done = bring_up_to_date(&app.management, chapter, unknown, ended_with).await;

@@ -22,6 +22,8 @@ pub(super) struct Report {
     pub(super) root_key: Option<String>,
     /// Acts that are known to have been done, and that no log tells of.
     pub(super) missing_acts: i64,
+    /// Whether the database that was served before had another history, of which no log tells.
+    pub(super) another_history: bool,
     /// Root keys that were given up after the backup, and how many API keys ended with each.
     pub(super) ended_with: BTreeMap<String, i64>,
     /// Root keys from before that something needs, and that are not held: no server starts.
@@ -47,6 +49,7 @@ impl Report {
             replaced,
             root_key: plan.replaced.map(|replaced| replaced.to),
             missing_acts: plan.known.missing,
+            another_history: plan.known.another_history,
             ended_with: plan.known.ended_with,
             missing_root_keys: plan.missing_root_keys,
             lost_organizations: plan.lost,
@@ -95,6 +98,13 @@ impl Report {
         if self.missing_acts > 0 {
             let missing = self.missing_acts;
             writeln!(out, "{missing} acts were done of which no log tells")?;
+        }
+        if self.another_history {
+            writeln!(
+                out,
+                "the database that was served here before had another history: what was revoked \
+                 there is in force, unless it was revoked here too"
+            )?;
         }
         writeln!(
             out,

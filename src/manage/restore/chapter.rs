@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ring::hmac;
 
-use super::log::{BATCH, End, Told};
+use super::log::BATCH;
 use super::made::made;
 use super::root_keys;
 use super::succession::{RootKeysSince, goes_over};
+use super::told::{End, Told};
 use crate::crypto::Crypto;
 use crate::domain::timestamp::Timestamp;
 use crate::manage::audit_verification::erased_through;

@@ -73,7 +73,11 @@ impl Export<'_> {
     }
 
     fn trace(&mut self, organization: &str, sequence: i64, mac: &[u8]) {
-        if self.logs.head(organization).is_some_and(|head| sequence <= head) {
+        if self
+            .logs
+            .head(organization)
+            .is_some_and(|head| sequence <= head)
+        {
             let traces = self.traces.entry(organization.to_owned()).or_default();
             traces.add(sequence, mac);
         }

@@ -7,6 +7,7 @@ use super::chapter::Chapter;
 use super::fork::{copy_parts_from, forked};
 use super::made::{made, tells_of_keys};
 use super::succession::RootKeysSince;
+use super::told::{End, Lost, Told};
 use crate::crypto::Crypto;
 use crate::domain::timestamp::Timestamp;
 use crate::store::Store;
@@ -25,41 +26,6 @@ pub struct Logs {
     told: BTreeMap<String, Told>,
     /// Organizations that the backup does not have.
     lost: BTreeMap<String, Lost>,
-}
-
-/// What logs tell of an organization that the backup does not have.
-#[derive(Default)]
-struct Lost {
-    /// The last entry that is known.
-    last: i64,
-    /// Entries that may tell of its signing keys.
-    of_keys: BTreeMap<i64, AuditRow>,
-}
-
-/// What logs tell of one organization.
-#[derive(Default)]
-pub(super) struct Told {
-    /// Whether a log has the last entry of the backup too.
-    pub(super) met: bool,
-    /// The last entry before that one, and its MAC, that a log has.
-    pub(super) earlier: Option<(i64, Vec<u8>)>,
-    /// Entries behind the last that the backup has.
-    pub(super) later: BTreeMap<i64, AuditRow>,
-    pub(super) ends: Vec<End>,
-    pub(super) fault: Option<String>,
-    /// That a log tells another history, and which.
-    pub(super) fork: Option<String>,
-    /// That an export of it was cut off, and which.
-    pub(super) cut: Option<String>,
-}
-
-/// Where a log ended at some time.
-pub(super) struct End {
-    pub(super) sequence: i64,
-    pub(super) mac: Vec<u8>,
-    pub(super) at: Timestamp,
-    /// What vouches for it; `None` where a whole database says so.
-    pub(super) proof: Option<Vec<u8>>,
 }
 
 impl Logs {
@@ -99,9 +65,8 @@ impl Logs {
             return;
         };
         let told = self.told.entry(organization.to_owned()).or_default();
-        let other = |at| {
-            format!("entry {at} of {log} is not the one that the backup, or another log, has")
-        };
+        let other =
+            |at| format!("entry {at} of {log} is not the one that the backup, or another log, has");
         match row.sequence.cmp(&head.sequence) {
             Ordering::Equal if row.mac == head.mac => told.met = true,
             Ordering::Equal => told.fault(other(row.sequence)),
@@ -277,11 +242,5 @@ impl Logs {
             chapters.push(Chapter::of(head, told, store, crypto, &mut since).await?);
         }
         Ok(chapters)
-    }
-}
-
-impl Told {
-    fn fault(&mut self, why: String) {
-        self.fault.get_or_insert(why);
     }
 }

@@ -79,18 +79,34 @@ mod tests {
     fn what_was_made_and_did_not_end_is_named() {
         let none = json!({});
         let rows = [
-            row("organization.bootstrap", "acme", &json!({ "signing_key": "first" })),
+            row(
+                "organization.bootstrap",
+                "acme",
+                &json!({ "signing_key": "first" }),
+            ),
             row("signing_key.publish", "second", &none),
-            row("signing_key.activate", "second", &json!({ "follows": "first" })),
+            row(
+                "signing_key.activate",
+                "second",
+                &json!({ "follows": "first" }),
+            ),
             row("signing_key.retire", "first", &none),
-            row("signing_key.rotate", "third", &json!({ "emergency": false })),
+            row(
+                "signing_key.rotate",
+                "third",
+                &json!({ "emergency": false }),
+            ),
             // Another stands in for the RSA key that is to take the place of the one that leaked.
             row(
                 "signing_key.revoke",
                 "second",
                 &json!({ "replaced_by": "stands-in", "given_up": "third" }),
             ),
-            row("signing_key.rotate", "rsa", &json!({ "follows": "stands-in" })),
+            row(
+                "signing_key.rotate",
+                "rsa",
+                &json!({ "follows": "stands-in" }),
+            ),
             row("signing_key.import", "no kid", &none),
             row("api_key.create", "key_1", &json!({ "given_up": "rsa" })),
         ];

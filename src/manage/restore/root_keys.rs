@@ -140,9 +140,7 @@ pub async fn replace_everywhere(
 ///
 /// # Errors
 /// When the database is unavailable.
-pub async fn missing_root_keys(
-    management: &Management,
-) -> Result<Vec<MissingRootKey>, StoreError> {
+pub async fn missing_root_keys(management: &Management) -> Result<Vec<MissingRootKey>, StoreError> {
     let Some(stored) = management.store.root_keys().await? else {
         return Ok(Vec::new());
     };

@@ -83,7 +83,9 @@ async fn withdraw(
         State::Revoked => return Ok(key),
         State::Retired => {
             let schedule = act.schedule().await?;
-            return Err(Refusal::SigningKeyRetired(Ended::of(&key, &schedule, act.now)));
+            return Err(Refusal::SigningKeyRetired(Ended::of(
+                &key, &schedule, act.now,
+            )));
         }
         State::Next | State::Active | State::Retiring => {}
     }

@@ -20,6 +20,9 @@ pub struct Unfinished {
     pub missing: i64,
     /// Root keys that were given up after the backup, and how many API keys ended with each.
     pub ended_with: BTreeMap<String, i64>,
+    /// Whether the database that was served before had a history that no log tells of.
+    #[serde(default)]
+    pub another_history: bool,
 }
 
 impl Store {
