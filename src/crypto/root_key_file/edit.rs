@@ -207,7 +207,7 @@ mod tests {
         write_new(&path, [&RootKey::generate()].into_iter()).unwrap();
         let mut text = fs::read_to_string(&path).unwrap();
         let room = super::super::LONGEST - text.len();
-        text.push_str(&format!("#{}\n", "x".repeat(room - 60)));
+        text.extend(["#", &"x".repeat(room - 60), "\n"]);
         fs::write(&path, &text).unwrap();
         let added = add(&path, &RootKey::generate());
         assert!(matches!(added, Err(RootKeyFileError::TooLong(_))));
