@@ -270,7 +270,7 @@ async fn keys_that_end_by_the_thousand_end_also_when_it_is_killed_in_the_middle(
             .await;
         found[0].parse().unwrap()
     };
-    const REVOKED: &str = "api_keys WHERE revoke_reason = 'root_key_dropped'";
+    let revoked = "api_keys WHERE revoke_reason = 'root_key_dropped'";
     assert_eq!(block(|| described(place, &old))["api_keys"], ending);
 
     let (url, root) = (place.database_url(), place.root_key_file());
@@ -280,14 +280,14 @@ async fn keys_that_end_by_the_thousand_end_also_when_it_is_killed_in_the_middle(
     ];
     let command = ["root-key", "drop", &old, "--yes", "--force"];
     for _ in 0..2 {
-        let before = count(REVOKED).await;
+        let before = count(revoked).await;
         let mut child = program(&command, &environment).spawn().unwrap();
-        while child.try_wait().unwrap().is_none() && count(REVOKED).await == before {
+        while child.try_wait().unwrap().is_none() && count(revoked).await == before {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let _ = child.kill();
         child.wait().unwrap();
-        let revoked = count(REVOKED).await;
+        let revoked = count(revoked).await;
         assert!(revoked > before, "something was done");
         // Whatever was done, it is told, and the root key goes last.
         let told = count("audit_events WHERE action = 'api_key.revoke'").await;
@@ -308,7 +308,7 @@ async fn keys_that_end_by_the_thousand_end_also_when_it_is_killed_in_the_middle(
         said.contains(&format!("and {} more", ending - 50)),
         "{said}"
     );
-    assert_eq!(count(REVOKED).await, ending);
+    assert_eq!(count(revoked).await, ending);
     assert_eq!(
         count("audit_events WHERE action = 'api_key.revoke'").await,
         ending,
@@ -343,13 +343,8 @@ async fn a_rotation_that_is_refused_says_why() {
     let now = block(|| current(place));
     let already = format!("root key {now} is the current one already");
     block(|| refused(place, &["rotate", "--to", &now], &already));
-    block(|| {
-        refused(
-            place,
-            &["rotate", "--to", "x"],
-            "root key x is not held here",
-        )
-    });
+    let unknown = "root key x is not held here";
+    block(|| refused(place, &["rotate", "--to", "x"], unknown));
     until("the first can be dropped", async || {
         block(|| described(place, &first))["droppable"] == true
     })
