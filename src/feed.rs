@@ -53,7 +53,7 @@ pub struct Feeds {
     generations: Arc<Generations>,
     base: BaseUrl,
     clock: Clock,
-    held: Held,
+    held: Arc<Held>,
     published: Cache<OrganizationId, Arc<Feed>>,
     /// One signature at a time, and none twice.
     signing: Mutex<()>,
@@ -90,7 +90,7 @@ impl Feeds {
             generations,
             base,
             clock,
-            held: Held::new(bounds.schedule),
+            held: Arc::new(Held::new(bounds.schedule)),
             published: Cache::new(CAPACITY),
             signing: Mutex::default(),
             // The others are for those who want tokens.
@@ -187,16 +187,19 @@ impl Feeds {
         snapshot: &Arc<Snapshot>,
     ) -> Arc<Feed> {
         let organization = issuer.signing_organization();
-        let current = || {
+        let current = |snapshot| {
             let feed = self.published.get(&organization)?;
             feed.is_current(identity, snapshot, self.clock.now())
                 .then_some(feed)
         };
-        if let Some(feed) = current() {
+        if let Some(feed) = current(snapshot) {
             return feed;
         }
         let _turn = self.signing.lock().await;
-        if let Some(feed) = current() {
+        // Another may have signed a later one meanwhile, and an older must not follow it.
+        let newest = self.held.newest();
+        let snapshot = newest.as_ref().unwrap_or(snapshot);
+        if let Some(feed) = current(snapshot) {
             return feed;
         }
         let before = self.published.get(&organization);

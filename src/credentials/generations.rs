@@ -38,6 +38,14 @@ pub struct Generation {
     at: Duration,
 }
 
+impl Generation {
+    /// Whether this load began when that one had: what was committed before that is in it.
+    #[must_use]
+    pub fn is_since(self, other: Self) -> bool {
+        self.at >= other.at
+    }
+}
+
 /// When what was last changed.
 pub struct Generations {
     tick: AtomicU64,

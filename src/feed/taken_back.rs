@@ -34,11 +34,14 @@ pub const MOST_OF_ONE: usize = 1_000;
 /// in which their key was narrowed are dated one second ahead.
 const AHEAD: Duration = Duration::from_secs(1);
 
+/// How long a load may take. Others wait for it meanwhile, and begin another when it is given up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// What is held of what was taken back.
 pub(super) struct Held {
     snapshot: RwLock<Option<Arc<Snapshot>>>,
     /// One load at a time.
-    turn: Mutex<()>,
+    turn: Arc<Mutex<()>>,
     /// By the settings of this server.
     schedule: Schedule,
 }
@@ -74,27 +77,48 @@ impl Held {
     pub(super) fn new(schedule: Schedule) -> Self {
         Self {
             snapshot: RwLock::default(),
-            turn: Mutex::default(),
+            turn: Arc::default(),
             schedule,
         }
     }
 
     /// What was taken back before this was asked. Needs the database only when something changed
-    /// since it was last asked, or news may have been missed.
+    /// since it was last asked, or news may have been missed: then one load for all who asked before
+    /// it began. It goes on when whoever asked is gone, and what it found is for the next.
     pub(super) async fn current(
-        &self,
+        self: &Arc<Self>,
         store: &Store,
-        generations: &Generations,
+        generations: &Arc<Generations>,
         clock: &Clock,
     ) -> Result<Arc<Snapshot>, StoreError> {
         if let Some(snapshot) = self.latest(generations, clock) {
             return Ok(snapshot);
         }
-        let _turn = self.turn.lock().await;
-        if let Some(snapshot) = self.latest(generations, clock) {
+        let asked = generations.begin();
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let begun_since = self
+            .newest()
+            .filter(|newest| newest.loaded.is_since(asked) && newest.at <= clock.now());
+        if let Some(snapshot) = begun_since {
             return Ok(snapshot);
         }
-        let (loaded, now) = (generations.begin(), clock.now());
+        let (held, store, clock) = (Arc::clone(self), store.clone(), clock.clone());
+        let generations = Arc::clone(generations);
+        let load = tokio::spawn(async move {
+            let _turn = turn;
+            let load = held.load(&store, generations.begin(), clock.now());
+            let loaded = tokio::time::timeout(PATIENCE, load).await;
+            loaded.unwrap_or(Err(StoreError::TimedOut))
+        });
+        load.await.unwrap_or(Err(StoreError::TimedOut))
+    }
+
+    async fn load(
+        &self,
+        store: &Store,
+        loaded: Generation,
+        now: Timestamp,
+    ) -> Result<Arc<Snapshot>, StoreError> {
         let since = Since {
             keys: now.minus(TOLD),
             signing_keys: now.minus(LONGEST_TOLD),
@@ -128,10 +152,14 @@ impl Held {
 
     /// What is held, unless something changed, or the clock was set back.
     fn latest(&self, generations: &Generations, clock: &Clock) -> Option<Arc<Snapshot>> {
-        let held = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
-        held.as_ref()
+        self.newest()
             .filter(|held| generations.is_latest(held.loaded) && held.at <= clock.now())
-            .map(Arc::clone)
+    }
+
+    /// What the last load found: they take turns, so none that began later is older.
+    pub(super) fn newest(&self) -> Option<Arc<Snapshot>> {
+        let held = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().map(Arc::clone)
     }
 }
 
