@@ -5,6 +5,7 @@ mod lines;
 mod rejects;
 mod row;
 mod teller;
+mod unique;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -97,8 +97,8 @@ impl Shared {
         let id = foreign.credential.key.id;
         let before = foreign.credential.hash(foreign.which).stored();
         // Of a longer string bcrypt saw the beginning alone: what was shown first may have another
-        // end than the customer's.
-        if foreign.secret.expose().len() > SEEN_BY_BCRYPT {
+        // end than the customer's, or none.
+        if foreign.secret.expose().len() >= SEEN_BY_BCRYPT {
             return;
         }
         let (made, root_key) = self.crypto.import(id, &Kept::of(&foreign.secret));

@@ -1,6 +1,6 @@
 //! The file of refused lines: their numbers and the reasons, and nothing of what they hold.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -29,15 +29,16 @@ impl Rejects {
     /// imported, and comes again.
     ///
     /// # Errors
-    /// When there is a file that is something else, such as the one that is imported: it stays as
-    /// it is.
+    /// When there is a file that is something else, such as the one that is imported, or another
+    /// import writes to it: it stays as it is.
     pub(super) fn open(path: PathBuf, done: u64) -> Result<Self, Failure> {
         if !path.exists() {
             return Ok(Self { path, file: None });
         }
         let cannot = |why: io::Error| format!("{}: {why}", path.display());
         let mut kept = String::new();
-        let mut reader = BufReader::new(File::open(&path).map_err(cannot)?);
+        let before = alone(File::open(&path)).map_err(cannot)?;
+        let mut reader = BufReader::new(&before);
         let mut line = String::new();
         while reader.read_line(&mut line).map_err(cannot)? > 0 {
             match serde_json::from_str::<Told>(&line) {
@@ -60,11 +61,8 @@ impl Rejects {
         let mut beside = path.clone().into_os_string();
         beside.push(".new");
         fs::write(&beside, kept).map_err(cannot)?;
+        let file = alone(OpenOptions::new().append(true).open(&beside)).map_err(cannot)?;
         fs::rename(&beside, &path).map_err(cannot)?;
-        let file = OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .map_err(cannot)?;
         Ok(Self {
             file: Some(file),
             path,
@@ -78,12 +76,13 @@ impl Rejects {
         }
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(
-                OpenOptions::new()
+            none => {
+                let made = OpenOptions::new()
                     .create(true)
                     .append(true)
-                    .open(&self.path)?,
-            ),
+                    .open(&self.path);
+                none.insert(alone(made)?)
+            }
         };
         let mut text = String::new();
         for Rejected { line, reason } in rejected {
@@ -96,6 +95,16 @@ impl Rejects {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// A file to which no other import writes: two of the same would lose what each other told.
+fn alone(file: io::Result<File>) -> io::Result<File> {
+    let file = file?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(io::Error::other("another import writes to it")),
+        Err(TryLockError::Error(why)) => Err(why),
     }
 }
 

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use zeroize::Zeroize;
 
+use super::unique::Unique;
 use crate::crypto::imported::Kept;
 use crate::domain::api_key::{Expiry, NewApiKey};
 use crate::domain::hex::unhex;
@@ -50,9 +51,17 @@ struct HashField {
 /// # Errors
 /// Why there is no key in it, with the name of the field and none of its content.
 pub(super) fn read(line: u64, text: &str) -> Result<Row, String> {
-    let parsed: Result<Map<String, Value>, _> = serde_json::from_str(text);
-    let mut fields =
-        Fields(parsed.map_err(|why| format!("no JSON object, from column {} on", why.column()))?);
+    let mut fields = match serde_json::from_str(text) {
+        Ok(Unique(Value::Object(fields))) => Fields(fields),
+        Ok(Unique(_)) => return Err("no JSON object".to_owned()),
+        Err(why) if why.is_data() => {
+            return Err(format!(
+                "a field that stands twice, before column {}",
+                why.column()
+            ));
+        }
+        Err(why) => return Err(format!("no JSON object, from column {} on", why.column())),
+    };
     if fields.0.keys().any(|name| !FIELDS.contains(&name.as_str())) {
         return Err(format!(
             "an unknown field; known here: {}",
@@ -235,6 +244,22 @@ mod tests {
     fn why(row: &Value) -> String {
         let outcome = read(7, &row.to_string());
         outcome.err().unwrap_or_else(|| "read".to_owned())
+    }
+
+    #[test]
+    fn a_field_that_stands_twice_is_refused() {
+        let begin = format!(r#"{{"secret":"{SECRET}","#);
+        for rest in [
+            r#""scopes":["read"],"scopes":["*"]}"#,
+            r#""metadata":{"a":"1","a":"2"}}"#,
+            r#""secret":"sk_live_another_that_is_as_long"}"#,
+        ] {
+            let refused = read(7, &(begin.clone() + rest)).err().unwrap();
+            assert!(
+                refused.contains("twice") && !refused.contains("sk_"),
+                "{refused}"
+            );
+        }
     }
 
     #[test]
