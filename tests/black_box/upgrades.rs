@@ -156,6 +156,12 @@ async fn servers_wait_for_whoever_migrates_and_go_on_when_it_dies() {
             thread::spawn(move || Process::serve(&place, &["serve"], &[]))
         })
         .collect();
+    let waiting = "SELECT COUNT(*)::text FROM pg_stat_activity
+         WHERE datname = current_database() AND query LIKE 'SELECT pg_try_advisory_lock%'";
+    until("two wait for it", async || {
+        place.query(waiting).await == ["2"]
+    })
+    .await;
     // Longer than anybody waits for a lock elsewhere.
     tokio::time::sleep(Duration::from_secs(7)).await;
     assert!(started.iter().all(|server| !server.is_finished()));
