@@ -120,7 +120,7 @@ fn a_lead_shorter_than_a_validators_cache_is_found_out() {
 #[test]
 fn clocks_further_apart_than_was_said_are_found_out() {
     let rules = Rules {
-        skew: 10 * MINUTE,
+        skew: 30 * MINUTE,
         ..TIGHT
     };
     is_found_out(rules);
@@ -129,18 +129,19 @@ fn clocks_further_apart_than_was_said_are_found_out() {
 #[test]
 fn a_node_cut_off_for_longer_than_was_said_is_found_out() {
     let rules = Rules {
-        cut_off: 5 * MINUTE,
+        cut_off: 15 * MINUTE,
         ..TIGHT
     };
     is_found_out(rules);
 }
 
+/// Chance decides when: threads crash, and signatures differ, as they happen to.
 fn is_found_out(rules: Rules) {
     let mut world = World::new(Rules {
         issuers: 20,
         ..rules
     });
-    let end = world.now.unix() + DAYS * 86_400;
+    let end = world.now.unix() + 10 * DAYS * 86_400;
     while world.refused.is_none() {
         assert!(world.now.unix() < end, "nobody noticed: {:?}", world.seen);
         world.step();
