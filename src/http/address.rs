@@ -2,14 +2,17 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use axum::http::HeaderValue;
 use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, header};
 
 use super::Peer;
 use crate::app::App;
 
 /// The headers by which proxies tell clients' addresses.
-const FORWARDING: [&str; 2] = ["x-forwarded-for", "forwarded"];
+static FORWARDING: [HeaderName; 2] = [
+    HeaderName::from_static("x-forwarded-for"),
+    header::FORWARDED,
+];
 
 /// The address a request comes from; `None`, which every caller treats as denied, when a
 /// trusted proxy's header cannot be understood.
@@ -19,10 +22,10 @@ pub fn of(parts: &Parts, app: &App) -> Option<IpAddr> {
     if !proxies.trusts(peer.ip())
         && let Some(header) = FORWARDING
             .iter()
-            .find(|name| parts.headers.contains_key(**name))
+            .find(|name| parts.headers.contains_key(*name))
     {
         app.usage
-            .untrusted_forwarding(peer.ip().to_canonical(), header);
+            .untrusted_forwarding(peer.ip().to_canonical(), header.as_str());
     }
     let lines = parts
         .headers

@@ -72,7 +72,7 @@ fn basic(credentials: &str) -> Option<BasicPair> {
 /// One form-encoded value (`%` escapes, `+` for a space). A bad escape is refused: lenient
 /// decoders disagree about what it means.
 fn form_decode(text: &str) -> Option<Zeroizing<String>> {
-    if !text.contains(['%', '+']) {
+    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
         return Some(Zeroizing::new(text.to_owned()));
     }
     let bytes = text.as_bytes();
