@@ -9,6 +9,7 @@ mod foreign;
 pub mod freshness;
 pub mod gate;
 pub mod generations;
+mod given_up;
 mod held_hash;
 mod imports;
 pub mod issuers;
@@ -22,8 +23,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use quick_cache::sync::Cache;
+use tokio::sync::watch;
 
-use crate::crypto::{Crypto, fingerprint};
+use crate::crypto::Crypto;
 use crate::domain::api_key::Status;
 use crate::domain::secret::{ApiKeySecret, KeyId, PresentedSecret};
 use crate::domain::timestamp::Timestamp;
@@ -137,36 +139,21 @@ impl Credentials {
                 return Box::pin(self.identify_foreign(foreign, now)).await;
             }
         };
-        if !self.crypto.is_genuine(&secret) {
-            return Err(Denied::Forged.into());
+        let likeness = self.crypto.recognise(&secret).ok_or(Denied::Forged)?;
+        let mut verified = self.presented(&secret, now).await?;
+        let mut again = None;
+        if !self.crypto.is_current(verified.root_key()) {
+            // Boxed: only while a root key is being replaced.
+            verified = Box::pin(self.of_former_root_key(verified, &secret, now)).await?;
+            // A copy, for after the proof.
+            again = ApiKeySecret::parse(secret.expose()).ok();
         }
-        let id = secret.id();
-        let Cached { loaded, credential } = self.look_up(id).await.map_err(Denied::from)?;
-        let credential = credential.ok_or(Denied::Unknown)?;
-        let which = credential.presented(&secret, now);
-        let verified = Verified {
-            credential,
-            which,
-            loaded,
-        };
-        // Only while a root key is being replaced: a copy, for after the proof.
-        let root_key = &verified.credential.hash(which).root_key;
-        let again = if self.crypto.is_current(root_key) {
-            None
-        } else if self.crypto.is_dropped(root_key) {
-            // Also where the secret was proven before.
-            return Err(Rejected {
-                why: verified.of_dropped_root_key(&secret, now),
-                credential: Some(verified.credential),
-            });
-        } else {
-            ApiKeySecret::parse(secret.expose()).ok()
-        };
-        let proven = self.proofs.prove(secret, &verified.credential, which);
+        let (held, which) = (&verified.credential, verified.which);
+        let proven = self.proofs.prove(secret, likeness, held, which);
         let why = match proven.await {
             Ok(true) => {
                 if let Some(secret) = again {
-                    self.renewals.renew(secret, &verified.credential, which);
+                    self.renewals.renew(secret, held, which);
                 }
                 return Ok(verified);
             }
@@ -176,6 +163,18 @@ impl Credentials {
         Err(Rejected {
             why,
             credential: Some(verified.credential),
+        })
+    }
+
+    /// The credential whose secret this must be, if it is one.
+    async fn presented(&self, secret: &ApiKeySecret, now: Timestamp) -> Result<Verified, Denied> {
+        let Cached { loaded, credential } = self.look_up(secret.id()).await?;
+        let credential = credential.ok_or(Denied::Unknown)?;
+        let which = credential.presented(secret, now);
+        Ok(Verified {
+            credential,
+            which,
+            loaded,
         })
     }
 
@@ -234,6 +233,12 @@ impl Credentials {
         self.proofs.hash(Arc::clone(secret)).await
     }
 
+    /// Makes hashes that depend on a former root key anew, as their secrets are used, until told to
+    /// stop and a little longer.
+    pub async fn renew_hashes(&self, stopped: watch::Receiver<bool>) {
+        self.renewals.attend(stopped).await;
+    }
+
     /// How many first uses wait for their turn at Argon2.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -248,18 +253,6 @@ impl Credentials {
 }
 
 impl Verified {
-    /// Why a string is refused whose hash nobody can verify any more. It was made here, and its
-    /// fingerprint tells those who administer the key that it was the key's own.
-    fn of_dropped_root_key(&self, secret: &ApiKeySecret, now: Timestamp) -> Denied {
-        match self.credential.key.status(now) {
-            Status::Active => Denied::WrongSecret,
-            _ if fingerprint::of(secret) != self.credential.fingerprint(self.which) => {
-                Denied::WrongSecret
-            }
-            ended => Denied::Ended(ended),
-        }
-    }
-
     /// Requires that the key, and the secret that was proven, count at `now`: whoever waited
     /// long for something asks again.
     ///

@@ -54,6 +54,8 @@ impl Jobs {
         let usage = Arc::clone(&management.usage);
         let generations = Arc::clone(&management.generations);
         let follow = changes::follow(store.clone(), generations, stopped.clone());
+        let renewing = (Arc::clone(&management.credentials), stopped.clone());
+        let renew = async move { renewing.0.renew_hashes(renewing.1).await };
         let flush = flush::flush(Arc::clone(&usage), every, stopped.clone());
         let mark = mark::mark(store.clone(), stopped.clone());
         let schema = schema::watch(store.clone(), stopped.clone());
@@ -69,6 +71,7 @@ impl Jobs {
         let attend = unused::attend(management, stopped);
         let mut running = vec![
             tokio::spawn(follow),
+            tokio::spawn(renew),
             tokio::spawn(announce),
             tokio::spawn(clean_up),
             tokio::spawn(erase),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::renewals::Foreign;
 use super::{Cached, Credential, Credentials, Denied, Rejected, Verified, Which};
 use crate::crypto::imported::{is_imported, is_slow};
 use crate::domain::secret::ForeignSecret;
@@ -30,7 +29,7 @@ impl Credentials {
         for whole in [true, false] {
             let of_kind = candidates.iter().filter(|one| one.whole == whole);
             for candidate in of_kind {
-                let loaded = self.look_up(candidate.id).await.map_err(Denied::from)?;
+                let loaded = self.not_given_up(candidate.id).await?;
                 let Some(credential) = loaded.credential.clone() else {
                     continue;
                 };
@@ -61,12 +60,8 @@ impl Credentials {
         };
         let stored = verified.credential.hash(verified.which);
         if is_slow(&stored.text()) || !self.crypto.is_current(&stored.root_key) {
-            let foreign = Foreign {
-                secret,
-                credential: Arc::clone(&verified.credential),
-                which: verified.which,
-            };
-            self.renewals.renew_foreign(foreign);
+            let (credential, which) = (&verified.credential, verified.which);
+            self.renewals.renew_foreign(secret, credential, which);
         }
         Ok(verified)
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// After so much silence the database is asked first. Twice what passes between heartbeats.
-const DOUBT: Duration = Duration::from_secs(2);
+pub(super) const DOUBT: Duration = Duration::from_secs(2);
 
 /// How long the database is not asked again after it was asked in vain: or each request would wait
 /// for it in turn.

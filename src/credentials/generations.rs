@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::freshness::{Freshness, Trust};
+use super::freshness::{DOUBT, Freshness, Trust};
 use crate::clock::Clock;
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::KeyId;
@@ -135,6 +135,13 @@ impl Generations {
     #[must_use]
     pub fn is_hopeless(&self) -> bool {
         self.freshness.is_hopeless(Clock::since_boot())
+    }
+
+    /// Whether nothing has been heard for so long that the database is to be asked before what is
+    /// held is used.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.silence() > DOUBT
     }
 
     /// For how long nothing has been heard of what other nodes change.

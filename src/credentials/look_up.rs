@@ -123,7 +123,7 @@ impl Credentials {
             .remove_if(&id, |held| held.loaded == stale.loaded);
     }
 
-    fn is_current(&self, id: KeyId, cached: &Cached) -> bool {
+    pub(super) fn is_current(&self, id: KeyId, cached: &Cached) -> bool {
         match &cached.credential {
             Some(credential) => {
                 let organization = &credential.key.organization;

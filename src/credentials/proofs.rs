@@ -4,13 +4,12 @@
 //! false: invalidation leaves it alone, and an edited key does not pay Argon2 again. And a hash of
 //! tenmint's own has one secret: once that is known, every other string is refuted without a run.
 
+mod finding;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use ring::hmac;
-use subtle::ConstantTimeEq;
-use tracing::Instrument;
 
 use super::Credential;
 use super::Denied;
@@ -20,28 +19,18 @@ use super::held_hash::{End, HeldHash};
 use super::one_each::OneEach;
 use crate::crypto::Crypto;
 use crate::crypto::imported::is_slow;
+use crate::crypto::key_mint::Likeness;
 use crate::crypto::random;
-use crate::crypto::secret_hash::StoredHashError;
-use crate::domain::organization::OrganizationId;
 use crate::domain::secret::{ApiKeySecret, ForeignSecret, KeyId};
 use crate::store::api_keys::StoredHash;
-use crate::telemetry::spans::inner_span;
-
-/// How many refuted secrets are remembered of each kind. Refuting one of tenmint's own needs a
-/// string that was once a genuine key, so there are few; a string of another system can be made up
-/// by whoever knows how a slow one begins. Apart from each other, and from the proven ones, they can
-/// displace none.
-const REFUTED: usize = 10_000;
-
-/// How long a request waits for its turn and its run.
-const PATIENCE: Duration = Duration::from_secs(12);
+use finding::{Claim, Way};
 
 /// Of how many strings of other systems it is remembered that they match a slow hash: as a rule such
 /// a hash is soon made anew, and then it is slow no more.
 const PROVEN_SLOWLY: usize = 10_000;
 
-/// 128 bits of a MAC.
-type Digest = [u8; 16];
+/// 128 bits of a MAC of a string, which recognise it.
+type Digest = Likeness;
 
 /// A hash that is stored: whose, for a key has two at most, and which of these it is.
 type Subject = (KeyId, End);
@@ -55,29 +44,13 @@ pub struct Proofs {
     foreign: Way,
     /// On the latter, where each key waits once.
     one_each: OneEach,
-    /// Of this process alone: a digest found in its memory identifies nothing elsewhere.
+    /// For strings of other systems, which have no tag. Of this process alone: a digest found in its
+    /// memory identifies nothing elsewhere.
     key: hmac::Key,
     /// Of each hash of tenmint's own the one secret that it was made of.
     proven: Cache<Subject, Digest>,
     /// Of slow hashes: not every one looks at the whole string, so that it can have many.
     proven_slowly: Cache<Digest, ()>,
-}
-
-/// Through which gate secrets are proven, and which were not.
-struct Way {
-    gate: Arc<Gate>,
-    /// A string that is being looked into has a place here: others who bring it wait for that.
-    refuted: Cache<Digest, ()>,
-}
-
-/// That a string matches a hash, to be found out.
-struct Claim {
-    digest: Digest,
-    key: KeyId,
-    /// Whose key it is.
-    organization: OrganizationId,
-    /// Which hash, if only one string can match it; otherwise it is a slow one.
-    subject: Option<Subject>,
 }
 
 impl Proofs {
@@ -105,7 +78,8 @@ impl Proofs {
         self.own.gate.runs()
     }
 
-    /// Whether `secret` matches this one of the credential's hashes.
+    /// Whether `secret`, which is recognised by `likeness`, matches this one of the credential's
+    /// hashes.
     ///
     /// # Errors
     /// [`Denied::Overloaded`] when the queue is too long, [`Denied::Unavailable`] when the
@@ -113,16 +87,15 @@ impl Proofs {
     pub(super) async fn prove(
         self: &Arc<Self>,
         secret: ApiKeySecret,
+        likeness: Likeness,
         credential: &Arc<Credential>,
         which: Which,
     ) -> Result<bool, Denied> {
-        let end = credential.hash(which).end();
-        let digest = self.digest(secret.expose(), &end);
-        let subject = Some((credential.key.id, end));
-        if let Some(known) = self.known(digest, subject) {
+        let subject = Some((credential.key.id, credential.hash(which).end()));
+        if let Some(known) = self.known(likeness, subject) {
             return Ok(known);
         }
-        let claim = Claim::of(credential, digest, subject);
+        let claim = Claim::of(credential, likeness, subject);
         let (crypto, credential) = (Arc::clone(&self.crypto), Arc::clone(credential));
         let work = move || {
             let hash = credential.hash(which);
@@ -166,67 +139,6 @@ impl Proofs {
         self.once(claim, work).await
     }
 
-    /// Whether a string matches a hash, if that was found out.
-    fn known(&self, digest: Digest, subject: Option<Subject>) -> Option<bool> {
-        let Some(subject) = subject else {
-            let proven = self.proven_slowly.get(&digest).map(|()| true);
-            return proven.or_else(|| self.foreign.refuted.get(&digest).map(|()| false));
-        };
-        match self.proven.get(&subject) {
-            Some(proven) => Some(proven.ct_eq(&digest).into()),
-            None => self.own.refuted.get(&digest).map(|()| false),
-        }
-    }
-
-    /// Does `work` in a task of its own: a client that hangs up and comes again then finds the run
-    /// it started, instead of starting another.
-    async fn once(
-        self: &Arc<Self>,
-        claim: Claim,
-        work: impl FnOnce() -> Result<bool, StoredHashError> + Send + 'static,
-    ) -> Result<bool, Denied> {
-        let proofs = Arc::clone(self);
-        let run = async move { proofs.find_out(&claim, work).await };
-        let run = tokio::spawn(run.instrument(inner_span!("prove a secret")));
-        match tokio::time::timeout(PATIENCE, run).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) | Err(_) => Err(Denied::Overloaded(Overloaded)),
-        }
-    }
-
-    /// One run, however many ask: the others wait at the cache.
-    async fn find_out(
-        &self,
-        claim: &Claim,
-        work: impl FnOnce() -> Result<bool, StoredHashError> + Send + 'static,
-    ) -> Result<bool, Denied> {
-        let way = match claim.subject {
-            Some(_) => &self.own,
-            None => &self.foreign,
-        };
-        let guard = match way.refuted.get_value_or_guard_async(&claim.digest).await {
-            Ok(()) => return Ok(false),
-            Err(guard) => guard,
-        };
-        // Another run ended while this one waited for the guard.
-        if let Some(known) = self.known(claim.digest, claim.subject) {
-            return Ok(known);
-        }
-        let _trial = match claim.subject {
-            Some(_) => None,
-            None => Some(self.one_each.turn(claim.key).await.ok_or(Overloaded)?),
-        };
-        let matches = way.gate.run(Some(&claim.organization), work).await??;
-        match claim.subject {
-            Some(subject) if matches => self.proven.insert(subject, claim.digest),
-            None if matches => self.proven_slowly.insert(claim.digest, ()),
-            _ => {
-                let _ = guard.insert(());
-            }
-        }
-        Ok(matches)
-    }
-
     /// The hash of a secret under the current root key.
     pub(super) async fn hash(&self, secret: Arc<ApiKeySecret>) -> Result<StoredHash, Overloaded> {
         let crypto = Arc::clone(&self.crypto);
@@ -244,11 +156,12 @@ impl Proofs {
     /// Remembers that a secret matches a hash that was just made of it.
     pub(super) fn remember(&self, key: KeyId, secret: &ApiKeySecret, hash: &StoredHash) {
         let end = HeldHash::from(hash.clone()).end();
-        let digest = self.digest(secret.expose(), &end);
-        self.proven.insert((key, end), digest);
+        if let Some(likeness) = self.crypto.recognise(secret) {
+            self.proven.insert((key, end), likeness);
+        }
     }
 
-    /// Of a string beside what is stored of the hash that it is held against.
+    /// Of a string of another system beside the hash that it is held against.
     fn digest(&self, secret: &str, hash: &[u8]) -> Digest {
         let mut context = hmac::Context::with_key(&self.key);
         context.update(hash);
@@ -257,59 +170,5 @@ impl Proofs {
         let tag = context.sign();
         let half = tag.as_ref().first_chunk();
         *half.expect("an HMAC-SHA256 of 32 bytes")
-    }
-}
-
-impl Claim {
-    fn of(credential: &Credential, digest: Digest, subject: Option<Subject>) -> Self {
-        Self {
-            digest,
-            key: credential.key.id,
-            organization: credential.key.organization.clone(),
-            subject,
-        }
-    }
-}
-
-impl Way {
-    fn through(gate: Arc<Gate>) -> Self {
-        Self {
-            gate,
-            refuted: Cache::new(REFUTED),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::crypto::keyring::Keyring;
-    use crate::crypto::root_key::RootKey;
-    use crate::crypto::secret_hash::HashCost;
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn strings_that_anybody_makes_up_displace_no_secret_that_was_refuted() {
-        let keyring = Keyring::of(&RootKey::generate());
-        let crypto = Crypto::new(keyring, "tmsk".parse().unwrap(), HashCost::default());
-        let gate = Arc::new(Gate::of_width(1));
-        let proofs = Proofs::new(Arc::new(crypto), gate, 10);
-        let key = KeyId::new(ulid::Ulid(1));
-        let refute = async |n: usize, subject: Option<Subject>| {
-            let claim = Claim {
-                digest: proofs.digest(&n.to_string(), b"hash"),
-                key,
-                organization: "acme".parse().unwrap(),
-                subject,
-            };
-            let found = proofs.find_out(&claim, || Ok(false)).await;
-            assert!(!found.unwrap());
-            claim.digest
-        };
-        let former = refute(0, Some((key, *b"the hash"))).await;
-        for n in 1..2 * REFUTED {
-            refute(n, None).await;
-        }
-        assert!(proofs.own.refuted.get(&former).is_some());
-        assert!(proofs.foreign.refuted.len() <= REFUTED);
     }
 }

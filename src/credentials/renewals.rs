@@ -1,48 +1,58 @@
 //! Renewals: hashes that depend on a former root key, made anew under the current one.
 //!
 //! Only whoever presents a secret can have its hash made anew, so it happens when one has been
-//! verified, off that request's path. That nothing comes of it does no harm: the next use of the
-//! secret tries again. It changes nothing that anybody could ask about, so it is no act, and has
-//! no audit entry; whatever replaces or ends the secret meanwhile wins.
+//! verified, off that request's path: the secret waits in a line, in memory alone, and one at a time
+//! is attended to. Where there is no room, or the database does not answer for long, it does no harm:
+//! the next use of the secret tries again. It changes nothing that anybody could ask about, so it is
+//! no act, and has no audit entry; whatever replaces or ends the secret meanwhile wins.
+
+mod line;
+mod work;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
 
 use super::generations::Generations;
 use super::proofs::Proofs;
 use super::{Credential, Which};
 use crate::crypto::Crypto;
-use crate::crypto::imported::Kept;
 use crate::domain::secret::{ApiKeySecret, ForeignSecret};
 use crate::store::Store;
-use crate::store::api_keys::StoredHash;
-use crate::store::changes::Change;
+use line::Line;
+use work::{NotYet, Work, is_to_stay};
 
-/// How many bytes of a string bcrypt looks at.
-const SEEN_BY_BCRYPT: usize = 72;
+/// How many secrets wait: after a rotation every key in use wants its turn, and has another at its
+/// next use.
+const MOST: usize = 4_096;
 
-/// How many may be under way at once: after a rotation every key in use wants one.
-const AT_ONCE: usize = 1;
+/// How long to wait before the next is tried after one could not be made anew: at first, and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
+
+/// How often one is tried while the database does not answer: it may be away for half a minute.
+const TRIES: u32 = 10;
+
+/// For how long those who wait are still attended to when the server stops.
+const LAST: Duration = Duration::from_secs(3);
 
 /// Makes hashes anew.
 pub(super) struct Renewals {
-    turns: Arc<Semaphore>,
-    shared: Arc<Shared>,
+    line: Line<Proven>,
+    work: Work,
 }
 
-/// A string of another system that was just proven.
-pub(super) struct Foreign {
-    pub(super) secret: Arc<ForeignSecret>,
-    pub(super) credential: Arc<Credential>,
-    pub(super) which: Which,
+/// A secret that was just proven, and the hash that it was proven against.
+struct Proven {
+    secret: Secret,
+    credential: Arc<Credential>,
+    which: Which,
+    tries: u32,
 }
 
-struct Shared {
-    store: Store,
-    crypto: Arc<Crypto>,
-    proofs: Arc<Proofs>,
-    generations: Arc<Generations>,
+enum Secret {
+    Own(Arc<ApiKeySecret>),
+    Foreign(Arc<ForeignSecret>),
 }
 
 impl Renewals {
@@ -53,90 +63,87 @@ impl Renewals {
         generations: Arc<Generations>,
     ) -> Self {
         Self {
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
-            shared: Arc::new(Shared {
+            line: Line::of(MOST),
+            work: Work {
                 store,
                 crypto,
                 proofs,
                 generations,
-            }),
+            },
         }
     }
 
-    /// Has the hash of a secret that was just verified made anew, unless others are at it: it
-    /// then waits for the secret's next use.
+    /// Has the hash of a secret that was just verified made anew.
     pub(super) fn renew(&self, secret: ApiKeySecret, credential: &Arc<Credential>, which: Which) {
-        let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() else {
-            return;
-        };
-        let (shared, credential) = (Arc::clone(&self.shared), Arc::clone(credential));
-        tokio::spawn(async move {
-            shared.renew(secret, &credential, which).await;
-            drop(turn);
-        });
+        self.join(credential, which, || Secret::Own(Arc::new(secret)));
     }
-}
 
-impl Renewals {
     /// Has what is stored of a string of another system, which was just proven, made anew: in the
     /// place of a slow hash, or of what a former root key made.
-    pub(super) fn renew_foreign(&self, foreign: Foreign) {
-        let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() else {
+    pub(super) fn renew_foreign(
+        &self,
+        secret: Arc<ForeignSecret>,
+        credential: &Arc<Credential>,
+        which: Which,
+    ) {
+        let hash = credential.hash(which);
+        if is_to_stay(&secret, &hash.text()) && self.work.crypto.is_current(&hash.root_key) {
             return;
+        }
+        self.join(credential, which, || Secret::Foreign(secret));
+    }
+
+    /// Attends to those who wait, until told to stop and a little longer. What is not done by then
+    /// is forgotten: a secret is held for nothing else.
+    pub(super) async fn attend(&self, mut stopped: watch::Receiver<bool>) {
+        self.line.open();
+        let end = async {
+            let _ = stopped.changed().await;
+            self.line.close();
+            tokio::time::sleep(LAST).await;
         };
-        let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move {
-            shared.renew_foreign(&foreign).await;
-            drop(turn);
+        tokio::select! {
+            () = end => {}
+            () = self.attend_to_all() => {}
+        }
+        self.line.clear();
+    }
+
+    async fn attend_to_all(&self) {
+        let mut pause = PAUSE.0;
+        while let Some((place, mut proven)) = self.line.next().await {
+            let id = proven.credential.key.id;
+            match self.work.renew(&proven).await {
+                Ok(()) => {
+                    self.line.leave(place);
+                    pause = PAUSE.0;
+                    continue;
+                }
+                // Argon2 is for those first whose requests wait for it.
+                Err(NotYet::Overloaded) => self.line.back(place, proven),
+                Err(NotYet::Unanswered(error)) => {
+                    proven.tries += 1;
+                    if error.is_passing() && proven.tries < TRIES {
+                        self.line.back(place, proven);
+                    } else {
+                        tracing::debug!(%error, key = %id, "a hash is made anew at its secret's next use");
+                        self.line.leave(place);
+                    }
+                }
+            }
+            // Whatever it was, the others would meet with it as well.
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+
+    fn join(&self, credential: &Arc<Credential>, which: Which, secret: impl FnOnce() -> Secret) {
+        let place = (credential.key.id, credential.hash(which).end());
+        self.line.join(place, || Proven {
+            secret: secret(),
+            credential: Arc::clone(credential),
+            which,
+            tries: 0,
         });
-    }
-}
-
-impl Shared {
-    async fn renew_foreign(&self, foreign: &Foreign) {
-        let id = foreign.credential.key.id;
-        let before = foreign.credential.hash(foreign.which).stored();
-        // Of a longer string bcrypt saw the beginning alone: what was shown first may have another
-        // end than the customer's, or none.
-        if foreign.secret.expose().len() >= SEEN_BY_BCRYPT {
-            return;
-        }
-        let (made, root_key) = self.crypto.import(id, &Kept::of(&foreign.secret));
-        let after = StoredHash {
-            phc: made.hash.into(),
-            root_key: root_key.as_str().into(),
-        };
-        let renewed = self.store.renew_import(id, &before, &after, &made.unique);
-        match renewed.await {
-            Ok(true) => self.generations.raise(&Change::Imports),
-            // Somebody was faster: what is cached of the key is old either way.
-            Ok(false) => {}
-            Err(error) => {
-                tracing::debug!(%error, key = %id, "an imported string waits for the database to be made anew");
-                return;
-            }
-        }
-        self.generations.raise(&Change::Key(id));
-    }
-
-    async fn renew(&self, secret: ApiKeySecret, credential: &Credential, which: Which) {
-        let (id, before) = (credential.key.id, credential.hash(which).stored());
-        let secret = Arc::new(secret);
-        let Ok(after) = self.proofs.hash(Arc::clone(&secret)).await else {
-            return;
-        };
-        if after.root_key == before.root_key {
-            return;
-        }
-        match self.store.renew_hash(id, &before, &after).await {
-            Ok(true) => self.proofs.remember(id, &secret, &after),
-            // Somebody was faster: what is cached of the key is old either way.
-            Ok(false) => {}
-            Err(error) => {
-                tracing::debug!(%error, key = %id, "a hash waits for the database to be made anew");
-                return;
-            }
-        }
-        self.generations.raise(&Change::Key(id));
     }
 }

@@ -7,6 +7,7 @@ use ulid::Ulid;
 use zeroize::Zeroizing;
 
 use super::imported::{self, Imported, Kept, Lookup};
+use super::key_mint::Likeness;
 use super::keyring::{Keyring, NotHeld};
 use super::root_key::RootKeyId;
 use super::seal::{DoesNotOpen, Row};
@@ -70,12 +71,12 @@ impl Crypto {
         self.held().in_use().mint.mint(&self.prefix, ulid)
     }
 
-    /// Whether a key was made under one of the deployment's root keys. Says nothing of whether it
-    /// still counts: the hash decides that. It keeps strangers' inventions away from everything
-    /// dear.
+    /// What a key is recognised by, if it was made under one of the deployment's root keys. Says
+    /// nothing of whether it still counts: the hash decides that. It keeps strangers' inventions away
+    /// from everything dear.
     #[must_use]
-    pub fn is_genuine(&self, presented: &ApiKeySecret) -> bool {
-        self.held().is_genuine(presented)
+    pub fn recognise(&self, presented: &ApiKeySecret) -> Option<Likeness> {
+        self.held().recognise(presented)
     }
 
     /// Hashes a secret under the current root key. Takes as long as its cost: call it off the
@@ -121,6 +122,33 @@ impl Crypto {
         let keyring = self.keyring();
         let root = keyring.in_use();
         (root.imports.import(id, kept, &root.seal), root.id.clone())
+    }
+
+    /// What is to be stored under the current root key of a string of another system whose slow hash
+    /// must stay, from how it is stored under another one: with it, how many bytes it is found by.
+    /// `None` where none of `beginnings` is of this string.
+    ///
+    /// # Errors
+    /// A hash that cannot be used, see [`StoredHashError`].
+    pub fn import_again(
+        &self,
+        root_key: &str,
+        id: KeyId,
+        secret: &ForeignSecret,
+        stored: &str,
+        beginnings: &[Lookup],
+    ) -> Result<Option<(Imported, usize, RootKeyId)>, StoredHashError> {
+        let keyring = self.keyring();
+        let former = keyring.held(root_key);
+        let former = former.map_err(|NotHeld(_)| StoredHashError::NotHeld)?;
+        let kept = former
+            .imports
+            .kept(id, secret, stored, beginnings, &former.seal)?;
+        let root = keyring.in_use();
+        Ok(kept.map(|(kept, length)| {
+            let made = root.imports.import(id, &kept, &root.seal);
+            (made, length, root.id.clone())
+        }))
     }
 
     /// By what a string of another system may be found, under each of the root keys that are

@@ -15,6 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use ring::hmac;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use super::root_key::{Purpose, RootKey};
 use super::seal::Seal;
@@ -142,14 +143,36 @@ impl Imports {
         } else if stored.starts_with(SHA512) {
             Ok(same(self.proven(id, SHA512, &sha512(secret))))
         } else {
-            let sealed = stored.strip_prefix(SEALED);
-            let sealed = sealed.and_then(|text| BASE64.decode(text).ok());
-            let sealed = sealed.ok_or(StoredHashError::Damaged)?;
-            let opened = seal.open_for(&sealed, &associated_data(id));
-            let opened = opened.map_err(|_| StoredHashError::Damaged)?;
-            let hash = std::str::from_utf8(&opened).map_err(|_| StoredHashError::Damaged)?;
-            verify_slow(secret.expose().as_bytes(), hash)
+            let hash = slow_hash(id, stored, seal)?;
+            verify_slow(secret.expose().as_bytes(), &hash)
         }
+    }
+
+    /// What was kept of a string whose slow hash is stored, to be stored under another root key, and
+    /// by how many bytes it is found: how it begins tells whoever presents it. `None` if none of
+    /// `beginnings` is of this string.
+    pub(super) fn kept(
+        &self,
+        id: KeyId,
+        secret: &ForeignSecret,
+        stored: &str,
+        beginnings: &[Lookup],
+        seal: &Seal,
+    ) -> Result<Option<(Kept, usize)>, StoredHashError> {
+        let hash = slow_hash(id, stored, seal)?;
+        let text = secret.expose();
+        let mut begun = (1..=text.len()).filter_map(|length| text.get(..length));
+        let prefix = begun.find(|prefix| {
+            let found_by = self.find(SEALED, prefix.as_bytes());
+            beginnings.contains(&found_by)
+        });
+        Ok(prefix.map(|prefix| {
+            let kept = Kept::Slow {
+                hash: hash.to_string(),
+                prefix: prefix.to_owned(),
+            };
+            (kept, prefix.len())
+        }))
     }
 
     fn find(&self, kind: &str, what: &[u8]) -> Lookup {
@@ -173,6 +196,17 @@ fn mac(key: &hmac::Key, parts: &[&[u8]]) -> [u8; 32] {
     }
     let tag = context.sign();
     tag.as_ref().try_into().expect("an HMAC-SHA256 of 32 bytes")
+}
+
+/// A slow hash, from how it is stored.
+fn slow_hash(id: KeyId, stored: &str, seal: &Seal) -> Result<Zeroizing<String>, StoredHashError> {
+    let sealed = stored.strip_prefix(SEALED);
+    let sealed = sealed.and_then(|text| BASE64.decode(text).ok());
+    let sealed = sealed.ok_or(StoredHashError::Damaged)?;
+    let opened = seal.open_for(&sealed, &associated_data(id));
+    let opened = opened.map_err(|_| StoredHashError::Damaged)?;
+    let hash = std::str::from_utf8(&opened).map_err(|_| StoredHashError::Damaged)?;
+    Ok(Zeroizing::new(hash.to_owned()))
 }
 
 /// Apart from that of any signing key or trace.

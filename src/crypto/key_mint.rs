@@ -7,6 +7,10 @@ use super::random;
 use super::root_key::{Purpose, RootKey};
 use crate::domain::secret::{ApiKeySecret, KeyId, KeyPrefix};
 
+/// What a genuine key string is recognised by: 128 bits of the MAC of which others are its tag. Nobody
+/// without the root key can tell them of a string, and they tell nothing of it.
+pub type Likeness = [u8; 16];
+
 /// Makes API keys under one root key.
 pub struct KeyMint {
     tag: hmac::Key,
@@ -37,20 +41,23 @@ impl KeyMint {
                 drawn.next().expect("64 bytes were just drawn")
             })
         };
-        ApiKeySecret::compose(prefix, KeyId::new(ulid), draw, |tagged| self.tag_of(tagged))
+        ApiKeySecret::compose(prefix, KeyId::new(ulid), draw, |tagged| self.mac(tagged).0)
     }
 
-    /// Whether a key was made under this root key. Says nothing of whether it still counts:
-    /// the hash decides that. It keeps strangers' inventions away from everything dear.
+    /// What a key is recognised by, if it was made under this root key. Says nothing of whether it
+    /// still counts: the hash decides that. It keeps strangers' inventions away from everything dear.
     #[must_use]
-    pub fn is_genuine(&self, presented: &ApiKeySecret) -> bool {
-        presented.carries_tag(self.tag_of(presented.tagged()))
+    pub fn recognise(&self, presented: &ApiKeySecret) -> Option<Likeness> {
+        let (tag, likeness) = self.mac(presented.tagged());
+        presented.carries_tag(tag).then_some(likeness)
     }
 
-    fn tag_of(&self, tagged: &[u8]) -> u64 {
+    /// The tag of a key string, and what recognises it: the beginning of a MAC, and what follows.
+    fn mac(&self, tagged: &[u8]) -> (u64, Likeness) {
         let mac = hmac::sign(&self.tag, tagged);
-        let first = mac.as_ref()[..8].try_into().expect("a MAC of 32 bytes");
-        u64::from_be_bytes(first)
+        let (tag, rest) = mac.as_ref().split_first_chunk().expect("a MAC of 32 bytes");
+        let likeness = rest.first_chunk().expect("24 bytes are left of it");
+        (u64::from_be_bytes(*tag), *likeness)
     }
 }
 
@@ -70,8 +77,8 @@ mod tests {
     fn a_minted_key_is_genuine_under_its_own_root_key_alone() {
         let mint_here = mint();
         let key = key(&mint_here);
-        assert!(mint_here.is_genuine(&key));
-        assert!(!mint().is_genuine(&key));
+        assert!(mint_here.recognise(&key).is_some());
+        assert!(mint().recognise(&key).is_none());
     }
 
     #[test]
@@ -109,6 +116,18 @@ mod tests {
         );
         assert_eq!(forged.tagged(), one.tagged());
         assert!(ApiKeySecret::parse(forged.expose()).is_ok());
-        assert!(!mint.is_genuine(&forged));
+        assert!(mint.recognise(&forged).is_none());
+    }
+
+    #[test]
+    fn what_recognises_a_key_is_its_own_and_is_not_in_it() {
+        let mint = mint();
+        let (one, two) = (key(&mint), key(&mint));
+        let likeness = mint.recognise(&one).unwrap();
+        let again = ApiKeySecret::parse(one.expose()).unwrap();
+        assert_eq!(mint.recognise(&again), Some(likeness));
+        assert_ne!(mint.recognise(&two), Some(likeness));
+        // The tag, which is in the string, tells nothing of it.
+        assert_ne!(likeness[..8], mint.mac(one.tagged()).0.to_be_bytes());
     }
 }

@@ -9,7 +9,7 @@ use ring::hmac;
 use zeroize::Zeroizing;
 
 use super::imported::Imports;
-use super::key_mint::KeyMint;
+use super::key_mint::{KeyMint, Likeness};
 use super::root_key::{Purpose, RootKey, RootKeyId};
 use super::seal::{DoesNotOpen, Seal};
 use super::secret_hash::Pepper;
@@ -101,7 +101,8 @@ impl Keyring {
     ) -> Result<Self, NotHeld> {
         let is_current = |derived: &Arc<Derived>| derived.id.as_str() == current;
         let at = held.iter().position(is_current);
-        let in_use = held.swap_remove(at.ok_or_else(|| NotHeld(current.to_owned()))?);
+        // The others stay in their order: where tenmint wrote them down, the latest is the last.
+        let in_use = held.remove(at.ok_or_else(|| NotHeld(current.to_owned()))?);
         held.retain(|derived| {
             let mut former = former.iter();
             !former.any(|former| former.dropped && former.id == derived.id.as_str())
@@ -147,7 +148,7 @@ impl Keyring {
         self.held(id).is_ok()
     }
 
-    /// The ids of the root keys that are held, the current one first.
+    /// The ids of the root keys that are held: the current one, then the others as they were given.
     pub fn ids(&self) -> impl Iterator<Item = &RootKeyId> {
         std::iter::once(&self.current)
             .chain(&self.others)
@@ -217,11 +218,11 @@ impl Keyring {
         traces.any(|trace| trace.dropped && trace.id == id)
     }
 
-    /// Whether a key string was made under any of the root keys there were.
-    pub(super) fn is_genuine(&self, presented: &ApiKeySecret) -> bool {
-        self.current.mint.is_genuine(presented)
-            || self.others.iter().any(|d| d.mint.is_genuine(presented))
-            || self.traces.iter().any(|t| t.mint.is_genuine(presented))
+    /// What a key string is recognised by, if it was made under any of the root keys there were.
+    pub(super) fn recognise(&self, presented: &ApiKeySecret) -> Option<Likeness> {
+        let held = self.all_held().map(|derived| &derived.mint);
+        let mut mints = held.chain(self.traces.iter().map(|trace| &trace.mint));
+        mints.find_map(|mint| mint.recognise(presented))
     }
 }
 
@@ -301,7 +302,7 @@ mod tests {
         let ids: Vec<_> = [&one, &two, &three].map(|key| key.id().to_string()).into();
         let both = [one, two];
         let rotating = Keyring::new(&both, &ids[1], &[]).unwrap();
-        assert!(rotating.is_genuine(&made_under(&both[0])));
+        assert!(rotating.recognise(&made_under(&both[0])).is_some());
         let trace = rotating.leave(&ids[0], &ids[1]).unwrap();
 
         // Its trace alone is left, and passed on to the one after the next.
@@ -316,9 +317,13 @@ mod tests {
         ];
         let rotated = rotating.again(&[], &ids[2], &left).unwrap();
         for root in [&one, &after[0], &after[1]] {
-            assert!(rotated.is_genuine(&made_under(root)));
+            assert!(rotated.recognise(&made_under(root)).is_some());
         }
-        assert!(!rotated.is_genuine(&made_under(&RootKey::generate())));
+        assert!(
+            rotated
+                .recognise(&made_under(&RootKey::generate()))
+                .is_none()
+        );
         assert_eq!(rotated.chains().count(), 3);
         assert!(!rotated.holds(&ids[0]) && rotated.holds(&ids[1]));
     }
@@ -357,7 +362,7 @@ mod tests {
         let dropped = [former(&held[0], Some(trace), true)];
         let keyring = Keyring::new(&held, &new, &dropped).unwrap();
         assert!(!keyring.holds(&old) && keyring.is_dropped(&old));
-        assert!(keyring.is_genuine(&made_under(&held[0])));
+        assert!(keyring.recognise(&made_under(&held[0])).is_some());
         assert_eq!(
             Keyring::new(&held[..1], &new, &[]).err(),
             Some(NotHeld(new))

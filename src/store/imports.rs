@@ -78,9 +78,24 @@ impl Store {
         Ok(candidates)
     }
 
+    /// By which beginnings the string of a key is found.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn beginnings_of(&self, id: KeyId) -> Result<Vec<Lookup>, StoreError> {
+        let rows = sql!(
+            all(String,),
+            self.reader(),
+            "SELECT lookup FROM imported_lookups WHERE api_key_id = $1 AND one = 0",
+            id.to_string()
+        )?;
+        Ok(rows.into_iter().map(|(lookup,)| lookup).collect())
+    }
+
     /// Puts what tenmint stores of a string, now that it was presented, in the place of what was
     /// stored when it was imported; false if that is there no more, or if the string is another
-    /// key's as well. What it was found by before goes, if many strings may be.
+    /// key's as well. What it was found by before goes, if many strings may be; `beginning` takes its
+    /// place where one of so many bytes is still needed.
     ///
     /// # Errors
     /// When the database is unavailable.
@@ -90,6 +105,7 @@ impl Store {
         before: &StoredHash,
         after: &StoredHash,
         unique: &[Lookup],
+        beginning: Option<(&Lookup, usize)>,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.transaction().await?;
         let renewed = sql!(
@@ -106,6 +122,14 @@ impl Store {
             "DELETE FROM imported_lookups WHERE api_key_id = $1 AND one = 0",
             id.to_string()
         )?;
+        if let Some((lookup, length)) = beginning {
+            sql!(
+                run transaction.on(),
+                "INSERT INTO imported_lookups (lookup, api_key_id, one, length)
+                 VALUES ($1, $2, 0, $3)",
+                lookup, id.to_string(), i64::try_from(length).unwrap_or(i64::MAX)
+            )?;
+        }
         for lookup in unique {
             // The same string was imported in another form, for a key that was revoked since: it
             // is this one's from now on.

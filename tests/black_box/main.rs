@@ -126,6 +126,7 @@ mod roles;
 mod root_key_crashes;
 mod root_key_drops;
 mod root_key_endings;
+mod root_key_renewals;
 mod root_key_starts;
 mod root_keys;
 mod rotation;
