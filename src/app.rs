@@ -103,13 +103,15 @@ pub enum StartError {
     },
     /// There are root keys, of another database, or from before the last rotation.
     #[error(
-        "this database belongs to root key {expected}, and given is {given}: put the right root \
-         key in place (after a rotation, the file of a server that holds it), or name another \
-         database"
+        "this database belongs to root key {expected}, and given is {given} ({place}): put the \
+         right root key in place (after a rotation, the file of a server that holds it), or name \
+         another database"
     )]
     RootKeyWrong {
         /// Which root key is wanted.
         expected: String,
+        /// Where root keys come from.
+        place: String,
         /// Which were given.
         given: String,
     },

@@ -1,7 +1,7 @@
 //! The root keys that a process starts with: read, or made on first start, and held against what
 //! the database needs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -40,6 +40,7 @@ pub(super) async fn held(
     };
     let keyring = keyring(&keys, stored.clone()).map_err(|_| StartError::RootKeyWrong {
         expected: stored.current.clone(),
+        place: place(file.as_deref()),
         given: listed(keys.iter().map(RootKey::id)),
     })?;
     Ok(Held {
@@ -68,14 +69,10 @@ pub(super) async fn require_needed(
         if former.trace.is_some() && !needs.any(|need| need.root_key == former.id) {
             continue;
         }
-        let place = held.file.as_ref();
         return Err(StartError::RootKeyStillNeeded {
             missing: former.id.clone(),
             until: former.superseded_at,
-            place: place.map_or_else(
-                || ROOT_KEY_VARIABLE.to_owned(),
-                |path| path.display().to_string(),
-            ),
+            place: place(held.file.as_deref()),
             expected: held.stored.current.clone(),
             given: listed(held.keyring.ids()),
         });
@@ -139,6 +136,14 @@ fn read(
         (Err(error), _) => return Err(error.into()),
     };
     Ok((keys, Some(path.clone())))
+}
+
+/// Where root keys come from.
+fn place(file: Option<&Path>) -> String {
+    file.map_or_else(
+        || ROOT_KEY_VARIABLE.to_owned(),
+        |path| path.display().to_string(),
+    )
 }
 
 fn listed(ids: impl Iterator<Item = impl ToString>) -> String {

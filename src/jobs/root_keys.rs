@@ -12,7 +12,7 @@ use crate::crypto::root_key::RootKey;
 use crate::crypto::root_key_file;
 use crate::manage::{Management, root_keys};
 use crate::store::error::StoreError;
-use crate::store::root_keys::{Holder, RootKeys};
+use crate::store::root_keys::{FormerRootKey, Holder, RootKeys};
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(1);
@@ -102,12 +102,14 @@ impl Seen {
                 self.current_warned
                     .of(format!("another root key is current, and {error}"));
             } else {
-                self.stored = stored;
                 self.current_warned = Warned::default();
                 let after = management.crypto.keyring();
                 if before.current() != after.current() {
                     tracing::info!(root_key = %after.current(), "another root key is current");
                 }
+                // What cannot be told now is told at the next look: until then it is not seen.
+                tell_given_up(management, self.stored.as_ref(), stored.as_ref()).await?;
+                self.stored = stored;
             }
         }
         let keyring = management.crypto.keyring();
@@ -126,6 +128,34 @@ impl Seen {
         (self.told, self.looks_since) = (Some(holder), 0);
         Ok(())
     }
+}
+
+/// Says which root keys were given up since the last look, and what ended with each: only the command
+/// that did it knows otherwise.
+async fn tell_given_up(
+    management: &Management,
+    before: Option<&RootKeys>,
+    now: Option<&RootKeys>,
+) -> Result<(), StoreError> {
+    let (Some(before), Some(now)) = (before, now) else {
+        return Ok(());
+    };
+    let dropped = |all: &RootKeys, id: &str| {
+        let mut all = all.former.iter();
+        all.any(|former| former.id == id && former.dropped_at.is_some())
+    };
+    for FormerRootKey { id, .. } in &now.former {
+        if !dropped(now, id) || dropped(before, id) {
+            continue;
+        }
+        match management.store.count_ended_with(id).await? {
+            0 => tracing::info!(root_key = %id, api_keys_revoked = 0, "a root key was given up"),
+            ended => {
+                tracing::warn!(root_key = %id, api_keys_revoked = ended, "a root key was given up by force");
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Warned {

@@ -3,6 +3,7 @@
 
 pub mod drop;
 pub mod endings;
+pub mod following;
 pub mod rotate;
 pub mod status;
 
@@ -10,6 +11,7 @@ use super::Management;
 use super::refusal::Refusal;
 use crate::crypto::keyring::{Former, Keyring, NotHeld, Reseal};
 use crate::crypto::root_key::RootKey;
+use crate::store::changes::Change;
 use crate::store::error::StoreError;
 use crate::store::root_keys::{FormerRootKey, Holder, Need, RootKeys};
 
@@ -134,9 +136,17 @@ pub fn keyring(held: &[RootKey], stored: RootKeys) -> Result<Keyring, NotHeld> {
 pub fn follow(management: &Management, found: &[RootKey], stored: RootKeys) -> Result<(), NotHeld> {
     let former: Vec<_> = stored.former.into_iter().map(Former::from).collect();
     let before = management.crypto.keyring();
+    let given_up = former
+        .iter()
+        .any(|former| former.dropped && !management.crypto.is_dropped(&former.id));
     let after = before.again(found, &stored.current, &former)?;
     for id in after.unopened() {
         tracing::error!(root_key = %id, "the trace of a former root key does not open: somebody changed it");
+    }
+    // Before that: whatever is held of keys depends on it no more if another server made their hashes
+    // anew, and is to be looked at again then.
+    if given_up {
+        management.generations.raise(&Change::Everything);
     }
     management.crypto.follow(after);
     Ok(())
@@ -185,7 +195,9 @@ async fn stored(management: &Management) -> Result<RootKeys, RootKeyRefusal> {
     stored.ok_or(RootKeyRefusal::Changed)
 }
 
-fn names(nodes: &[Holder]) -> String {
+/// The servers by their ids, and when each was heard.
+#[must_use]
+pub fn names(nodes: &[Holder]) -> String {
     let name = |holder: &Holder| format!("{} (heard {})", holder.node, holder.seen_at);
     nodes.iter().map(name).collect::<Vec<_>>().join(", ")
 }

@@ -128,6 +128,7 @@ mod root_key_drops;
 mod root_key_endings;
 mod root_key_renewals;
 mod root_key_starts;
+mod root_key_together;
 mod root_keys;
 mod rotation;
 mod rotation_load;

@@ -1,6 +1,8 @@
 //! `tenmint root-key drop`.
 
 use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -11,14 +13,18 @@ use crate::cli::Failure;
 use crate::cli::confirm::Confirm;
 use crate::cli::table::{Columns, Table};
 use crate::crypto::root_key::RootKeyId;
-use crate::crypto::root_key_file::edit;
+use crate::crypto::root_key_file::{RootKeyFileError, edit};
 use crate::manage::root_keys::drop::{Dropped, GivenUp, give_up};
-use crate::manage::root_keys::endings::Ended;
+use crate::manage::root_keys::endings::{Ended, Endings};
 use crate::manage::root_keys::status::waiting;
 use crate::settings::Settings;
 
 /// How many API keys end between two lines that say so.
 const A_LINE_EVERY: u64 = 10_000;
+
+/// How often the file of root keys is tried while another command changes it, and how long to wait in
+/// between.
+const TURNS: (u32, Duration) = (50, Duration::from_millis(100));
 
 /// How many keys are named that lost one of two secrets.
 const NAMED: usize = 50;
@@ -59,14 +65,21 @@ impl GiveUp {
         if self.confirm.asks() {
             self.ask(app).await?;
         }
-        let mut told = 0;
+        let (mut told, mut ended) = (0, Endings::default());
         let dropped = give_up(&app.management, id, self.force, |so_far| {
             if so_far.api_keys >= told + A_LINE_EVERY {
                 told = so_far.api_keys;
                 eprintln!("{told} API keys ended");
             }
+            ended.clone_from(so_far);
         });
-        let dropped = dropped.await?;
+        let dropped = match dropped.await {
+            Ok(dropped) => dropped,
+            Err(why) => {
+                tell_of_some(&ended)?;
+                return Err(why.into());
+            }
+        };
         match &dropped {
             Dropped::Now(with_it) => {
                 eprintln!("root key {id} was given up");
@@ -83,7 +96,7 @@ impl GiveUp {
         // The database first: what is struck out here is needed by nothing.
         match &app.root_key_file {
             Some(path) => {
-                edit::strike_out(path, &RootKeyId::from_stored(id.clone()))?;
+                strike_out(path, id).await?;
                 let path = path.display();
                 eprintln!("it is no longer in {path}: take it from every other server too");
             }
@@ -115,14 +128,45 @@ impl GiveUp {
     }
 }
 
+/// Strikes a root key out of the file; another command may be at it, such as the same one.
+async fn strike_out(path: &Path, id: &str) -> Result<(), RootKeyFileError> {
+    let id = RootKeyId::from_stored(id.to_owned());
+    for _ in 0..TURNS.0 {
+        match edit::strike_out(path, &id) {
+            Err(RootKeyFileError::Busy(_)) => tokio::time::sleep(TURNS.1).await,
+            done => return done,
+        }
+    }
+    edit::strike_out(path, &id)
+}
+
+/// Says what ended before something came between: it stays so.
+fn tell_of_some(ended: &Endings) -> io::Result<()> {
+    let mut out = io::stderr().lock();
+    if ended.api_keys > 0 {
+        writeln!(
+            out,
+            "{} API keys ended, and are revoked (root_key_dropped); run this again for the rest, \
+             and to have them named",
+            ended.api_keys
+        )?;
+    }
+    tell_halves(&mut out, &ended.secrets)
+}
+
 /// Names what ended with a root key, and says what to do about keys that somebody is missing by now.
 fn tell(with_it: &GivenUp) -> Result<(), Failure> {
     let mut out = io::stderr().lock();
     if with_it.api_keys > 0 {
         writeln!(
             out,
-            "{} API keys ended with it, and are revoked (root_key_dropped):",
-            with_it.api_keys
+            "{} API keys ended with it, and are revoked (root_key_dropped){}:",
+            with_it.api_keys,
+            match with_it.by_this_call {
+                own if own == with_it.api_keys => String::new(),
+                0 => ", none of them by this command".to_owned(),
+                own => format!(", {own} of them by this command"),
+            }
         )?;
         Table::new(ENDED).print(&mut out, &rows(&with_it.named)?)?;
         let named = i64::try_from(with_it.named.len()).unwrap_or(i64::MAX);

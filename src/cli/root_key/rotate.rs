@@ -9,13 +9,18 @@ use crate::app::App;
 use crate::cli::Failure;
 use crate::crypto::root_key::RootKey;
 use crate::crypto::root_key_file::{RootKeyFileError, edit};
+use crate::manage::root_keys::following::until_in_use;
 use crate::manage::root_keys::rotate::{Rotated, Target, carry_over, make_current, target};
 use crate::manage::root_keys::status::{Described, overview};
-use crate::manage::root_keys::{RootKeyRefusal, follow};
+use crate::manage::root_keys::{RootKeyRefusal, follow, names};
 use crate::settings::Settings;
 
 /// How many organizations go over between two lines that say so.
 const A_LINE_EVERY: u64 = 1_000;
+
+/// How long servers take at most to work with a root key that they hold: each looks once a second. One
+/// that takes longer does not live any more.
+const FOLLOWING: Duration = Duration::from_secs(5);
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Rotate {
@@ -23,7 +28,7 @@ pub(in crate::cli) struct Rotate {
     #[arg(long, value_name = "ID")]
     to: Option<String>,
 
-    /// How long to wait for servers to find the root key
+    /// How long to wait for servers to find the root key, and to work with it
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = humantime::parse_duration)]
     wait: Duration,
 
@@ -35,7 +40,7 @@ impl Rotate {
     pub(super) async fn run(&self) -> Result<(), Failure> {
         let app = open(&self.settings).await?;
         let done = match self.with(&app).await {
-            Ok(rotated) => tell(&app, &rotated).await,
+            Ok(rotated) => tell(&app, &rotated, self.wait).await,
             Err(error) => Err(error),
         };
         app.close().await;
@@ -84,7 +89,7 @@ async fn root_keys(app: &App) -> Result<Vec<Described>, Failure> {
 }
 
 /// Says what was done, and what is to be done about each former root key.
-async fn tell(app: &App, rotated: &Rotated) -> Result<(), Failure> {
+async fn tell(app: &App, rotated: &Rotated, patience: Duration) -> Result<(), Failure> {
     let Rotated {
         from: _,
         to,
@@ -101,6 +106,15 @@ async fn tell(app: &App, rotated: &Rotated) -> Result<(), Failure> {
             "signing key {} of {} does not open, and was left as it is: its row was changed",
             shut.kid.as_str(),
             shut.organization
+        );
+    }
+    // Whoever is told that it is done may count on each use from then on.
+    let behind = until_in_use(&app.management, to, patience.min(FOLLOWING)).await?;
+    if !behind.is_empty() {
+        eprintln!(
+            "servers still work with another: {}. API keys that are used there do not depend on {to} \
+             before they do",
+            names(&behind)
         );
     }
     for verdict in of_former(&root_keys(app).await?) {

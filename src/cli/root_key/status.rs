@@ -109,6 +109,13 @@ pub(super) fn tell_waiting(
     if others > 0 {
         writeln!(out, "and {others} more: {more}")?;
     }
+    match api_keys.iter().filter(|key| key.used_since).count() {
+        0 => {}
+        used => writeln!(
+            out,
+            "{used} of them were used after their root key was replaced: each is freed at its next use"
+        )?,
+    }
     let operator = OrganizationId::operator();
     let ending = api_keys.iter().filter(|key| key.would_end == WouldEnd::Key);
     let (own, others): (Vec<_>, Vec<_>) =

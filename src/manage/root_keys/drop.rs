@@ -27,12 +27,13 @@ pub enum Dropped {
     NeverCurrent,
 }
 
-/// What was given up with a root key: by this call, and by earlier ones that did not come to their
-/// end.
+/// What was given up with a root key: by this call, and by others, earlier or at the same time.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct GivenUp {
     /// How many API keys were revoked.
     pub api_keys: i64,
+    /// How many of these by this call.
+    pub by_this_call: i64,
     /// The first of them, at most [`NAMED`].
     pub named: Vec<EndedKey>,
     /// API keys that this call left with one secret of two.
@@ -63,7 +64,7 @@ pub async fn give_up(
 ) -> Result<Dropped, RootKeyRefusal> {
     let RootKeys { former, .. } = stored(management).await?;
     let found = former.iter().find(|former| former.id == id);
-    let before = found.is_some_and(|former| former.dropped_at.is_some());
+    let mut before = found.is_some_and(|former| former.dropped_at.is_some());
     if found.is_none() && !management.crypto.keyring().holds(id) {
         return Err(RootKeyRefusal::Unknown(id.to_owned()));
     }
@@ -77,7 +78,10 @@ pub async fn give_up(
     if !before {
         let (shared, wanted) = (Arc::clone(management), id.to_owned());
         let done = to_its_end(async move { Ok(within(&shared, &wanted, force).await) });
-        signing_keys = done.await??;
+        match done.await?? {
+            Within::GivenUp(shut) => signing_keys = shut,
+            Within::Before => before = true,
+        }
         follow(management, &[], stored(management).await?)?;
     }
     if !was_current {
@@ -91,12 +95,25 @@ pub async fn give_up(
     })
 }
 
-/// Whoever makes another root key current waits for the operator's organization, as this does: what
-/// is looked at here stays so until it is given up.
-async fn within(management: &Management, id: &str, force: bool) -> Result<i64, RootKeyRefusal> {
+/// What the act by which a root key is given up found.
+enum Within {
+    /// It was given up, and so many signing keys with it.
+    GivenUp(i64),
+    /// Somebody else had given it up by then.
+    Before,
+}
+
+/// Whoever makes another root key current waits for the operator's organization, as this does, and
+/// whoever gives one up: what is looked at here stays so until it is given up.
+async fn within(management: &Management, id: &str, force: bool) -> Result<Within, RootKeyRefusal> {
     let operator = OrganizationId::operator();
     let mut act = Act::begin_for_root_key(management, &Actor::CommandLine, &operator).await?;
     let stored = stored(management).await?;
+    let found = stored.former.iter().find(|former| former.id == id);
+    if found.is_some_and(|former| former.dropped_at.is_some()) {
+        return Ok(Within::Before);
+    }
+    let was_current = found.is_some();
     let nodes = management.store.holders(act.now).await?;
     let need = act.write.root_key_need(id, act.now).await?;
     match what_keeps(id, &stored, &need, &nodes) {
@@ -105,7 +122,6 @@ async fn within(management: &Management, id: &str, force: bool) -> Result<i64, R
         Some(why) if force && need.api_keys == 0 => may_be_forced(why)?,
         Some(why) => return Err(why),
     }
-    let was_current = stored.former.iter().any(|former| former.id == id);
     let done = if was_current {
         act.write.drop_root_key(id, act.now).await?
     } else {
@@ -125,7 +141,7 @@ async fn within(management: &Management, id: &str, force: bool) -> Result<i64, R
         changes: Vec::new(),
     };
     act.commit(did).await?;
-    Ok(need.signing_keys)
+    Ok(Within::GivenUp(need.signing_keys))
 }
 
 async fn given_up(
@@ -143,6 +159,7 @@ async fn given_up(
     let (operator_keys, operator_keys_left) = store.operator_keys_without(id, now).await?;
     Ok(GivenUp {
         api_keys,
+        by_this_call: i64::try_from(ended.api_keys).unwrap_or(i64::MAX),
         named,
         halves: ended.secrets,
         without_manager: store.managers_ended_with(id, NAMED).await?,

@@ -2,11 +2,12 @@
 //! each organization. Stopped at any instant, it is finished by being begun again.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
 
+use super::following::until_held;
 use super::{RootKeyRefusal, follow, stored};
 use crate::crypto::keyring::NotHeld;
 use crate::crypto::seal::{DoesNotOpen, Row};
@@ -19,13 +20,10 @@ use crate::manage::{Management, to_its_end};
 use crate::store::audit_chain::anchor_proof;
 use crate::store::changes::Change;
 use crate::store::error::StoreError;
-use crate::store::root_keys::{Holder, InTurn, RootKeys};
+use crate::store::root_keys::{InTurn, RootKeys};
 
 /// How many organizations are looked up at once.
 const BATCH: i64 = 100;
-
-/// How often to look whether servers have found a root key.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// What became of a rotation.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -106,7 +104,7 @@ pub async fn make_current(
     to: &str,
     patience: Duration,
 ) -> Result<(), RootKeyRefusal> {
-    wait_for_holders(management, to, patience).await?;
+    until_held(management, to, patience).await?;
     let (shared, to) = (Arc::clone(management), to.to_owned());
     let done = to_its_end(async move { Ok(supersede(&shared, &to).await) });
     done.await??;
@@ -166,27 +164,6 @@ pub async fn carry_over(
     management.forget_destroyed_keys().await;
     follow(management, &[], stored(management).await?)?;
     Ok(rotated)
-}
-
-async fn wait_for_holders(
-    management: &Management,
-    to: &str,
-    patience: Duration,
-) -> Result<(), RootKeyRefusal> {
-    let began = Instant::now();
-    loop {
-        let now = management.clock.now();
-        let mut nodes = management.store.holders(now).await?;
-        nodes.retain(|holder: &Holder| !holder.holds(to));
-        if nodes.is_empty() {
-            return Ok(());
-        }
-        if began.elapsed() >= patience {
-            let to = to.to_owned();
-            return Err(RootKeyRefusal::WouldCutOff { to, nodes });
-        }
-        tokio::time::sleep(LOOK).await;
-    }
 }
 
 /// The deployment, and with it the operator's organization, goes over; traces of earlier root

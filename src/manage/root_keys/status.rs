@@ -117,6 +117,8 @@ pub struct Waiting {
     pub would_end: WouldEnd,
     /// Whether its organization is managed with it.
     pub management_key: bool,
+    /// Whether it was used after the root key was replaced, and not freed of it: its next use does.
+    pub used_since: bool,
 }
 
 /// What of an API key would end with a root key.
@@ -249,6 +251,10 @@ pub async fn waiting(
     root_key: &str,
     now: Timestamp,
 ) -> Result<Vec<Waiting>, StoreError> {
+    let stored = store.root_keys().await?;
+    let mut former = stored.iter().flat_map(|stored| &stored.former);
+    let former = former.find(|former| former.id == root_key);
+    let since = former.map(|former| former.superseded_at);
     let (mut all, mut after) = (Vec::new(), String::new());
     loop {
         let keys = store.keys_needing(root_key, now, &after, BATCH).await?;
@@ -257,14 +263,25 @@ pub async fn waiting(
         };
         after.clone_from(&last.id);
         for key in keys {
-            all.push(Waiting::of(key, root_key, now)?);
+            all.push(Waiting::of(key, root_key, since, now)?);
         }
     }
 }
 
 impl Waiting {
-    fn of(key: NeedyKey, root_key: &str, now: Timestamp) -> Result<Self, StoreError> {
+    fn of(
+        key: NeedyKey,
+        root_key: &str,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
         let used = key.last_used_at.map(Timestamp::from_unix).transpose();
+        let used = used.map_err(|_| StoreError::Corrupt {
+            table: "secret_uses",
+            what: "last_used_at",
+        })?;
+        // Of two secrets the other may have been used.
+        let used_since = key.other_secrets == 0 && since.is_some() && used > since;
         Ok(Self {
             status: match key {
                 NeedyKey {
@@ -286,10 +303,8 @@ impl Waiting {
             organization: key.organization_id,
             name: key.name,
             root_key: root_key.to_owned(),
-            last_used_at: used.map_err(|_| StoreError::Corrupt {
-                table: "secret_uses",
-                what: "last_used_at",
-            })?,
+            last_used_at: used,
+            used_since,
         })
     }
 }
