@@ -6,6 +6,7 @@ mod in_place;
 mod lines;
 mod plan;
 mod report;
+mod root_keys;
 mod source;
 mod unlogged;
 

@@ -2,6 +2,8 @@
 //! audit log tells of it, and where none does, keys are switched off rather than trusted.
 
 mod chapter;
+mod copy;
+mod earlier;
 mod edits;
 mod entry;
 mod export;
@@ -11,6 +13,7 @@ mod made;
 mod quarantine;
 mod replay;
 mod root_keys;
+mod rotations;
 mod signing_keys;
 mod succession;
 mod told;
@@ -32,7 +35,9 @@ use crate::store::changes::Change;
 
 pub use chapter::Chapter;
 pub use log::Logs;
-pub use root_keys::{MissingRootKey, missing_root_keys, replace_everywhere};
+pub use root_keys::{
+    MissingRootKey, UnknownRootKeys, missing_root_keys, replace_everywhere, unknown_root_keys,
+};
 
 /// How many portions of a deleted organization are erased between looks at the database.
 const PORTIONS: u32 = 100;
@@ -98,7 +103,8 @@ pub struct LostKey {
 
 /// Brings one organization up to the present, all of it or nothing. `unknown` is what to do with
 /// its keys if the chapter does not tell everything; `None`: it does. Keys that need one of the root
-/// keys `ended_with` are switched off.
+/// keys `ended_with` are switched off. `root_keys` became current after the backup, as far as anything
+/// tells: those that the database does not know by then are noted, for whoever looks at it later.
 ///
 /// # Errors
 /// See [`Refusal`].
@@ -107,12 +113,18 @@ pub async fn bring_up_to_date(
     chapter: Chapter,
     unknown: Option<Unknown>,
     ended_with: &BTreeMap<String, i64>,
+    root_keys: &[String],
 ) -> Result<Option<Outcome>, Refusal> {
     let organization: OrganizationId = chapter
         .head
         .organization
         .parse()
         .map_err(|_| Refusal::NotFound(Kind::Organization))?;
+    let unknown_root_keys = if organization.is_operator() {
+        unknown_root_keys(management, &chapter.rows).await?
+    } else {
+        None
+    };
     let action = ManagementAction::OrganizationsWrite;
     let actor = Actor::CommandLine;
     let mut act = match Act::begin(management, &actor, &organization, action).await {
@@ -159,16 +171,22 @@ pub async fn bring_up_to_date(
     if nothing && outcome.quarantined.is_empty() && !organization.is_operator() {
         return Ok(Some(outcome));
     }
+    let mut details = json!({
+        "backup_entry": outcome.backup_entry, "log_entry": outcome.log_entry,
+        "reapplied": outcome.reapplied, "unknown": unknown,
+        "quarantined": outcome.quarantined.len(),
+        "revoked_signing_keys": &outcome.revoked_signing_keys, "lost_keys": &outcome.lost_keys,
+        "lost_signing_keys": &outcome.lost_signing_keys,
+    });
+    if let Some(unknown) = unknown_root_keys {
+        details["root_key"] = json!(act.write.root_key());
+        details["unknown_root_keys"] = json!(unknown.held);
+        details["later_root_key"] = json!(unknown.last_of(root_keys));
+    }
     act.commit(Did {
         action: "deployment.restore",
         target: organization.to_string(),
-        details: json!({
-            "backup_entry": outcome.backup_entry, "log_entry": outcome.log_entry,
-            "reapplied": outcome.reapplied, "unknown": unknown,
-            "quarantined": outcome.quarantined.len(),
-            "revoked_signing_keys": &outcome.revoked_signing_keys, "lost_keys": &outcome.lost_keys,
-            "lost_signing_keys": &outcome.lost_signing_keys,
-        }),
+        details,
         changes: vec![Change::Organization(organization)],
     })
     .await?;

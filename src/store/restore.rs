@@ -29,7 +29,7 @@ pub struct SwitchedOff {
 
 impl Store {
     /// Counts a restore, which is done now, and forgets what was about servers that no longer run:
-    /// their leases, their deliveries, the requests that they were at. The count becomes one more than `before`, or
+    /// their leases, their deliveries, the root keys that they held, the requests that they were at. The count becomes one more than `before`, or
     /// than it is, whichever is more. What validators were told when the copy was made, they may
     /// have been told until now.
     ///
@@ -45,6 +45,7 @@ impl Store {
         for text in [
             "DELETE FROM leases",
             "DELETE FROM nodes",
+            "DELETE FROM root_key_holders",
             "DELETE FROM announced_issuers",
             "DELETE FROM idempotency WHERE result IS NULL",
         ] {

@@ -402,11 +402,15 @@ async fn a_backup_that_cannot_be_trusted_is_not_put_in_place() {
     // Its root key is another, or none.
     let root = fs::read(place.root_key_file()).unwrap();
     fs::remove_file(place.root_key_file()).unwrap();
-    refuses(&place, &all, 1, "no root key");
+    let missing = format!(
+        "there is no {}: put it there",
+        place.root_key_file().display()
+    );
+    refuses(&place, &all, 1, &missing);
     assert!(!place.root_key_file().exists(), "none was made");
     let other = Place::sqlite().start().await.stop().await;
     fs::copy(other.root_key_file(), place.root_key_file()).unwrap();
-    refuses(&place, &all, 1, "put the right root key in place");
+    refuses(&place, &all, 1, " alone: put it there too");
     untouched();
     fs::write(place.root_key_file(), root).unwrap();
     refuses(

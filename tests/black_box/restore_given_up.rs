@@ -21,34 +21,43 @@ on_both_engines!(
     api_keys_that_ended_with_a_root_key_do_not_come_back_unnoticed,
 );
 
-async fn api_keys_that_ended_with_a_root_key_end_again(server: Server) {
-    let acme = server.organization("acme").await;
-    let forgotten = server.key_with(&acme, &["read"]).await;
-    let path = server.place().root_key_file();
+/// Goes over to another root key, and answers which was the one before.
+async fn replaced(server: &Server) -> String {
     let old = tokio::task::block_in_place(|| {
         let old = current(server.place());
         done(server.place(), &["rotate"]);
         old
     });
-    followed(&server).await;
+    followed(server).await;
+    old
+}
+
+/// How what was begun is restored by what these logs tell.
+fn told_by<'a>(begun: &'a [String], logs: &'a [String]) -> Vec<&'a str> {
+    let logs = logs.iter().flat_map(|log| ["--audit-export", log]);
+    begun.iter().map(String::as_str).chain(logs).collect()
+}
+
+async fn api_keys_that_ended_with_a_root_key_end_again(server: Server) {
+    let acme = server.organization("acme").await;
+    let forgotten = server.key_with(&acme, &["read"]).await;
+    let path = server.place().root_key_file();
+    let old = replaced(&server).await;
     use_up(&server, &[&acme, &server.operator_key()]).await;
     let snapshot = snapshot::take(&server);
     let both = fs::read(&path).unwrap();
     tokio::task::block_in_place(|| {
         done(server.place(), &["drop", &old, "--yes", "--force"]);
     });
-    let mut logs = Vec::new();
-    for organization in ["acme", "operator"] {
-        logs.push(export(&server, organization).await);
-    }
+    let logs = [
+        export(&server, "acme").await,
+        export(&server, "operator").await,
+    ];
     let clock = server.clock.clone();
     let place = server.stop().await;
     fs::write(&path, both).unwrap();
     let begun = snapshot::put_back(&place, &snapshot).await;
-    let mut restore: Vec<&str> = begun.iter().map(String::as_str).collect();
-    for log in &logs {
-        restore.extend(["--audit-export", log]);
-    }
+    let restore = told_by(&begun, &logs);
     let told = tells(&place, &restore);
     let of_acme = &told["organizations"][0];
     assert_eq!(of_acme["log_whole"], true, "{told}");
@@ -91,31 +100,23 @@ async fn api_keys_that_ended_with_a_root_key_do_not_come_back_unnoticed(server: 
     let forgotten = server.key_with(&acme, &["read"]).await;
     let used = server.key_with(&acme, &["read"]).await;
     let path = server.place().root_key_file();
-    let old = tokio::task::block_in_place(|| {
-        let old = current(server.place());
-        done(server.place(), &["rotate"]);
-        old
-    });
-    followed(&server).await;
+    let old = replaced(&server).await;
     let used_up = [&acme, &server.operator_key(), &used];
     use_up(&server, &used_up).await;
     let snapshot = snapshot::take(&server);
     let both = fs::read(&path).unwrap();
     given_up_before(&server, &old).await;
-    let mut logs = Vec::new();
-    for organization in ["acme", "operator"] {
-        logs.push(export(&server, organization).await);
-    }
+    let logs = [
+        export(&server, "acme").await,
+        export(&server, "operator").await,
+    ];
     let clock = server.clock.clone();
     let place = server.stop().await;
     // Whoever restores has the root keys of all that time.
     fs::write(&path, both).unwrap();
 
     let begun = snapshot::put_back(&place, &snapshot).await;
-    let mut restore: Vec<&str> = begun.iter().map(String::as_str).collect();
-    for log in &logs {
-        restore.extend(["--audit-export", log]);
-    }
+    let restore = told_by(&begun, &logs);
     let said = refuses(&place, &restore, 5, "Nothing was changed");
     let ended = format!(
         "root key {old} was given up after the backup, and 1 API keys that needed it ended with it"
@@ -144,10 +145,7 @@ async fn api_keys_that_ended_with_a_root_key_do_not_come_back_unnoticed(server: 
     let place = server.stop().await;
 
     let begun = snapshot::put_back(&place, &snapshot).await;
-    let mut restore: Vec<&str> = begun.iter().map(String::as_str).collect();
-    for log in &logs {
-        restore.extend(["--audit-export", log]);
-    }
+    let mut restore = told_by(&begun, &logs);
     restore.push("--accept-resurrected");
     let said = does(&place, &restore);
     let told = format!("`tenmint root-key drop {old} --force`, before a server starts");

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::plan::Plan;
 use crate::cli::exit::{Exit, Failed};
+use crate::cli::output::visible;
 
 /// Requires that somebody chose, where something is not known; and explains between what.
 ///
@@ -26,6 +27,9 @@ pub(super) fn require(plan: &Plan) -> Result<(), Failed> {
     if plan.untold.len() > 20 {
         let more = plan.untold.len() - 20;
         let _ = writeln!(text, "  and {more} more organizations");
+    }
+    for export in &plan.empty_exports {
+        let _ = writeln!(text, "  {} is empty, and tells of nothing", visible(export));
     }
     if missing > 0 {
         let _ = writeln!(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::plan::Plan;
 use super::report::Report;
-use super::{Arguments, source};
+use super::{Arguments, root_keys, source};
 use crate::app::{App, Role};
 use crate::cli::Failure;
 use crate::cli::exit::{Exit, Failed};
@@ -76,9 +76,11 @@ async fn stage(
     sound.map_err(|why| format!("{} cannot be restored: {why}", backup.display()))?;
     let settings = arguments.settings_for(staged);
     let base = settings.base(settings.listen)?;
-    let app = App::open(&settings, base, Clock::system(), Role::Restore).await?;
+    let opened = App::open(&settings, base, Clock::system(), Role::Restore).await;
+    let what = format!("the backup {}", backup.display());
+    let app = opened.map_err(|why| root_keys::lacking(why, &what))?;
     let store = &app.management.store;
-    let mut logs = Logs::after(store).await?;
+    let mut logs = Logs::after(store, &app.management.crypto).await?;
     for path in &arguments.audit_export {
         source::export(&mut logs, path).await?;
     }

@@ -2,7 +2,7 @@
 
 use super::plan::Plan;
 use super::report::Report;
-use super::{Arguments, source};
+use super::{Arguments, root_keys, source};
 use crate::app::existing::existing;
 use crate::app::{App, Role};
 use crate::cli::Failure;
@@ -30,7 +30,10 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         _ => None,
     };
     // It must be a deployment, and this its root key.
-    existing(settings).await?.0.close().await;
+    let what = format!("the database {url}");
+    let there = existing(settings).await;
+    let (there, _) = there.map_err(|why| root_keys::lacking(why, &what))?;
+    there.close().await;
     let base = settings.base(settings.listen)?;
     let app = App::open(settings, base, Clock::system(), Role::Restore).await?;
     let store = &app.management.store;
@@ -41,7 +44,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
         );
         return Err(Failed::new(Exit::Conflict, text).into());
     }
-    let mut logs = Logs::after(store).await?;
+    let mut logs = Logs::after(store, &app.management.crypto).await?;
     for path in &arguments.audit_export {
         source::export(&mut logs, path).await?;
     }

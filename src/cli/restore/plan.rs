@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::root_keys::Later;
 use super::{Arguments, choice, unlogged};
 use crate::app::App;
 use crate::cli::Failure;
@@ -35,6 +36,12 @@ pub(super) struct Plan {
     pub(super) replaced: Option<Rotated>,
     /// Root keys that something needs, and that are not held.
     pub(super) missing_root_keys: Vec<MissingRootKey>,
+    /// Root keys that are held, and that the database does not know.
+    pub(super) unknown_root_keys: Option<Later>,
+    /// Exports in which there is nothing.
+    pub(super) empty_exports: Vec<String>,
+    /// What was served before.
+    served: Option<History>,
 }
 
 impl Plan {
@@ -53,9 +60,10 @@ impl Plan {
         require_whole_chains(management, arguments.accept_faults).await?;
         let living = living(management).await?;
         let (lost, lost_signing_keys) = (logs.lost(), logs.lost_signing_keys());
+        let (empty_exports, proven_lost) = (logs.empty(), logs.proven_lost());
         let (store, crypto) = (&management.store, &management.crypto);
         let chapters = logs.chapters(store, crypto).await?;
-        let told = (&*chapters, &lost);
+        let told = (&*chapters, &proven_lost);
         let unlogged = unlogged::find(store, served, told, arguments.in_place).await?;
         // One that was stopped half way knew more: what it did is by now in the log as well.
         let mut known = store.unfinished_restore().await?.unwrap_or_default();
@@ -86,6 +94,9 @@ impl Plan {
             unknown: arguments.unknown(),
             replaced: None,
             missing_root_keys: Vec::new(),
+            unknown_root_keys: None,
+            empty_exports,
+            served: served.cloned(),
         };
         choice::require(&plan)?;
         Ok(plan)
@@ -103,20 +114,42 @@ impl Plan {
             _ => &nothing,
         };
         app.management.store.begin_restore(&self.known).await?;
+        let (told, served) = self.became_current(&app.management).await?;
+        let became_current: Vec<_> = told.iter().chain(&served).cloned().collect();
         for chapter in std::mem::take(&mut self.chapters) {
             // What nobody knows of may have been done to any of them.
             let unlogged = self.known.missing > 0 || self.known.another_history;
             let known = chapter.is_whole() && !unlogged;
             let unknown = self.unknown.filter(|_| !known);
             let organization = chapter.head.organization.clone();
-            let done = bring_up_to_date(&app.management, chapter, unknown, ended_with).await;
+            let management = &app.management;
+            let done = bring_up_to_date(management, chapter, unknown, ended_with, &became_current);
+            let done = done.await;
             let done = done.map_err(|why| format!("{organization}: {why}"))?;
             outcomes.extend(done);
         }
         self.replaced = replace_everywhere(&app.management).await?;
         self.missing_root_keys = missing_root_keys(&app.management).await?;
+        self.unknown_root_keys = Later::find(&app.management, &told, served).await?;
         outcomes.sort_by(|one, other| one.organization.cmp(&other.organization));
         Ok(outcomes)
+    }
+
+    /// The root keys that became current after the backup, as the operator's log tells, and the one
+    /// that was in what was served here last.
+    async fn became_current(
+        &self,
+        management: &Management,
+    ) -> Result<(Vec<String>, Option<String>), StoreError> {
+        let told = self
+            .chapters
+            .iter()
+            .filter(|chapter| chapter.is_operators());
+        let told = told.flat_map(|chapter| chapter.root_keys.clone()).collect();
+        let there = management.store.history().await?;
+        let served = self.served.as_ref().zip(there);
+        let served = served.filter(|(served, there)| served.is_of(there));
+        Ok((told, served.map(|(served, _)| served.root_key.clone())))
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::plan::Plan;
+use super::root_keys::{self, Later};
 use crate::cli::Failure;
 use crate::cli::output::visible;
 use crate::manage::restore::{MissingRootKey, Outcome};
@@ -28,6 +29,10 @@ pub(super) struct Report {
     pub(super) ended_with: BTreeMap<String, i64>,
     /// Root keys from before that something needs, and that are not held: no server starts.
     pub(super) missing_root_keys: Vec<MissingRootKey>,
+    /// Root keys of which one may be later than the one that is current now.
+    pub(super) unknown_root_keys: Option<Later>,
+    /// Exports in which there was nothing.
+    pub(super) empty_exports: Vec<String>,
     /// Organizations that are gone, and the last entry that is known of each.
     pub(super) lost_organizations: BTreeMap<String, i64>,
     /// The signing keys that these had.
@@ -52,6 +57,8 @@ impl Report {
             another_history: plan.known.another_history,
             ended_with: plan.known.ended_with,
             missing_root_keys: plan.missing_root_keys,
+            unknown_root_keys: plan.unknown_root_keys,
+            empty_exports: plan.empty_exports,
             lost_organizations: plan.lost,
             lost_organizations_signing_keys: plan.lost_signing_keys,
             organizations,
@@ -81,7 +88,10 @@ impl Report {
             sum(|o| o.quarantined.len()),
             sum(|o| o.lost_keys.len()),
         )?;
-        self.show_root_keys(&mut out)?;
+        root_keys::show(&mut out, self)?;
+        for export in &self.empty_exports {
+            writeln!(out, "{} is empty, and told of nothing", visible(export))?;
+        }
         for outcome in all {
             show_one(&mut out, outcome)?;
         }
@@ -112,42 +122,6 @@ impl Report {
              not known"
         )?;
         Ok(out.flush()?)
-    }
-
-    fn show_root_keys(&self, out: &mut impl Write) -> io::Result<()> {
-        if let Some(root_key) = &self.root_key {
-            writeln!(
-                out,
-                "root key {root_key} is current again: keep the one of the backup until `tenmint \
-                 root-key status` says that nothing needs it"
-            )?;
-        }
-        for (root_key, ended) in &self.ended_with {
-            writeln!(
-                out,
-                "root key {root_key} was given up after the backup, and {ended} API keys ended with \
-                 it. Which, no log tells: what `tenmint root-key status` names as needing it and is \
-                 not disabled is in force again. Disable what should not be, or end all of it by \
-                 `tenmint root-key drop {root_key} --force`, before a server starts"
-            )?;
-        }
-        for missing in &self.missing_root_keys {
-            let MissingRootKey {
-                id,
-                superseded_at,
-                organizations,
-                signing_keys,
-                api_keys,
-            } = missing;
-            writeln!(
-                out,
-                "root key {id}, current until {superseded_at}, is not held, and {api_keys} API keys, \
-                 {signing_keys} signing keys and {organizations} organizations need it: no server \
-                 starts. Put it beside the others in ROOT_KEY_FILE; `tenmint root-key drop {id} \
-                 --force` ends what needs it"
-            )?;
-        }
-        Ok(())
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ring::hmac;
 
-use super::log::BATCH;
+use super::earlier::was_done;
+use super::log::OPERATOR;
 use super::made::made;
 use super::root_keys;
 use super::succession::{RootKeysSince, goes_over};
@@ -33,15 +34,17 @@ pub struct Chapter {
     /// Signing keys that were made after the backup, and had not ended, as logs tell: also in what
     /// is not proven, since it does no harm to name one too many.
     pub(super) made: BTreeSet<String>,
+    /// Root keys that became current after the backup, as logs tell, in order: as with the above.
+    pub root_keys: Vec<String>,
     /// Under which root key the last of them is.
     root_key: String,
 }
 
 impl Chapter {
-    /// Puts in order what logs tell of an organization.
+    /// Puts in order what logs tell of an organization; `fork` is why some of them tell of another.
     pub(super) async fn of(
         head: Head,
-        told: Told,
+        (told, fork): (Told, Option<String>),
         store: &Store,
         crypto: &Crypto,
         since: &mut RootKeysSince,
@@ -52,12 +55,19 @@ impl Chapter {
             later,
             ends,
             fault,
-            fork,
+            fork: _,
             cut,
+            reached,
         } = told;
         let made = made(later.values());
+        // Of a history apart from the backup's nothing is to be gone over to.
+        let root_keys = match &fork {
+            Some(_) => Vec::new(),
+            None => root_keys::became_current(later.values()),
+        };
         let mut chapter = Self {
             made,
+            root_keys,
             ..follow(head, later, crypto, since)
         };
         let (last, mac) = (chapter.last(), chapter.last_mac().to_owned());
@@ -77,7 +87,9 @@ impl Chapter {
         }
         // What comes behind where histories part cannot be verified either: the reason is that.
         let fault = fork.or(chapter.fault.take()).or(fault);
-        chapter.fault = fault.or_else(|| chapter.cut_off(&ends, cut));
+        let fault = fault.or_else(|| chapter.cut_off(&ends, cut));
+        let reached = reached.filter(|_| !chapter.told);
+        chapter.fault = fault.or_else(|| Some(reached?.said(chapter.head.sequence)));
         Ok(chapter)
     }
 
@@ -106,6 +118,12 @@ impl Chapter {
     #[must_use]
     pub fn ended_with(&self) -> BTreeMap<String, i64> {
         root_keys::ended_with(&self.rows)
+    }
+
+    /// Whether it is the operator's, which tells of the deployment.
+    #[must_use]
+    pub fn is_operators(&self) -> bool {
+        self.head.organization == OPERATOR
     }
 
     /// The last entry that is known.
@@ -143,43 +161,6 @@ impl Chapter {
         };
         ends.iter().filter(holds).map(|end| end.at).max()
     }
-}
-
-/// Whether all that came after the last entry of a log was done by a restore, which has therefore
-/// done what there was to do and broke off later.
-async fn was_done(
-    store: &Store,
-    organization: &str,
-    last: i64,
-    mac: &[u8],
-) -> Result<bool, StoreError> {
-    let mut rows = Vec::new();
-    loop {
-        let after = rows.last().map_or(last - 1, |row: &AuditRow| row.sequence);
-        let batch = store.audit_rows(organization, after, BATCH).await?;
-        if batch.is_empty() {
-            break;
-        }
-        rows.extend(batch);
-    }
-    let by_restore = |row: &AuditRow| {
-        [
-            "api_key.disable",
-            "signing_key.revoke",
-            "signing_key.rotate",
-            "deployment.restore",
-            "root_key.rotate",
-            "root_key.replace",
-        ]
-        .contains(&&*row.action)
-            && row.is_by_command_line()
-    };
-    Ok(rows.first().is_some_and(|row| row.mac == mac)
-        && rows.iter().skip(1).all(by_restore)
-        && rows
-            .iter()
-            .skip(1)
-            .any(|row| row.action == "deployment.restore"))
 }
 
 fn follow(
@@ -246,6 +227,7 @@ fn follow(
         until: None,
         fault,
         made: BTreeSet::new(),
+        root_keys: Vec::new(),
         root_key,
     }
 }

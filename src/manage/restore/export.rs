@@ -18,6 +18,8 @@ pub struct Export<'a> {
     open: BTreeMap<String, i64>,
     /// What it has that the backup should have too.
     traces: BTreeMap<String, Traces>,
+    /// Whether nothing came yet.
+    is_empty: bool,
 }
 
 impl Logs {
@@ -28,6 +30,7 @@ impl Logs {
             name,
             open: BTreeMap::new(),
             traces: BTreeMap::new(),
+            is_empty: true,
         }
     }
 }
@@ -35,6 +38,7 @@ impl Logs {
 impl Export<'_> {
     /// Takes an entry.
     pub fn add(&mut self, organization: &str, row: AuditRow) {
+        self.is_empty = false;
         let before = self.open.insert(organization.to_owned(), row.sequence);
         // Another export begins, and the one before did not end.
         if let Some(before) = before.filter(|before| row.sequence <= *before) {
@@ -46,13 +50,14 @@ impl Export<'_> {
 
     /// Takes the line that ends an organization.
     pub fn add_end(&mut self, end: &ExportedEnd) {
+        self.is_empty = false;
         if self.open.get(&end.organization) == Some(&end.sequence) {
             self.open.remove(&end.organization);
         }
         if let Some((mac, _)) = end.proof() {
             self.trace(&end.organization, end.sequence, &mac);
         }
-        self.logs.add_end(end);
+        self.logs.add_end(&self.name, end);
     }
 
     /// There is no more of it.
@@ -60,6 +65,10 @@ impl Export<'_> {
     /// # Errors
     /// When the database that it is held against is unavailable.
     pub async fn finish(self) -> Result<(), StoreError> {
+        if self.is_empty {
+            self.logs.add_empty(self.name);
+            return Ok(());
+        }
         for (organization, last) in self.open {
             self.logs.add_cut(&organization, &self.name, last);
         }

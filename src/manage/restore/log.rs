@@ -2,18 +2,22 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::chapter::Chapter;
-use super::fork::{copy_parts_from, forked};
-use super::made::{made, tells_of_keys};
+use super::fork::{Fork, Parting};
+use super::made::made;
 use super::succession::RootKeysSince;
 use super::told::{End, Lost, Told};
 use crate::crypto::Crypto;
-use crate::domain::timestamp::Timestamp;
+use crate::crypto::keyring::Keyring;
 use crate::store::Store;
 use crate::store::audit::{AuditRow, Head};
 use crate::store::audit_readoption::ExportedEnd;
 use crate::store::error::StoreError;
+
+/// Whose log begins with the deployment.
+pub(super) const OPERATOR: &str = "operator";
 
 /// Rows held in memory at a time while another copy of the database is read.
 pub(super) const BATCH: i64 = 500;
@@ -22,10 +26,15 @@ pub(super) const BATCH: i64 = 500;
 pub struct Logs {
     /// What they are held against.
     store: Store,
+    keyring: Arc<Keyring>,
     heads: BTreeMap<String, Head>,
     told: BTreeMap<String, Told>,
     /// Organizations that the backup does not have.
     lost: BTreeMap<String, Lost>,
+    /// Logs that are another deployment's.
+    foreign: BTreeSet<String>,
+    /// Exports in which there is nothing.
+    empty: Vec<String>,
 }
 
 impl Logs {
@@ -33,7 +42,7 @@ impl Logs {
     ///
     /// # Errors
     /// When the database is unavailable.
-    pub async fn after(store: &Store) -> Result<Self, StoreError> {
+    pub async fn after(store: &Store, crypto: &Crypto) -> Result<Self, StoreError> {
         let mut heads = BTreeMap::new();
         let mut after = String::new();
         loop {
@@ -48,9 +57,12 @@ impl Logs {
         }
         Ok(Self {
             store: store.clone(),
+            keyring: crypto.keyring(),
             heads,
             told: BTreeMap::new(),
             lost: BTreeMap::new(),
+            foreign: BTreeSet::new(),
+            empty: Vec::new(),
         })
     }
 
@@ -58,10 +70,7 @@ impl Logs {
     pub(super) fn add(&mut self, log: &str, organization: &str, row: AuditRow) {
         let Some(head) = self.heads.get(organization) else {
             let lost = self.lost.entry(organization.to_owned()).or_default();
-            lost.last = row.sequence.max(lost.last);
-            if tells_of_keys(&row) {
-                lost.of_keys.insert(row.sequence, row);
-            }
+            lost.add(log, organization, row, &self.keyring);
             return;
         };
         let told = self.told.entry(organization.to_owned()).or_default();
@@ -71,6 +80,7 @@ impl Logs {
             Ordering::Equal if row.mac == head.mac => told.met = true,
             Ordering::Equal => told.fault(other(row.sequence)),
             Ordering::Less => {
+                told.reaches(row.sequence, log);
                 let last = told.earlier.get_or_insert((row.sequence, row.mac.clone()));
                 if row.sequence > last.0 {
                     *last = (row.sequence, row.mac);
@@ -89,7 +99,10 @@ impl Logs {
     }
 
     /// Takes the line that an export ends with. What it says is held against entries later.
-    pub fn add_end(&mut self, end: &ExportedEnd) {
+    pub(super) fn add_end(&mut self, export: &str, end: &ExportedEnd) {
+        if (self.head(&end.organization)).is_some_and(|head| end.sequence < head) {
+            self.add_reach(&end.organization, end.sequence, export);
+        }
         let told = self.told.entry(end.organization.clone()).or_default();
         match end.proof() {
             Some((mac, proof)) => told.ends.push(End {
@@ -118,11 +131,41 @@ impl Logs {
         });
     }
 
-    /// Takes it that a log tells another history of an organization than the backup, from this
-    /// entry on.
-    pub(super) fn add_fork(&mut self, organization: &str, log: &str, from: i64) {
+    /// Takes it that in this export there is nothing.
+    pub(super) fn add_empty(&mut self, export: String) {
+        self.empty.push(export);
+    }
+
+    /// Takes it that a log tells another history of an organization than the backup.
+    pub(super) fn add_fork(&mut self, organization: &str, log: &str, parting: Parting) {
+        let log = log.to_owned();
+        if organization == OPERATOR && parting.is_at_the_beginning() {
+            self.foreign.insert(log.clone());
+        }
         let told = self.told.entry(organization.to_owned()).or_default();
-        told.fork.get_or_insert_with(|| forked(log, from));
+        told.fork.get_or_insert(Fork { log, parting });
+    }
+
+    /// Takes it that of this organization a log does not tell everything, and why.
+    pub(super) fn add_fault(&mut self, organization: String, why: String) {
+        self.told.entry(organization).or_default().fault(why);
+    }
+
+    /// Takes it that a log ends with an entry that is before the backup's last.
+    pub(super) fn add_reach(&mut self, organization: &str, sequence: i64, log: &str) {
+        let told = self.told.entry(organization.to_owned()).or_default();
+        told.reaches(sequence, log);
+    }
+
+    /// Takes it where another copy of the database ends.
+    pub(super) fn add_end_of_copy(&mut self, organization: String, end: End) {
+        self.told.entry(organization).or_default().ends.push(end);
+    }
+
+    /// The exports in which there is nothing.
+    #[must_use]
+    pub fn empty(&self) -> Vec<String> {
+        self.empty.clone()
     }
 
     /// Where the backup ends, if it has the organization.
@@ -135,92 +178,34 @@ impl Logs {
         &self.store
     }
 
-    /// Takes what another copy of the database knows, which is called `name`. A chain that cannot
-    /// be read to its end is known up to there.
-    ///
-    /// # Errors
-    /// When that database is unavailable, or the one that it is held against.
-    pub async fn add_all_of(&mut self, copy: &Store, name: &str) -> Result<(), StoreError> {
-        // Until when it was in use; where that cannot be read, each log's own last entry says.
-        let times = copy.times().await.unwrap_or_default();
-        let alive = times.newest_entry.max(times.last_sign_of_life);
-        let mut after = String::new();
-        loop {
-            let heads = copy.audit_heads(&after, BATCH).await?;
-            let Some(last) = heads.last() else {
-                return Ok(());
-            };
-            after.clone_from(&last.organization);
-            for head in heads {
-                self.add_chain((copy, name), head, alive).await?;
-            }
-        }
-    }
-
-    async fn add_chain(
-        &mut self,
-        (copy, name): (&Store, &str),
-        end: Head,
-        alive: Option<i64>,
-    ) -> Result<(), StoreError> {
-        let organization = end.organization;
-        let known = self.heads.get(&organization);
-        let mut after = known.map_or(0, |head| head.sequence - 1);
-        let mut at = alive;
-        loop {
-            let rows = match copy.audit_rows(&organization, after, BATCH).await {
-                Ok(rows) => rows,
-                Err(error) => {
-                    let why = format!("what follows entry {after} cannot be read: {error}");
-                    self.told.entry(organization).or_default().fault(why);
-                    return Ok(());
-                }
-            };
-            let Some(last) = rows.last() else { break };
-            after = last.sequence;
-            at = at.max(Some(last.at));
-            for row in rows {
-                self.add(name, &organization, row);
-            }
-        }
-        if let Some(backup) = self.head(&organization) {
-            let both = backup.min(end.sequence);
-            let parts = copy_parts_from(&self.store, copy, &organization, both).await?;
-            if let Some(from) = parts {
-                self.add_fork(&organization, name, from);
-            }
-        }
-        let told = self.told.entry(organization).or_default();
-        if after < end.sequence {
-            told.fault(format!(
-                "it ends with entry {after}, and there were {}",
-                end.sequence
-            ));
-        } else if let Some(Ok(at)) = at.map(Timestamp::from_unix) {
-            told.ends.push(End {
-                sequence: end.sequence,
-                mac: end.mac,
-                at,
-                proof: None,
-            });
-        }
-        Ok(())
-    }
-
     /// Organizations that were made after the backup, and the last entry that is known of each:
     /// they are gone, and their keys with them.
     #[must_use]
     pub fn lost(&self) -> BTreeMap<String, i64> {
-        let lost = self.lost.iter();
+        let lost = self.lost_here();
         lost.map(|(id, lost)| (id.clone(), lost.last)).collect()
+    }
+
+    /// The same, as far as it is proven to be of this deployment: what anybody can write proves
+    /// nothing of what was done here.
+    #[must_use]
+    pub fn proven_lost(&self) -> BTreeMap<String, i64> {
+        let lost = self.lost.iter();
+        lost.map(|(id, lost)| (id.clone(), lost.proven)).collect()
     }
 
     /// The signing keys of these organizations that had not ended, by `kid`.
     #[must_use]
     pub fn lost_signing_keys(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let lost = self.lost.iter();
+        let lost = self.lost_here();
         let named = lost.map(|(id, lost)| (id.clone(), made(lost.of_keys.values())));
         named.filter(|(_, kids)| !kids.is_empty()).collect()
+    }
+
+    /// Those of them of which not only another deployment's logs tell.
+    fn lost_here(&self) -> impl Iterator<Item = (&String, &Lost)> {
+        let lost = self.lost.iter();
+        lost.filter(|(_, lost)| !lost.logs.is_subset(&self.foreign))
     }
 
     /// What is known of each organization of the backup: first the operator, whose log tells which
@@ -229,17 +214,24 @@ impl Logs {
     /// # Errors
     /// When the database is unavailable.
     pub async fn chapters(
-        mut self,
+        self,
         store: &Store,
         crypto: &Crypto,
     ) -> Result<Vec<Chapter>, StoreError> {
         let mut since = RootKeysSince::of(store).await?;
-        let mut heads: Vec<_> = self.heads.into_values().collect();
-        heads.sort_by_key(|head| head.organization != "operator");
+        let Self {
+            heads,
+            mut told,
+            foreign,
+            ..
+        } = self;
+        let mut heads: Vec<_> = heads.into_values().collect();
+        heads.sort_by_key(|head| head.organization != OPERATOR);
         let mut chapters = Vec::with_capacity(heads.len());
         for head in heads {
-            let told = self.told.remove(&head.organization).unwrap_or_default();
-            chapters.push(Chapter::of(head, told, store, crypto, &mut since).await?);
+            let told = told.remove(&head.organization).unwrap_or_default();
+            let fork = told.fork.as_ref().map(|fork| fork.said(&foreign));
+            chapters.push(Chapter::of(head, (told, fork), store, crypto, &mut since).await?);
         }
         Ok(chapters)
     }

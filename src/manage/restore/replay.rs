@@ -1,10 +1,10 @@
 //! Acts done again, in their order, as their audit entries tell of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::edits::{self, NotDone};
 use super::entry::Entry;
-use super::{LostKey, Outcome, quarantine, root_keys, signing_keys};
+use super::{LostKey, Outcome, quarantine, root_keys, rotations, signing_keys};
 use crate::domain::api_key::{ApiKey, Revocation, RevokeReason};
 use crate::domain::organization::Organization;
 use crate::domain::secret::KeyId;
@@ -31,6 +31,7 @@ pub(super) async fn replay<'a>(
         act,
         outcome,
         doubtful: BTreeMap::new(),
+        rotated: BTreeSet::new(),
         lost: BTreeMap::new(),
         done: Vec::new(),
     };
@@ -56,6 +57,8 @@ struct Replay<'a, 'o> {
     organization: Organization,
     /// Keys that are to be switched off, and why.
     doubtful: BTreeMap<String, String>,
+    /// Keys whose newest secret was made after the backup.
+    rotated: BTreeSet<String>,
     /// Keys made after the backup that no later act ended.
     lost: BTreeMap<String, String>,
     /// Entries done again that are not in the log yet.
@@ -70,6 +73,7 @@ impl<'a> Replay<'a, '_> {
             self.take_back().await?;
             self.remains = Some(self.act.write.delete_organization(entry.at).await?);
             self.doubtful.clear();
+            self.rotated.clear();
             self.lost.clear();
             self.outcome.reapplied += 1;
         } else {
@@ -147,20 +151,21 @@ impl<'a> Replay<'a, '_> {
                 }
             }
             "api_key.rotate" => {
-                let why = "it was rotated after the backup: its new secret is lost, and the one \
-                           before is not to come back; rotate it again";
-                return Ok(Err(NotDone::Key(id, why.to_owned())));
+                self.rotated.insert(id.to_string());
+                return Ok(Ok(false));
             }
             "api_key.rotate_finish" => {
-                let ended = details["ended_fingerprint"].as_str();
-                match &key.overlap {
-                    Some(overlap) if Some(&*overlap.fingerprint) == ended => {
-                        key.overlap = None;
-                        self.act.write.end_secret_before(id).await?;
-                    }
-                    // Of a rotation after the backup.
-                    _ => return Ok(Ok(false)),
+                if !rotations::finish(&mut self.act, &mut key, details).await? {
+                    return Ok(Ok(false));
                 }
+            }
+            "api_key.rotate_undo" => {
+                if !rotations::undo(&mut self.act, &mut key, entry).await? {
+                    self.rotated.insert(id.to_string());
+                    return Ok(Ok(false));
+                }
+                // The secret that is lost was given up: the one that counts is here.
+                self.rotated.remove(&id.to_string());
             }
             // Owners were told; nothing of the key changed.
             "api_key.expiring" | "api_key.expired" | "api_key.unused" => return Ok(Ok(false)),
@@ -202,7 +207,10 @@ impl<'a> Replay<'a, '_> {
 
     async fn finish(mut self) -> Result<Replayed<'a>, Refusal> {
         self.take_back().await?;
-        for (id, why) in std::mem::take(&mut self.doubtful) {
+        let rotated = std::mem::take(&mut self.rotated).into_iter();
+        let mut doubtful = std::mem::take(&mut self.doubtful);
+        doubtful.extend(rotated.map(|id| (id, rotations::LOST.to_owned())));
+        for (id, why) in doubtful {
             let id = id.parse().map_err(|_| Refusal::Broken)?;
             quarantine::one(&mut self.act, id, &why, self.outcome).await?;
         }

@@ -1,7 +1,7 @@
 //! Rotations of the root key done again: what is sealed in a backup goes over to the root key that
 //! became current after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::edits::NotDone;
 use super::entry::Entry;
+use super::succession::is_rotation;
 use crate::domain::timestamp::Timestamp;
 use crate::manage::Management;
 use crate::manage::act::Act;
@@ -33,6 +34,25 @@ pub struct MissingRootKey {
     pub signing_keys: i64,
     /// API keys that need it.
     pub api_keys: i64,
+}
+
+/// Root keys that the database does not know, of which one may have taken the place of its current one
+/// after the backup, as because that leaked.
+#[derive(Debug)]
+pub struct UnknownRootKeys {
+    /// The one that is current.
+    pub current: String,
+    /// Those that are held, in the order in which they were given.
+    pub held: Vec<String>,
+    known: BTreeSet<String>,
+}
+
+impl UnknownRootKeys {
+    /// The last of these that the database does not know. It need not be held.
+    #[must_use]
+    pub fn last_of(&self, ids: &[String]) -> Option<String> {
+        ids.iter().rfind(|id| !self.known.contains(*id)).cloned()
+    }
 }
 
 /// Does again what was done with a root key. Of a rotation the log has proven that the root key is
@@ -134,6 +154,38 @@ pub async fn replace_everywhere(
         return Ok(None);
     }
     carry_over(management, |_| {}).await.map(Some)
+}
+
+/// The root keys that became current, as these entries tell, in order.
+pub(super) fn became_current<'r>(rows: impl Iterator<Item = &'r AuditRow>) -> Vec<String> {
+    let rotated = rows.filter(|row| is_rotation(row));
+    rotated.map(|row| row.target.clone()).collect()
+}
+
+/// Which root keys the database does not know, and will not when these entries of the operator's log
+/// are done again; `None` before it knows any.
+///
+/// # Errors
+/// When the database is unavailable.
+pub async fn unknown_root_keys(
+    management: &Management,
+    rows: &[AuditRow],
+) -> Result<Option<UnknownRootKeys>, StoreError> {
+    let Some(stored) = management.store.root_keys().await? else {
+        return Ok(None);
+    };
+    let current = stored.current;
+    let known: BTreeSet<_> = std::iter::once(current.clone())
+        .chain(stored.former.into_iter().map(|former| former.id))
+        .chain(became_current(rows.iter()))
+        .collect();
+    let keyring = management.crypto.keyring();
+    let held = keyring.ids().map(ToString::to_string);
+    Ok(Some(UnknownRootKeys {
+        current,
+        held: held.filter(|id| !known.contains(id)).collect(),
+        known,
+    }))
 }
 
 /// The root keys from before that something still needs, and that are not held.

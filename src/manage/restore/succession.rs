@@ -48,6 +48,13 @@ impl RootKeysSince {
     }
 }
 
+/// Whether an entry tells that the root key of the id that it names became current.
+pub(super) fn is_rotation(row: &AuditRow) -> bool {
+    let to = &row.target;
+    let is_id = to.len() == 16 && to.bytes().all(|byte| byte.is_ascii_hexdigit());
+    row.action == "root_key.rotate" && is_id
+}
+
 /// What the chain goes on under from an entry that is not under the same root key as the one before:
 /// if it tells of a rotation, the root key that it names. Otherwise, why not.
 pub(super) fn goes_over(
@@ -63,8 +70,7 @@ pub(super) fn goes_over(
              exported it, which is not shown everything; an operator's export is"
         )
     };
-    let is_id = to.len() == 16 && to.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if row.action != "root_key.rotate" || !is_id {
+    if !is_rotation(row) {
         return Err(changed());
     }
     let Ok(chain) = crypto.chain(to) else {
