@@ -21,10 +21,32 @@ on_both_engines!(
     doctor_says_of_root_keys_what_their_status_says,
     a_root_key_that_was_not_replaced_to_the_end_is_found,
     settings_that_contradict_each_other_are_found,
+    a_rotation_that_did_not_come_is_found,
 );
 
 /// Where nobody answers.
 const ISSUER: &str = "http://localhost:1";
+
+async fn a_rotation_that_did_not_come_is_found(server: Server) {
+    server.organization("acme").await;
+    let place = server.stop().await;
+    finds(&place, "rotation", "ok", "no signing key is overdue");
+    let long_ago = "UPDATE signing_keys SET published_at = published_at - 86400 * 150,
+                        activates_at = activates_at - 86400 * 150,
+                        activated_at = activated_at - 86400 * 150
+                    WHERE organization_id = 'acme'";
+    place.execute(long_ago).await;
+    finds(
+        &place,
+        "rotation",
+        "problem",
+        "signing keys of acme are overdue",
+    );
+    // Where nobody wants rotations, none is late.
+    let off = [("TENMINT_SIGNING_KEY_ROTATION", "off")];
+    let (verdict, text) = found(&place, &[], &off, "rotation");
+    assert_eq!(verdict, "ok", "{text}");
+}
 
 async fn settings_that_contradict_each_other_are_found(server: Server) {
     let place = server.stop().await;

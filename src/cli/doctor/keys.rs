@@ -8,7 +8,7 @@ use crate::credentials::generations::Generations;
 use crate::credentials::issuers::Issuers;
 use crate::crypto::Crypto;
 use crate::domain::organization::{Organization, OrganizationId};
-use crate::domain::signing_key::State;
+use crate::domain::signing_key::{Schedule, State};
 use crate::domain::timestamp::Timestamp;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -17,6 +17,9 @@ use crate::store::signing_keys::SealedSigningKey;
 
 /// How late time's own changes may be: a server looks every few seconds.
 const LATE: Duration = Duration::from_hours(2);
+
+/// Whether signing keys change when they should.
+const ROTATION: &str = "rotation";
 
 /// Opens every signing key that has a private half, whether it signs or not. Also gives what the
 /// deployment issuer is to publish.
@@ -56,7 +59,10 @@ pub(super) async fn look(
     let published = issuers.of(&OrganizationId::operator()).await;
     let published = published.ok().flatten();
     let published = published.map(|identity| Arc::clone(&identity.jwks));
-    let overdue = overdue(&store, now).await;
+    let overdue = match settings.schedule() {
+        Ok(schedule) => overdue(&store, &schedule, now).await,
+        Err(why) => Finding::problem(ROTATION, why.to_string()),
+    };
     (vec![seen.finding(), overdue], published)
 }
 
@@ -117,23 +123,28 @@ impl Seen {
     }
 }
 
-/// Whether time's own changes are done.
-async fn overdue(store: &Store, now: Timestamp) -> Finding {
-    const CHECK: &str = "rotation";
+/// Whether time's own changes are done, rotations among them.
+async fn overdue(store: &Store, schedule: &Schedule, now: Timestamp) -> Finding {
     let before = now.minus(LATE);
     let late = async {
         let mut late = store.due_signing_keys(before, None, 3).await?;
         late.extend(store.signing_keys_to_relieve(before, None, 3).await?);
+        for with_rsa in [false, true] {
+            let unfollowed = store.signing_keys_to_follow(schedule, with_rsa, before, None, 3);
+            late.extend(unfollowed.await?);
+        }
         late.sort();
         late.dedup();
         Ok::<_, StoreError>(late)
     };
     match late.await {
-        Ok(late) if late.is_empty() => Finding::ok(CHECK, "no signing key is overdue for a change"),
+        Ok(late) if late.is_empty() => {
+            Finding::ok(ROTATION, "no signing key is overdue for a change")
+        }
         Ok(late) => {
             let late: Vec<_> = late.iter().map(ToString::to_string).collect();
             Finding::problem(
-                CHECK,
+                ROTATION,
                 format!(
                     "signing keys of {} are overdue for a change by more than two hours: no server \
                      runs, or its log says why it cannot",
@@ -141,6 +152,6 @@ async fn overdue(store: &Store, now: Timestamp) -> Finding {
                 ),
             )
         }
-        Err(why) => Finding::problem(CHECK, why.to_string()),
+        Err(why) => Finding::problem(ROTATION, why.to_string()),
     }
 }
