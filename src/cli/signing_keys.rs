@@ -23,6 +23,7 @@ const COLUMNS: Columns = &[
     ("SIGNS FROM", "activates_at"),
     ("ROTATES", "rotates_at"),
     ("RETIRES", "retires_at"),
+    ("STANDS IN FOR", "stands_in_for"),
 ];
 
 #[derive(Subcommand, Debug)]

@@ -111,6 +111,10 @@ pub enum Refusal {
     /// A next signing key is published already, and signs from then on.
     #[error("a signing key is to be rotated at {0} already")]
     SigningKeyUnderWay(Timestamp),
+    /// A key that is to be imported as the next one has to wait: for a next key that is published
+    /// already, until it signs; or for one that is being made.
+    #[error("another signing key is under way already")]
+    ImportHasToWait(Option<Timestamp>),
     /// An RSA key of the issuer is being made, which takes a while.
     #[error("a signing key is being made")]
     SigningKeyBeingMade,

@@ -92,10 +92,11 @@ async fn an_emergency_is_one_command(server: Server) {
     let table = acme.does(&["signing-keys", "list"]);
     let rows = rows(&table);
     let given_up = rows.iter().find(|row| row[0] == next).unwrap();
-    let [signs_from, _, retires] = &given_up[4..] else {
+    let [signs_from, _, retires, stands_in_for] = &given_up[4..] else {
         panic!("{table}")
     };
     assert_eq!((&**signs_from, &**retires), ("-", &*now), "{table}");
+    assert_eq!(*stands_in_for, "-", "{table}");
     let words = ["signing-keys", "revoke", &next, "--yes"];
     let said = acme.refuses(&words, 5, "signing_key_retired (409)");
     assert!(said.contains("may hold it until"), "{said}");

@@ -111,6 +111,10 @@ async fn a_key_that_they_do_not_have_is_next_and_signs_after_the_lead(server: Se
     // There is room for one.
     let refused = import(&server, "acme", json!({ "private_key_pem": ED25519 })).await;
     refused.refuses(409, "signing_key_under_way");
+    // What does without waiting is a parameter of imports, not one of rotations.
+    let detail = refused.body["detail"].as_str().unwrap();
+    assert!(detail.contains("\"already_published\": true"), "{detail}");
+    assert!(!detail.contains("emergency"), "{detail}");
 
     server.advance(LEAD);
     assert_eq!(until(&server, &acme, "retiring").await, first);

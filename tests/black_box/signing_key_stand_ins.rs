@@ -16,6 +16,7 @@ use super::signing_keys::{
 use crate::on_both_engines;
 use crate::support::database::Database;
 use crate::support::server::{Key, Reply, Server};
+use crate::support::shell::Shell;
 
 on_both_engines!(
     a_withdrawal_does_not_wait_for_an_rsa_key_and_one_follows_by_itself,
@@ -94,6 +95,9 @@ async fn is_stood_in_for(server: &Server, acme: &Key, shut: Shut, stand_in: &str
         ["ES256", "active", "RS256 of 2048 bits"]
     );
     assert!(jwks(server).await.contains(&stand_in.to_owned()));
+    let table = Shell::new(&server.base, &acme.secret).does(&["signing-keys", "list"]);
+    let row = table.lines().find(|row| row.starts_with(stand_in)).unwrap();
+    assert!(row.ends_with(" RS256 of 2048 bits"), "{table}");
     // Whoever rotates without haste waits for what is being made.
     let early = rotate(server, acme, json!({})).await;
     early.refuses(409, "signing_key_being_made");

@@ -114,6 +114,7 @@ impl From<Refusal> for Problem {
                      that, or rotate at once with \"emergency\": true"
                 ),
             ),
+            Refusal::ImportHasToWait(next) => signing_keys::import_has_to_wait(next),
             Refusal::SigningKeyBeingMade => Self::conflict(
                 "signing_key_being_made",
                 "an RSA key of this issuer is being made, one at a time: try again in some \

@@ -1,6 +1,7 @@
-//! What stands in the way of withdrawing a signing key, in the standard's terms.
+//! What stands in the way of withdrawing a signing key, or of importing one, in the standard's terms.
 
 use super::Problem;
+use crate::domain::timestamp::Timestamp;
 use crate::manage::refusal::Ended;
 
 /// Of a key that is published no more: why there is nothing to do, and how long caches have it.
@@ -29,4 +30,27 @@ pub(super) fn retired(ended: Ended) -> Problem {
              There is nothing left to revoke; {cached}"
         ),
     )
+}
+
+/// Of a key that was to be imported as the next one: what it has to wait for, and when it need not.
+pub(super) fn import_has_to_wait(next: Option<Timestamp>) -> Problem {
+    const OTHERWISE: &str = "if validators have this key already, as from another issuer, import it \
+                             with \"already_published\": true: then it signs at once, and what is \
+                             under way gives way";
+    match next {
+        Some(signs_from) => Problem::conflict(
+            "signing_key_under_way",
+            format!(
+                "the next signing key is published already and signs from {signs_from} on: import \
+                 this one after that; or {OTHERWISE}"
+            ),
+        ),
+        None => Problem::conflict(
+            "signing_key_being_made",
+            format!(
+                "an RSA key of this issuer is being made, one at a time: try again in some seconds; \
+                 or {OTHERWISE}"
+            ),
+        ),
+    }
 }

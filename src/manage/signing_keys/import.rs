@@ -34,7 +34,7 @@ pub struct Import {
 /// For the operator alone: whoever brought a key may have left copies of it anywhere.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] when the key cannot be read, [`Refusal::SigningKeyKnown`] when it is or
+/// [`Refusal::Invalid`] when the key cannot be read, [`Refusal::ImportHasToWait`] when another is next, [`Refusal::SigningKeyKnown`] when it is or
 /// was a key of any organization here, [`Refusal::KidTaken`], or [`Refusal::NotBootstrapped`],
 /// among others.
 pub async fn import(
@@ -73,7 +73,8 @@ pub async fn import(
             given_up,
         } = management
             .put(&mut act, prepared, already_published)
-            .await?;
+            .await
+            .map_err(of_import)?;
         act.commit(Did {
             action: "signing_key.import",
             target: key.kid.to_string(),
@@ -87,4 +88,14 @@ pub async fn import(
         Ok((key, management.schedule().await?))
     })
     .await
+}
+
+/// Why a key is not taken now: a rotation has an emergency to do without waiting, and an import the
+/// word that validators have the key already.
+fn of_import(why: Refusal) -> Refusal {
+    match why {
+        Refusal::SigningKeyUnderWay(signs_from) => Refusal::ImportHasToWait(Some(signs_from)),
+        Refusal::SigningKeyBeingMade => Refusal::ImportHasToWait(None),
+        other => other,
+    }
 }

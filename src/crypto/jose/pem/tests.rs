@@ -92,6 +92,7 @@ fn keys_of_other_kinds_and_sizes_are_refused_by_name() {
             PemError::Unsupported("RSA-PSS alone"),
         ),
         (file!("refused_rsa1024"), PemError::RsaSize(1024)),
+        (file!("refused_rsa2050"), PemError::RsaSize(2050)),
         (file!("refused_rsa2056"), PemError::RsaSize(2056)),
         (file!("refused_exponent3"), PemError::RsaExponent),
         (file!("refused_public"), PemError::Public),
