@@ -401,18 +401,21 @@ impl World {
         }
     }
 
-    /// A key that is not its issuer's first was published for the lead before it signed.
+    /// The key is published, and if it is not its issuer's first, it was so for the lead before it
+    /// signed.
     fn signed_by_a_published_key(&self, token: &Token) {
         let (kid, id) = (token.kid(), &self.tenants[token.tenant].id);
-        let early = self.ask(&format!(
-            "SELECT kid FROM signing_keys
-             WHERE kid = '{kid}' AND activated_at < published_at + {}
-               AND EXISTS (SELECT 1 FROM signing_keys AS first
-                           WHERE first.organization_id = '{id}'
-                             AND first.created_at < signing_keys.created_at)",
+        let is = self.ask(&format!(
+            "SELECT CASE WHEN retired_at IS NOT NULL THEN 'published no more'
+                         WHEN activated_at < published_at + {}
+                           AND EXISTS (SELECT 1 FROM signing_keys AS first
+                                       WHERE first.organization_id = '{id}'
+                                         AND first.created_at < signing_keys.created_at)
+                           THEN 'known to nobody' ELSE 'published' END
+             FROM signing_keys WHERE kid = '{kid}' AND organization_id = '{id}'",
             self.rules.lead
         ));
-        assert_eq!(early, None, "{id} signs with a key that nobody could know");
+        assert_eq!(is.as_deref(), Some("published"), "{id} signs with {kid}");
     }
 
     /// What time was to do is done by everybody's clock: no key is overdue, and private halves are

@@ -4,7 +4,7 @@
 //! `kid` at most every 30 s. Here a cache lives for a second or five, so nothing but the lead saves
 //! them from a key that they do not know; and where there is no lead, they are seen to refuse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -20,16 +20,20 @@ use crate::support::server::{Key, Place, header};
 
 const LEAD: Duration = Duration::from_secs(5);
 
-/// Three issuers, ten rotations each.
+/// The deployment, and two organizations.
+const ISSUERS: usize = 3;
+
+/// Ten rotations of each of three issuers: thirty in all, of which every key signs, and both validators
+/// of its issuer meet it.
 #[tokio::test(flavor = "multi_thread")]
 async fn thirty_rotations_under_load_refuse_nobody_on_sqlite() {
-    rotations_refuse_nobody(&Place::sqlite(), 10).await;
+    rotations_refuse_nobody(&Place::sqlite(), 30).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rotations_under_load_refuse_nobody_on_postgres() {
+async fn nine_rotations_under_load_refuse_nobody_on_postgres() {
     if let Some(place) = Place::postgres().await {
-        rotations_refuse_nobody(&place, 3).await;
+        rotations_refuse_nobody(&place, 9).await;
     }
 }
 
@@ -62,7 +66,8 @@ async fn an_emergency_is_refused_for_no_longer_than_the_answer_says() {
     }
 }
 
-async fn rotations_refuse_nobody(place: &Place, rotations: usize) {
+/// So many rotations in all, as many of each issuer.
+async fn rotations_refuse_nobody(place: &Place, in_all: usize) {
     let (Some(python), Some(node)) = (python(), node()) else {
         return;
     };
@@ -74,7 +79,8 @@ async fn rotations_refuse_nobody(place: &Place, rotations: usize) {
         path: String::new(),
         key: mint.operator.clone(),
     };
-    let issuers = [deployment, acme, globex];
+    let issuers: [Issuer; ISSUERS] = [deployment, acme, globex];
+    let rotations = in_all / ISSUERS;
     let followers = mint.follow(place, &issuers, [&python, &node], 1).await;
     let watch = Watch::begin(&mint, &issuers);
 
@@ -82,29 +88,52 @@ async fn rotations_refuse_nobody(place: &Place, rotations: usize) {
     for issuer in issuers.clone() {
         let mint = mint.clone();
         rotating.spawn(async move {
+            let mut kids = Vec::new();
             for round in 0..rotations {
                 // Every rotation changes the algorithm.
                 let alg = ["EdDSA", "ES256"][round % 2];
                 let rotated = mint.rotate(&issuer, json!({ "alg": alg })).await;
-                mint.until_it_signs(&issuer, rotated["kid"].as_str().unwrap())
-                    .await;
+                let kid = rotated["kid"].as_str().unwrap();
+                mint.until_it_signs(&issuer, kid).await;
+                kids.push(kid.to_owned());
             }
+            (issuer.organization, kids)
         });
     }
+    // Whose keys were rotated to.
+    let mut rotated: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     while let Some(done) = rotating.join_next().await {
-        done.unwrap();
+        let (organization, kids) = done.unwrap();
+        rotated.insert(organization, kids.into_iter().collect());
     }
+    let all: BTreeSet<_> = rotated.values().flatten().collect();
+    assert_eq!(all.len(), in_all, "each rotation is to a key of its own");
     // Validators meet the last key too.
     tokio::time::sleep(Duration::from_secs(2)).await;
 
     let seen = watch.end();
+    // By how many validators each of these keys was met in a token.
+    let mut met: BTreeMap<&str, usize> = BTreeMap::new();
     for (name, outcome) in followers.stop().await {
         assert_eq!(outcome["refused"], json!({}), "{name}: {outcome}");
-        let kids = outcome["kids"].as_array().unwrap().len();
-        assert_eq!(kids, rotations + 1, "{name} met every key: {outcome}");
+        let kids = outcome["kids"].as_array().unwrap();
+        assert_eq!(kids.len(), rotations + 1, "{name}: {outcome}");
+        for kid in kids {
+            let known = all.iter().find(|known| ***known == *kid);
+            *met.entry(known.map_or("first", |kid| kid.as_str()))
+                .or_default() += 1;
+        }
         let validated = outcome["validated"].as_u64().unwrap();
         assert!(validated > 20 * rotations as u64, "{name}: {outcome}");
     }
+    let first = met.remove("first");
+    assert_eq!(
+        first,
+        Some(2 * ISSUERS),
+        "each began with its issuer's first"
+    );
+    assert_eq!(met.len(), in_all, "each key signed: {met:?}");
+    assert!(met.values().all(|validators| *validators == 2), "{met:?}");
     for issuer in &issuers {
         for key in mint.signing_keys(issuer).await {
             // As the server tells it.
