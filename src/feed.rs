@@ -10,6 +10,7 @@
 //! It is read by strangers, as the keys are, and so what they ask for costs nothing: neither a
 //! query nor a signature is made per request, and whoever waits holds no database connection.
 
+mod entries;
 mod published;
 mod taken_back;
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use tokio::sync::{Mutex, Semaphore};
+use tokio::time::error::Elapsed;
 
 use crate::clock::Clock;
 use crate::credentials::generations::Generations;
@@ -29,15 +31,15 @@ use crate::domain::signing_key::Schedule;
 use crate::store::Store;
 use crate::store::error::StoreError;
 
+pub use entries::{MOST_OF_KEY, MOST_OF_ONE};
 pub use published::{Feed, Tag, VALIDITY};
-pub use taken_back::MOST_OF_ONE;
 use taken_back::{Held, Snapshot};
 
 /// How many issuers' feeds are held at most. One that others displace costs a signature.
 const CAPACITY: usize = 10_000;
 
-/// How long a request waits for the database to tell what was taken back, where there is no feed
-/// that still counts, and where there is one.
+/// How long a request waits for the database to tell what was taken back; and where there is a feed
+/// that still counts, and the database has not been heard of lately.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
 
 /// How long changes are gathered before those who wait look at what came of them.
@@ -108,18 +110,18 @@ impl Feeds {
     pub async fn of(&self, issuer: &Issuer) -> Result<Option<Arc<Feed>>, IssuerError> {
         let last = self.published.get(&issuer.signing_organization());
         let last = last.filter(|feed| feed.counts_at(self.clock.now()));
-        let patience = if last.is_some() {
+        let patience = if last.is_some() && self.generations.is_silent() {
             PATIENCE.1
         } else {
             PATIENCE.0
         };
         let made = tokio::time::timeout(patience, self.make(issuer)).await;
+        if is_silence(&made) && last.is_some() {
+            self.generations.asked_in_vain();
+        }
         let made = made.unwrap_or(Err(IssuerError::Store(StoreError::TimedOut)));
         match (made, last) {
-            (Err(IssuerError::Store(error)), Some(feed)) if error.is_passing() => {
-                self.generations.asked_in_vain();
-                Ok(Some(feed))
-            }
+            (Err(IssuerError::Store(error)), Some(feed)) if error.is_passing() => Ok(Some(feed)),
             (made, _) => made,
         }
     }
@@ -214,5 +216,27 @@ impl Feeds {
         let feed = Arc::new(feed);
         self.published.insert(organization, Arc::clone(&feed));
         feed
+    }
+}
+
+/// Whether the database does not answer, as far as that was found out. Who only ran out of patience has
+/// not found out anything: what is read may be much, and goes on being read for whoever asks next.
+fn is_silence<T>(made: &Result<Result<T, IssuerError>, Elapsed>) -> bool {
+    matches!(made, Ok(Err(IssuerError::Store(error))) if error.is_passing())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slow_load_is_no_silence_of_the_database() {
+        let slow = std::future::pending::<Result<(), IssuerError>>();
+        let slow = tokio::time::timeout(Duration::ZERO, slow).await;
+        assert!(slow.is_err() && !is_silence(&slow));
+        let away = || IssuerError::Store(StoreError::TimedOut);
+        let said = tokio::time::timeout(Duration::from_secs(5), async { Err::<(), _>(away()) });
+        assert!(is_silence(&said.await));
+        assert!(!is_silence(&Ok(Ok(()))));
     }
 }

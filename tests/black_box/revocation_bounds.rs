@@ -1,7 +1,7 @@
 //! The revocation feed stays small whatever one tenant does, and still tells all that is void.
 
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 use tenmint::feed::MOST_OF_ONE;
 
 use super::revocation_feed::{RENEWAL, TOLD, alias, before, feed, feed_path};
@@ -14,7 +14,7 @@ on_both_engines!(
     one_tenant_does_not_make_a_feed_grow,
     up_to_the_bound_each_key_is_told_by_itself,
     tokens_of_a_tenant_beyond_the_bound_count_once_they_are_renewed,
-    denied_tokens_count_towards_the_bound,
+    a_key_that_denies_tokens_counts_as_one,
 );
 
 /// The same as a number of rows.
@@ -176,50 +176,57 @@ async fn tokens_of_a_tenant_beyond_the_bound_count_once_they_are_renewed(server:
     assert!(!is_void(&server, &server.token(&other, &[]).await).await);
 }
 
-async fn denied_tokens_count_towards_the_bound(server: Server) {
+async fn a_key_that_denies_tokens_counts_as_one(server: Server) {
     let acme = server.organization("acme").await;
     let key = server.key_with(&acme, &["read"]).await;
-    let deny = async |token: &str| {
+    let deny = async |key: &Key| {
+        let token = server.token(key, &[]).await;
         let asked = server.request(Method::POST, "/oauth/revoke");
         let asked = asked.basic_auth(&key.id, Some(&key.secret));
-        let reply = Reply::of(asked.form(&[("token", token)])).await;
+        let reply = Reply::of(asked.form(&[("token", &token)])).await;
         reply.expect(StatusCode::OK);
+        token
     };
-    let first = server.token(&key, &[]).await;
-    deny(&first).await;
-    let done_at = server.clock.now().unix();
+    let tokens = async || feed(&server, "").await["revoked"]["tokens"].clone();
+    let jti = |token: &str| alias(claims(token)["jti"].as_str().unwrap());
+    let first = deny(&key).await;
     server.advance(60);
     many_keys::add(server.place(), "acme", 0, BOUND - 1).await;
-    let now = server.clock.now().unix();
+    let others = server.clock.now().unix();
     let denied = format!(
         "UPDATE api_keys SET revoked_at = NULL, revoke_reason = NULL, disabled_at = NULL
          WHERE organization_id = 'acme';
          INSERT INTO denied_tokens (jti, organization_id, api_key_id, expires_at, denied_at)
-         SELECT 'jti-' || id, 'acme', id, {now} + 600, {now} FROM api_keys
+         SELECT 'jti-' || id, 'acme', id, {others} + 600, {others} FROM api_keys
          WHERE organization_id = 'acme' AND id < 'key_00000000000000000001'"
     );
     server.place().execute(&denied).await;
-    let last: Vec<_> = [server.token(&key, &[]).await, server.token(&key, &[]).await].into();
-    let jti = |token: &str| claims(token)["jti"].as_str().unwrap().to_owned();
-    for (token, whole) in last.iter().zip([None, Some(done_at + 2)]) {
-        let tokens = async || feed(&server, "").await["revoked"]["tokens"].clone();
-        if whole.is_some() {
-            deny(token).await;
-            assert!(tokens().await[alias(&jti(token))].is_i64());
-        } else {
-            // Notices what was written behind its back.
-            let poked: Key = server.key_with(&acme, &["read"]).await;
-            post(&server, &acme, &poked.id, "disable").await;
-            post(&server, &acme, &poked.id, "enable").await;
-        }
-        assert_eq!(
-            tokens().await.as_object().map(serde_json::Map::len),
-            Some(MOST_OF_ONE)
-        );
-        assert_eq!(told(&server, "").await.1, whole);
-        assert_eq!(
-            tokens().await[alias(&jti(&first))] == Value::Null,
-            whole.is_some()
-        );
+    // Has it notice what was written behind its back.
+    let poked: Key = server.key_with(&acme, &["read"]).await;
+    post(&server, &acme, &poked.id, "disable").await;
+    post(&server, &acme, &poked.id, "enable").await;
+    // As many keys as there is room for, each with its one token.
+    assert_eq!(tokens().await.as_object().unwrap().len(), MOST_OF_ONE);
+    assert_eq!(told(&server, "").await, (0, None));
+    assert!(tokens().await[jti(&first)].is_i64());
+
+    // One of them denies another: its own tokens pay for it.
+    server.advance(60);
+    let second = deny(&key).await;
+    let until = server.clock.now().unix() + 2;
+    assert_eq!(told(&server, "").await, (1, None));
+    assert_eq!(before(&server, "", "keys", &key.id).await, Some(until));
+    assert_eq!(tokens().await.as_object().unwrap().len(), MOST_OF_ONE - 1);
+    for token in [&first, &second] {
+        assert!(is_void(&server, token).await);
     }
+
+    // One key more than there is room for: the organization is told of those that denied first.
+    let last = server.key_with(&acme, &["read"]).await;
+    let of_last = deny(&last).await;
+    for issuer in ["", "/orgs/acme"] {
+        assert_eq!(told(&server, issuer).await, (1, Some(others + 2)));
+    }
+    assert_eq!(tokens().await.as_object().unwrap().len(), MOST_OF_ONE - 1);
+    assert!(tokens().await[jti(&of_last)].is_i64());
 }

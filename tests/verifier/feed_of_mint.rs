@@ -27,12 +27,12 @@ async fn every_act_reaches_a_verifier_that_asks(server: Server) {
     every_act_reaches(server, often).await;
 }
 
-async fn cause(verifier: &Verifier, token: &str) -> Option<Cause> {
+pub async fn cause(verifier: &Verifier, token: &str) -> Option<Cause> {
     let verified = verifier.verify(token, &Request::default()).await;
     verified.err().map(|refused| refused.cause().clone())
 }
 
-async fn until(verifier: &Verifier, token: &str, expected: Option<Cause>) {
+pub async fn until(verifier: &Verifier, token: &str, expected: Option<Cause>) {
     let begun = Instant::now();
     loop {
         let found = cause(verifier, token).await;
@@ -44,12 +44,12 @@ async fn until(verifier: &Verifier, token: &str, expected: Option<Cause>) {
     }
 }
 
-async fn with_audience(server: Server) -> Server {
+pub async fn with_audience(server: Server) -> Server {
     let place = server.stop().await;
     place.with(&["--audience", AUDIENCE]).start().await
 }
 
-fn verifier(server: &Server, issuer: &str, follow: Follow) -> Verifier {
+pub fn verifier(server: &Server, issuer: &str, follow: Follow) -> Verifier {
     let builder = Verifier::builder(&format!("{}{issuer}", server.base)).audience(AUDIENCE);
     let builder = builder.clock(server.clock.clone());
     builder.follow_revocations(follow).build().unwrap()

@@ -14,6 +14,7 @@ mod agreement;
 mod answers;
 mod claims;
 mod feed;
+mod feed_bounds;
 mod feed_of_mint;
 mod feed_vectors;
 mod forged;
