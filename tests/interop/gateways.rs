@@ -67,16 +67,20 @@ pub fn run_nginx(nginx: &Path, folder: &Path, config: &dyn Fn(&str) -> String) -
 async fn caddy_lets_through_what_it_should(server: Server) {
     let Some(caddy) = found("caddy") else { return };
     a_gateway_lets_through_what_it_should(server, |folder, config| {
-        let path = folder.join("Caddyfile");
-        std::fs::write(&path, config("Caddyfile")).unwrap();
-        let mut command = command(&caddy);
-        command
-            .args(["run", "--adapter", "caddyfile", "--config"])
-            .arg(path);
-        command.env("HOME", folder).env("XDG_DATA_HOME", folder);
-        command
+        run_caddy(&caddy, folder, config)
     })
     .await;
+}
+
+pub fn run_caddy(caddy: &Path, folder: &Path, config: &dyn Fn(&str) -> String) -> Command {
+    let path = folder.join("Caddyfile");
+    std::fs::write(&path, config("Caddyfile")).unwrap();
+    let mut command = command(caddy);
+    command
+        .args(["run", "--adapter", "caddyfile", "--config"])
+        .arg(path);
+    command.env("HOME", folder).env("XDG_DATA_HOME", folder);
+    command
 }
 
 async fn envoy_lets_through_what_it_should(server: Server) {
@@ -129,19 +133,23 @@ async fn haproxy_lets_through_what_it_should(server: Server) {
         return;
     };
     a_gateway_lets_through_what_it_should(server, |folder, config| {
-        let (place, script) = (
-            "/etc/haproxy/haproxy.lua",
-            format!("{GATEWAYS}/haproxy.lua"),
-        );
-        let said = config("haproxy.cfg");
-        assert!(said.contains(place));
-        let path = folder.join("haproxy.cfg");
-        std::fs::write(&path, said.replace(place, &script)).unwrap();
-        let mut command = command(&haproxy);
-        command.arg("-db").arg("-f").arg(path);
-        command
+        run_haproxy(&haproxy, folder, config)
     })
     .await;
+}
+
+pub fn run_haproxy(haproxy: &Path, folder: &Path, config: &dyn Fn(&str) -> String) -> Command {
+    let (place, script) = (
+        "/etc/haproxy/haproxy.lua",
+        format!("{GATEWAYS}/haproxy.lua"),
+    );
+    let said = config("haproxy.cfg");
+    assert!(said.contains(place));
+    let path = folder.join("haproxy.cfg");
+    std::fs::write(&path, said.replace(place, &script)).unwrap();
+    let mut command = command(haproxy);
+    command.arg("-db").arg("-f").arg(path);
+    command
 }
 
 /// `start` is given a folder for the gateway's files, and what a file of docs/gateways says for
@@ -267,6 +275,15 @@ async fn services_see_tokens_alone(server: &Server, gateway: &Gateway, key: &Key
     }
     seen.dedup();
     assert_eq!(seen.len(), 1, "one token does for all");
+    // By whichever name it is called.
+    for host in ["api.example.com", "api.example.com:8443"] {
+        let named = gateway.request(Method::GET).header("host", host);
+        let unknown = Reply::of(named.try_clone().unwrap()).await;
+        unknown.expect(StatusCode::UNAUTHORIZED);
+        let known = Reply::of(named.bearer_auth(&key.secret)).await;
+        let told = &known.expect(StatusCode::OK).body["headers"]["x-tenmint-org"];
+        assert_eq!(*told, json!(["acme"]));
+    }
     // A body comes through, and a token as it is.
     let own = server.token(key, &[("scope", "write")]).await;
     let posted = gateway
@@ -366,14 +383,15 @@ impl Gateway {
                 .into_iter()
                 .fold(said, |said, (port, here)| {
                     let plain = format!("127.0.0.1:{port}");
-                    let envoys = format!("127.0.0.1, port_value: {port} ");
-                    assert!(
-                        said.contains(&plain) || said.contains(&envoys),
-                        "{name}: {port}"
-                    );
-                    let here_in_envoys = format!("127.0.0.1, port_value: {} ", here.port());
-                    said.replace(&plain, &here.to_string())
-                        .replace(&envoys, &here_in_envoys)
+                    let ported = ["127.0.0.1, port_value: ", "http://:"];
+                    let here_too = |said: String, start: &str| {
+                        let there = format!("{start}{port} ");
+                        said.replace(&there, &format!("{start}{} ", here.port()))
+                    };
+                    let moved = said.replace(&plain, &here.to_string());
+                    let moved = ported.into_iter().fold(moved, here_too);
+                    assert_ne!(moved, said, "{name}: {port}");
+                    moved
                 })
         };
         let mut command = start(folder.path(), &config);
@@ -411,7 +429,7 @@ impl Gateway {
         )
     }
 
-    async fn get(&self, bearer: &str) -> Reply {
+    pub async fn get(&self, bearer: &str) -> Reply {
         Reply::of(self.request(Method::GET).bearer_auth(bearer)).await
     }
 }

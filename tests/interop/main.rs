@@ -21,6 +21,7 @@ mod feeds;
 mod gateways;
 mod guards;
 mod guide;
+mod hangs;
 mod node;
 mod python;
 mod readme;

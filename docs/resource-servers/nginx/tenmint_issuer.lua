@@ -19,25 +19,29 @@ function Issuer.new(name, port)
   return setmetatable(self, Issuer)
 end
 
--- HTTP/1.0, so that the answer ends where the connection does.
-local function fetch(port, path)
+-- HTTP/1.0, so that the answer ends where the connection does. What is held already, by its entity tag `held`, is
+-- not sent again: then nothing comes back. Otherwise what was asked for, and its entity tag if it has one.
+local function fetch(port, path, held)
   local socket = ngx.socket.tcp()
   socket:settimeouts(1000, 1000, 6000)
   local is_open, why = socket:connect("127.0.0.1", port)
   if not is_open then
     return nil, why
   end
-  socket:send("GET " .. path .. " HTTP/1.0\r\nHost: tenmint\r\n\r\n")
+  local unless = held and "If-None-Match: " .. held .. "\r\n" or ""
+  socket:send("GET " .. path .. " HTTP/1.0\r\nHost: tenmint\r\n" .. unless .. "\r\n")
   local too_large, ending, answer = socket:receive(LARGEST)
   socket:close()
   if too_large or ending ~= "closed" then
     return nil, ending or "the answer is too large"
   end
-  local status, body = answer:match("^HTTP/1%.%d (%d+)[^\r\n]*\r\n.-\r\n\r\n(.*)$")
-  if status ~= "200" then
+  local status, head, body = answer:match("^HTTP/1%.%d (%d+)[^\r\n]*(\r\n.-\r\n)\r\n(.*)$")
+  if held and status == "304" then
+    return nil
+  elseif status ~= "200" then
     return nil, "the answer is " .. (status or "none")
   end
-  return body
+  return body, head:match("\r\n[Ee][Tt][Aa][Gg]:[ \t]*([^\r\n]+)")
 end
 
 function Issuer:update_keys()
@@ -56,10 +60,11 @@ end
 
 -- A feed that is not the one before, checked as a token is.
 function Issuer:update_feed()
-  local text, why = fetch(self.port, "/revocations")
+  local text, tag = fetch(self.port, "/revocations", self.tag)
   if not text then
-    return ngx.log(ngx.WARN, "the revocation feed was not fetched: ", why)
+    return tag and ngx.log(ngx.WARN, "the revocation feed was not fetched: ", tag)
   elseif text == self.feed then
+    self.tag = tag
     return
   end
   if not self.keys.by_id[Keys.id_in(text) or ""] then
@@ -70,7 +75,8 @@ function Issuer:update_feed()
   if not header or not is_recent or not self.revocations:keep(header, claims) then
     return ngx.log(ngx.WARN, "what was fetched is no revocation feed that counts")
   end
-  self.feed = text
+  -- Only what counts is not to be sent again.
+  self.feed, self.tag = text, tag
 end
 
 function Issuer:holds_a_withdrawn_key()
