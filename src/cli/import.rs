@@ -1,6 +1,8 @@
 //! `tenmint import`: API keys that another system gave out, with the strings that customers have.
 
 mod ahead;
+mod fields;
+mod kept;
 mod lines;
 mod rejects;
 mod row;
@@ -85,12 +87,15 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     if done.rejected == 0 {
         return Ok(());
     }
-    let refused = format!(
-        "{} of {} lines were refused; which and why: {}",
-        done.rejected,
-        count,
-        rejects.path().display()
-    );
+    let refused = format!("{} of {count} lines were refused", done.rejected);
+    let refused = match rejects.written() {
+        Some(path) => format!("{refused}; which and why: {}", path.display()),
+        // They were refused before, and that is told elsewhere, if it still is anywhere.
+        None => format!(
+            "{refused} when they were imported; the file that said which and why is not {}",
+            rejects.path().display()
+        ),
+    };
     Err(exit::Failed::new(Exit::Partly, refused).into())
 }
 

@@ -93,6 +93,12 @@ impl Rejects {
         file.sync_data()
     }
 
+    /// Where they are told, if any is.
+    pub(super) fn written(&self) -> Option<&Path> {
+        self.file.as_ref().map(|_| self.path.as_path())
+    }
+
+    /// Where they would be told.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

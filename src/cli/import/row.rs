@@ -1,23 +1,14 @@
 //! A line of an import, parsed. What is wrong with it is said without repeating anything of it.
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
-use zeroize::Zeroize;
+use serde_json::Value;
 
+use super::fields::Fields;
+use super::kept::kept;
 use super::unique::Unique;
-use crate::crypto::imported::Kept;
 use crate::domain::api_key::{Expiry, NewApiKey};
-use crate::domain::hex::unhex;
 use crate::domain::network::NetworkSet;
-use crate::domain::secret::{ForeignSecret, redact};
 use crate::domain::text::Name;
 use crate::manage::api_keys::import::Row;
-
-/// Shortest beginning of a string that tells it from others.
-const SHORTEST_PREFIX: usize = 8;
 
 /// What can be said of a key.
 const FIELDS: [&str; 13] = [
@@ -36,23 +27,13 @@ const FIELDS: [&str; 13] = [
     "exchange_only",
 ];
 
-/// What a platform kept in place of a string.
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct HashField {
-    sha256: Option<String>,
-    sha512: Option<String>,
-    bcrypt: Option<String>,
-    argon2: Option<String>,
-}
-
 /// Reads a line.
 ///
 /// # Errors
 /// Why there is no key in it, with the name of the field and none of its content.
 pub(super) fn read(line: u64, text: &str) -> Result<Row, String> {
     let mut fields = match serde_json::from_str(text) {
-        Ok(Unique(Value::Object(fields))) => Fields(fields),
+        Ok(Unique(Value::Object(fields))) => Fields::of(fields),
         Ok(Unique(_)) => return Err("no JSON object".to_owned()),
         Err(why) if why.is_data() => {
             return Err(format!(
@@ -62,7 +43,7 @@ pub(super) fn read(line: u64, text: &str) -> Result<Row, String> {
         }
         Err(why) => return Err(format!("no JSON object, from column {} on", why.column())),
     };
-    if fields.0.keys().any(|name| !FIELDS.contains(&name.as_str())) {
+    if fields.names().any(|name| !FIELDS.contains(&name)) {
         return Err(format!(
             "an unknown field; known here: {}",
             FIELDS.join(", ")
@@ -84,9 +65,7 @@ pub(super) fn read(line: u64, text: &str) -> Result<Row, String> {
             description: fields.take("description")?,
             scopes: fields.take("scopes")?.unwrap_or_default(),
             roles: fields.take("roles")?.unwrap_or_default(),
-            networks: fields
-                .take("allowed_ip_cidrs")?
-                .unwrap_or_else(NetworkSet::any),
+            networks: fields.networks()?.unwrap_or_else(NetworkSet::any),
             rate_limit: fields.take("rate_limit")?,
             exchange_only: fields.take("exchange_only")?.unwrap_or_default(),
             external_id,
@@ -96,147 +75,11 @@ pub(super) fn read(line: u64, text: &str) -> Result<Row, String> {
     })
 }
 
-fn kept(fields: &mut Fields) -> Result<Kept, String> {
-    let hash = fields.take::<HashField>("hash")?;
-    let prefix = fields.take::<String>("prefix")?;
-    let secret = fields.take::<String>("secret")?;
-    let slow = match (secret, hash) {
-        (Some(mut text), None) => {
-            let secret = ForeignSecret::import(&text);
-            text.zeroize();
-            return match (secret, prefix) {
-                (Ok(secret), None) => Ok(Kept::of(&secret)),
-                (Err(why), _) => Err(format!("secret: {why}")),
-                (Ok(_), Some(_)) => Err(needless()),
-            };
-        }
-        (None, Some(hash)) => match hash {
-            HashField {
-                sha256: Some(text),
-                sha512: None,
-                bcrypt: None,
-                argon2: None,
-            } if prefix.is_none() => return digest(&text).map(Kept::Sha256),
-            HashField {
-                sha256: None,
-                sha512: Some(text),
-                bcrypt: None,
-                argon2: None,
-            } if prefix.is_none() => return digest(&text).map(Kept::Sha512),
-            HashField {
-                sha256: None,
-                sha512: None,
-                bcrypt: Some(text),
-                argon2: None,
-            } if text.starts_with("$2") => text,
-            HashField {
-                sha256: None,
-                sha512: None,
-                bcrypt: None,
-                argon2: Some(text),
-            } if text.starts_with("$argon2") => text,
-            HashField { sha256, sha512, .. } if sha256.is_some() || sha512.is_some() => {
-                return Err(match prefix {
-                    Some(_) => needless(),
-                    None => "hash: give one".to_owned(),
-                });
-            }
-            _ => {
-                return Err("hash: give one of sha256, sha512, bcrypt ($2b$…), argon2 \
-                            ($argon2id$…)"
-                    .to_owned());
-            }
-        },
-        _ => return Err("give secret or hash, and not both".to_owned()),
-    };
-    let prefix = prefix.ok_or(
-        "prefix: say how the string begins, far enough to tell it from others: nothing else of it \
-         can be looked up",
-    )?;
-    let visible = prefix.bytes().all(|byte| byte.is_ascii_graphic());
-    if !visible || !(SHORTEST_PREFIX..=64).contains(&prefix.len()) {
-        return Err(format!(
-            "prefix: write {SHORTEST_PREFIX} to 64 visible ASCII characters"
-        ));
-    }
-    Kept::slow(slow, prefix).map_err(|why| format!("hash: {why}"))
-}
-
-fn needless() -> String {
-    "prefix: goes with bcrypt and argon2 alone".to_owned()
-}
-
-/// In hexadecimal digits, or base64.
-fn digest<const N: usize>(text: &str) -> Result<[u8; N], String> {
-    let read = unhex(text)
-        .or_else(|| STANDARD.decode(text).ok())
-        .or_else(|| STANDARD_NO_PAD.decode(text).ok());
-    read.and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| format!("hash: write {N} bytes in hexadecimal digits or base64"))
-}
-
-/// The fields of a line, each read once.
-struct Fields(Map<String, Value>);
-
-impl Fields {
-    /// Whether another field holds the string itself: it would be kept in clear, and shown.
-    fn repeat_the_secret(&self) -> bool {
-        let Some(secret) = self.0.get("secret").and_then(Value::as_str) else {
-            return false;
-        };
-        let others = self.0.iter().filter(|(name, _)| *name != "secret");
-        !secret.is_empty() && others.into_iter().any(|(_, value)| holds(value, secret))
-    }
-
-    /// A field; `null` counts as left out.
-    fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, String> {
-        let Some(value) = self.0.remove(name).filter(|value| !value.is_null()) else {
-            return Ok(None);
-        };
-        let mut texts = Vec::new();
-        collect(&value, &mut texts);
-        serde_json::from_value(value).map(Some).map_err(|why| {
-            let why = why.to_string();
-            // Somebody may have put the string into another field than that of secrets.
-            let repeats = texts.iter().any(|text| why.contains(text.as_str()));
-            if repeats || redact(&why) != why {
-                format!("{name}: not acceptable")
-            } else {
-                format!("{name}: {why}")
-            }
-        })
-    }
-}
-
-/// Every text of a value that is long enough to be one's own.
-fn collect(value: &Value, texts: &mut Vec<String>) {
-    match value {
-        Value::String(text) if text.len() >= 4 => texts.push(text.clone()),
-        Value::Array(values) => values.iter().for_each(|value| collect(value, texts)),
-        Value::Object(members) => {
-            for (name, value) in members {
-                texts.extend((name.len() >= 8).then(|| name.clone()));
-                collect(value, texts);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn holds(value: &Value, secret: &str) -> bool {
-    match value {
-        Value::String(text) => text.contains(secret),
-        Value::Array(values) => values.iter().any(|value| holds(value, secret)),
-        Value::Object(members) => members
-            .iter()
-            .any(|(name, value)| name.contains(secret) || holds(value, secret)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
     use serde_json::json;
 
     const SECRET: &str = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
@@ -309,6 +152,10 @@ mod tests {
             json!({ "secret": SECRET, "metadata": { SECRET: 1 } }),
             json!({ "secret": SECRET, "expires_at": SECRET }),
             json!({ "secret": SECRET, "allowed_ip_cidrs": [SECRET] }),
+            json!({ "hash": { "sha256": "00" }, "allowed_ip_cidrs": [SECRET] }),
+            // Written with escapes in place of what cannot be seen.
+            json!({ "hash": { "sha256": "ab".repeat(32) }, "allowed_ip_cidrs": [format!("{SECRET}\n")] }),
+            json!({ "hash": { "sha256": "ab".repeat(32) }, "scopes": [format!("{SECRET}\n")] }),
             json!({ "secret": SECRET, "rate_limit": SECRET }),
             json!({ "secret": SECRET, "rate_limit": { SECRET: 1 } }),
             json!({ "hash": { "sha256": SECRET } }),
@@ -320,5 +167,24 @@ mod tests {
         }
         let broken = format!(r#"{{"secret": "{SECRET}"#);
         assert!(!read(7, &broken).err().unwrap().contains("sk_live"));
+    }
+
+    #[test]
+    fn a_reason_says_which_entry_of_a_list_is_wrong() {
+        let hash = json!({ "sha256": "ab".repeat(32) });
+        for (wrong, reason) in [
+            ("203.0.113.7/24", "bits set after its prefix"),
+            ("203.0.113.0/33", "prefix length: write one from /0 to /32"),
+            ("2001:db8::/129", "prefix length: write one from /0 to /128"),
+            ("fe80::1%eth0", "a zone id"),
+            ("everywhere", "is no network: write"),
+        ] {
+            let row = json!({ "hash": hash, "allowed_ip_cidrs": ["::/0", wrong] });
+            let why = why(&row);
+            assert!(why.starts_with("allowed_ip_cidrs: entry 2 "), "{why}");
+            assert!(why.contains(reason) && !why.contains(wrong), "{why}");
+        }
+        let row = json!({ "hash": hash, "scopes": ["read", "write", "no scope at all"] });
+        assert_eq!(why(&row), "scopes: entry 3 is not acceptable");
     }
 }

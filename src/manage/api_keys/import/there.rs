@@ -40,7 +40,11 @@ impl There {
     pub(super) fn refuse_known(&self, row: &Made) -> Result<(), Refusal> {
         if row.unique().any(|lookup| self.unique.contains(lookup)) {
             let why = "this string, or hash, is imported already, in this form or another";
-            return Err(Refusal::invalid("/secret", why));
+            let pointer = match row.row.kept {
+                Kept::Whole { .. } => "/secret",
+                Kept::Sha256(_) | Kept::Sha512(_) | Kept::Slow { .. } => "/hash",
+            };
+            return Err(Refusal::invalid(pointer, why));
         }
         Ok(())
     }
