@@ -151,9 +151,9 @@ async fn counts_by_cause_are_exact_after_a_graceful_stop(server: Server) {
 async fn a_day_holds_what_its_hours_held(server: Server) {
     let acme = server.organization("acme").await;
     let key = server.key_with(&acme, &["read"]).await;
-    // To just before the next midnight.
+    // To an hour and a second before a midnight.
     let now = u64::try_from(server.clock.now().unix()).unwrap();
-    server.advance(86_400 - now % 86_400 - 3_601);
+    server.advance((2 * 86_400 - now % 86_400 - 3_601) % 86_400);
     for (uses, pause) in [(1, 3_600), (2, 1), (4, 3_600), (8, 0)] {
         for _ in 0..uses {
             server.exchange(&key, &[]).await.expect(StatusCode::OK);
@@ -180,7 +180,8 @@ async fn a_day_holds_what_its_hours_held(server: Server) {
         .unwrap();
     server.exchange(&key, &[]).await.expect(StatusCode::OK);
     let day = read(&server, &acme, "/v1/usage?grain=day").await.body;
-    assert_eq!(day["data"][1]["issued"], 13);
+    let last = day["data"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["issued"], 13);
 }
 
 async fn the_last_use_of_a_key_is_shown(server: Server) {
