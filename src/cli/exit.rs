@@ -17,7 +17,7 @@ pub(super) enum Exit {
     Conflict = 5,
     /// The server cannot be reached, or not now.
     Unavailable = 6,
-    /// Done, but for what was told.
+    /// Done, except for what was told.
     Partly = 7,
 }
 
@@ -31,7 +31,8 @@ Exit codes:
   4  not found
   5  in conflict with what is there, with a policy, or with a change meanwhile
   6  the server cannot be reached, or cannot answer now (429, 502, 503, 504)
-  7  done in part: of a file that was imported, some lines were refused";
+  7  done in part: of a file that was imported, some lines were refused; of signing keys
+     that were to be sealed anew, some do not open";
 
 /// A failure whose exit code says what kind it is.
 #[derive(Debug, thiserror::Error)]

@@ -10,13 +10,14 @@ use tenmint::manage::root_keys::rotate::make_current;
 
 use crate::on_both_engines;
 use crate::support::root_keys::{
-    current, described, done, followed, in_file, refused, status, until, use_up,
+    current, described, done, followed, in_file, refused, root_key, status, until, use_up,
 };
 use crate::support::server::Server;
 
 on_both_engines!(
     whatever_needs_a_root_key_keeps_it_and_status_says_so,
     a_root_key_that_was_never_current_is_given_up_as_carefully,
+    a_signing_key_that_does_not_open_stays_behind_and_keeps_its_root_key,
 );
 
 fn block<T>(work: impl FnOnce() -> T) -> T {
@@ -113,4 +114,31 @@ async fn a_root_key_that_was_never_current_is_given_up_as_carefully(server: Serv
     block(|| done(place, &["rotate"]));
     assert_ne!(block(|| current(place)), added);
     assert!(!block(|| status(place)).to_string().contains("replacing"));
+}
+
+async fn a_signing_key_that_does_not_open_stays_behind_and_keeps_its_root_key(server: Server) {
+    let acme = server.organization("acme").await;
+    let rotate = "/v1/organizations/acme/signing-keys/rotate";
+    let rotated = server.operate(Method::POST, rotate, json!({})).await;
+    rotated.expect(StatusCode::CREATED);
+    let place = server.place();
+    let old = block(|| current(place));
+    // The next key's row has the private half of the active one.
+    let swap = "UPDATE signing_keys SET sealed =
+                  (SELECT s.sealed FROM signing_keys s
+                   WHERE s.organization_id = 'acme' AND s.activated_at IS NOT NULL)
+                WHERE organization_id = 'acme' AND activated_at IS NULL";
+    place.execute(swap).await;
+    let left = block(|| root_key(place, &["rotate"]));
+    assert_eq!(left.code, Some(7), "{}", left.err);
+    for said in [
+        "is current: 1 organizations",
+        "of acme does not open, and was left",
+        "1 signing keys were left under another root key",
+    ] {
+        assert!(left.err.contains(said), "{said}: {}", left.err);
+    }
+    followed(&server).await;
+    server.exchange(&acme, &[]).await.expect(StatusCode::OK);
+    assert_eq!(block(|| described(place, &old))["signing_keys"], 1);
 }

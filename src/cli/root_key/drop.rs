@@ -90,7 +90,8 @@ impl GiveUp {
                 tell(with_it)?;
             }
             Dropped::NeverCurrent => eprintln!(
-                "root key {id} was never current, and never will be: servers that hold it let go of it"
+                "root key {id} was not current in this database, and never will be: servers that hold it \
+                 let go of it"
             ),
         }
         // The database first: what is struck out here is needed by nothing.

@@ -7,6 +7,7 @@ use clap::Args;
 use super::{open, verdict};
 use crate::app::App;
 use crate::cli::Failure;
+use crate::cli::exit::{Exit, Failed};
 use crate::crypto::root_key::RootKey;
 use crate::crypto::root_key_file::{RootKeyFileError, edit};
 use crate::manage::root_keys::following::until_in_use;
@@ -120,7 +121,13 @@ async fn tell(app: &App, rotated: &Rotated, patience: Duration) -> Result<(), Fa
     for verdict in of_former(&root_keys(app).await?) {
         eprintln!("{verdict}");
     }
-    Ok(())
+    match shut.len() {
+        0 => Ok(()),
+        count => {
+            let left = format!("{count} signing keys were left under another root key");
+            Err(Failed::new(Exit::Partly, left).into())
+        }
+    }
 }
 
 /// Where there is no room for another root key, which can go.
