@@ -219,8 +219,9 @@ impl Feeds {
     }
 }
 
-/// Whether the database does not answer, as far as that was found out. Who only ran out of patience has
-/// not found out anything: what is read may be much, and goes on being read for whoever asks next.
+/// Whether the database does not answer, as far as that was found out. Who only ran out of patience
+/// has not found out anything: what is read may be much, and goes on being read for whoever asks
+/// next.
 fn is_silence<T>(made: &Result<Result<T, IssuerError>, Elapsed>) -> bool {
     matches!(made, Ok(Err(IssuerError::Store(error))) if error.is_passing())
 }

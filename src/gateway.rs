@@ -69,9 +69,9 @@ impl Gateway {
         }
     }
 
-    /// Whether a request may go through. The order is that of the exchange: secret, state,
-    /// network, whether it may be shown itself, rate, scope, target. An API key spends of its rate, and `standing` then says how
-    /// it stands, also beside a refusal; a token spent when it was issued.
+    /// Whether a request may go through. The order is that of the exchange: secret, state, network,
+    /// whether it may be shown itself, rate, scope, target. An API key spends of its rate, and
+    /// `standing` then says how it stands, also beside a refusal; a token spent when it was issued.
     ///
     /// # Errors
     /// See [`Refusal`].

@@ -28,8 +28,8 @@ use crate::usage::{Explanation, Usage, Use};
 pub use refusal::{Refusal, Refused};
 pub use signing::Signed;
 
-/// How often an exchange is tried while its key changes under it, before it gives up: once after others
-/// went first, and then at once.
+/// How often an exchange is tried while its key changes under it, before it gives up: once after
+/// others went first, and then at once.
 const ATTEMPTS: usize = 4;
 
 /// Issues access tokens.

@@ -219,7 +219,8 @@ pub fn former(server: &mut Child, key: &Key) -> Result<Key, Failure> {
     })
 }
 
-/// A token answer, a refusal, and the JWKS of tenmint's, on one line: what the bare handler answers likes of.
+/// A token answer, a refusal, and the JWKS of tenmint's, on one line: what the bare handler answers
+/// likes of.
 pub async fn samples(server: &Child, key: &Key) -> Result<String, Failure> {
     let (_, issued) = ask(server.address, &exchange(TOKEN, key)).await?;
     let (_, refused) = ask(server.address, &exchange(TOKEN, &forged(key)?)).await?;

@@ -121,8 +121,8 @@ impl SecretHasher {
         Packed { cost, salt, output }.to_string()
     }
 
-    /// Whether `phc` is the hash of this secret under this pepper. Takes as long as the hash's cost: call it
-    /// off the async threads.
+    /// Whether `phc` is the hash of this secret under this pepper. Takes as long as the hash's
+    /// cost: call it off the async threads.
     ///
     /// # Errors
     /// A hash that cannot be used, see [`StoredHashError`].

@@ -73,8 +73,8 @@ impl Service {
     }
 }
 
-/// Serves one connection of a peer, accepted then, until it ends, or its time is up. A message on `closing` asks it to finish
-/// what it is doing; the end of `closing` cuts it.
+/// Serves one connection of a peer, accepted then, until it ends, or its time is up. A message on
+/// `closing` asks it to finish what it is doing; the end of `closing` cuts it.
 pub(super) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Send + 'static,
     (peer, accepted): (SocketAddr, Instant),

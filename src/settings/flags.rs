@@ -34,8 +34,9 @@ pub struct Settings {
     #[arg(long, env = "TENMINT_METRICS_LISTEN", hide_env_values = true, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8081", value_parser = listen)]
     pub metrics_listen: Listen,
 
-    /// Public base URL, the same on every server: the deployment issuer's `iss`, and the audience of the management plane.
-    /// Must be https, except on loopback [default: LISTEN, when that is loopback]
+    /// Public base URL, the same on every server: the deployment issuer's `iss`, and the audience
+    /// of the management plane. Must be https, except on loopback [default: LISTEN, when that is
+    /// loopback]
     #[arg(
         long,
         env = "TENMINT_ISSUER",
@@ -127,7 +128,8 @@ pub struct Settings {
     #[arg(long, env = "TENMINT_STALE_LIMIT", hide_env_values = true, value_name = "DURATION", default_value = "10s", value_parser = stale_limit)]
     pub stale_limit: Duration,
 
-    /// By how much the clocks of servers may differ before signing keys suffer: 0s to 1h. Tokens bear less: `tenmint doctor` calls more than 5s a problem, and more than this if it is less
+    /// By how much the clocks of servers may differ before signing keys suffer: 0s to 1h. Tokens
+    /// bear less: `tenmint doctor` calls more than 5s a problem, and more than this if it is less
     #[arg(long, env = "TENMINT_CLOCK_SKEW", hide_env_values = true, value_name = "DURATION", default_value = "60s", value_parser = clock_skew)]
     pub clock_skew: Duration,
 

@@ -29,9 +29,9 @@ pub struct SwitchedOff {
 
 impl Store {
     /// Counts a restore, which is done now, and forgets what was about servers that no longer run:
-    /// their leases, their deliveries, the root keys that they held, the requests that they were at. The count becomes one more than `before`, or
-    /// than it is, whichever is more. What validators were told when the copy was made, they may
-    /// have been told until now.
+    /// their leases, their deliveries, the root keys that they held, the requests that they were
+    /// at. The count becomes one more than `before`, or than it is, whichever is more. What
+    /// validators were told when the copy was made, they may have been told until now.
     ///
     /// # Errors
     /// When the database is unavailable.

@@ -50,7 +50,8 @@ async fn lets_through_what_it_should(guard: &Guard) {
     let token = mint.server.token(&mint.key, &[]).await;
     let get = || reqwest::Client::new().get(format!("{url}/whoami"));
 
-    // What the service is told is not the client's to say, and what it is told cannot be taken out on the way.
+    // What the service is told is not the client's to say, and what it is told cannot be taken out
+    // on the way.
     let names = ["Key-Id", "Org", "Scope", "External-Id", "Feed", "Other"];
     let lying = names.iter().fold(get(), |request, name| {
         let request = request.header(format!("X-Tenmint-{name}"), "evil");

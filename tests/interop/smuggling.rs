@@ -1,5 +1,5 @@
-//! What a client might slip past a gateway: names that are tenmint's or the gateway's to use, two credentials, headers
-//! that are called hop-by-hop.
+//! What a client might slip past a gateway: names that are tenmint's or the gateway's to use, two
+//! credentials, headers that are called hop-by-hop.
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -53,7 +53,8 @@ async fn nobody_speaks_in_tenmints_name(gateway: &Gateway, key: &Key) {
     );
     assert_eq!(reply.body["headers"]["x-tenmint-org"], json!(["acme"]));
 
-    // Services that put headers into an environment take these for the same. Some gateways refuse them.
+    // Services that put headers into an environment take these for the same. Some gateways refuse
+    // them.
     for spelling in ["X_Tenmint_Org", "X-Tenmint_Org", "x_tenmint-org"] {
         let reply = Reply::of(get().header(spelling, "evil")).await;
         assert!(!reply.text.contains("evil"), "{spelling}: {}", reply.text);

@@ -101,8 +101,8 @@ impl Work {
     }
 }
 
-/// Whether a slow hash stays one, and is at most sealed anew. Of a longer string bcrypt saw the beginning
-/// alone: what was shown first may have another end than the customer's, or none.
+/// Whether a slow hash stays one, and is at most sealed anew. Of a longer string bcrypt saw the
+/// beginning alone: what was shown first may have another end than the customer's, or none.
 pub(super) fn is_to_stay(secret: &ForeignSecret, stored: &str) -> bool {
     is_slow(stored) && secret.expose().len() >= SEEN_BY_BCRYPT
 }

@@ -34,9 +34,9 @@ pub struct Import {
 /// For the operator alone: whoever brought a key may have left copies of it anywhere.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] when the key cannot be read, [`Refusal::ImportHasToWait`] when another is next, [`Refusal::SigningKeyKnown`] when it is or
-/// was a key of any organization here, [`Refusal::KidTaken`], or [`Refusal::NotBootstrapped`],
-/// among others.
+/// [`Refusal::Invalid`] when the key cannot be read, [`Refusal::ImportHasToWait`] when another is
+/// next, [`Refusal::SigningKeyKnown`] when it is or was a key of any organization here,
+/// [`Refusal::KidTaken`], or [`Refusal::NotBootstrapped`], among others.
 pub async fn import(
     management: Arc<Management>,
     actor: Actor,
