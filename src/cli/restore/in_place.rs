@@ -1,5 +1,9 @@
 //! A database that was put in place by other means, brought up to date where it is.
 
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
 use super::plan::Plan;
 use super::report::Report;
 use super::{Arguments, root_keys, source};
@@ -13,6 +17,10 @@ use crate::store::Store;
 use crate::store::engine::DatabaseUrl;
 use crate::store::files;
 use crate::store::mark::{self, mark_of};
+
+/// How long PostgreSQL may still show the connections of a program that has ended, and how often to
+/// look.
+const LINGERING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(50));
 
 pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = &arguments.settings;
@@ -37,13 +45,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let base = settings.base(settings.listen)?;
     let app = App::open(settings, base, Clock::system(), Role::Restore).await?;
     let store = &app.management.store;
-    let others = store.others_connected().await?;
-    if others > 0 {
-        let text = format!(
-            "tenmint is connected to this database ({others} connections): stop every server first"
-        );
-        return Err(Failed::new(Exit::Conflict, text).into());
-    }
+    require_nobody_else(store).await?;
     let mut logs = Logs::after(store, &app.management.crypto).await?;
     for path in &arguments.audit_export {
         source::export(&mut logs, path).await?;
@@ -70,4 +72,23 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     app.close().await;
     drop(alone);
     Report::of(plan, outcomes, url.to_string(), None).show(arguments.json)
+}
+
+/// No server may serve what is half restored.
+async fn require_nobody_else(store: &Store) -> Result<(), Failure> {
+    let began = Instant::now();
+    loop {
+        let others = store.others_connected().await?;
+        if others == 0 {
+            return Ok(());
+        }
+        if began.elapsed() > LINGERING.0 {
+            let text = format!(
+                "tenmint is connected to this database ({others} connections): stop every server \
+                 first"
+            );
+            return Err(Failed::new(Exit::Conflict, text).into());
+        }
+        sleep(LINGERING.1).await;
+    }
 }
