@@ -4,6 +4,7 @@ mod action;
 mod catalogue;
 mod filter;
 mod held;
+mod pieces;
 mod set;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,8 @@ use crate::domain::secret::contains_api_key;
 pub use self::catalogue::{ActionName, ActionNameError, CatalogueEntry, DefinedBy};
 pub use self::held::HeldScopes;
 pub use self::set::ScopeSet;
+
+use self::pieces::pieces;
 
 /// A permission in canonical form: `action` or `action:resource-filter`, such
 /// as `read` or `read:projects/42/**`. At most [`Scope::MAX_BYTES`] bytes.
@@ -259,10 +262,8 @@ fn includes((held, held_filter): Halves<'_>, (asked, asked_filter): Halves<'_>) 
 }
 
 fn split(text: &str) -> Halves<'_> {
-    match text.split_once(':') {
-        Some((action, filter)) => (action, Some(filter)),
-        None => (text, None),
-    }
+    let mut halves = pieces(text, b':');
+    (halves.next().unwrap_or_default(), halves.rest())
 }
 
 /// Whether the action or the filter of a scope may have this character at all.

@@ -1,5 +1,6 @@
 //! The filter half of a scope: which resources a text stands for.
 
+use super::pieces::pieces;
 use super::{ScopeError, quoted};
 
 /// Whether every resource that `asked` stands for is one that `held` stands
@@ -10,8 +11,8 @@ pub(super) fn includes(held: Option<&str>, asked: Option<&str>) -> bool {
     let Some(asked) = asked else { return false };
     let (held, held_is_open) = strip_remainder(held);
     let (asked, asked_is_open) = strip_remainder(asked);
-    let mut asked = asked.split('/');
-    for held in held.split('/') {
+    let mut asked = pieces(asked, b'/');
+    for held in pieces(held, b'/') {
         match asked.next() {
             Some(asked) if held == "*" || held == asked => {}
             // Another segment; or `asked` reaches less deep, and so stands for
@@ -35,7 +36,7 @@ pub(super) fn canonical(text: &str) -> Result<Option<&str>, ScopeError> {
         return Ok(None);
     }
     let (segments, is_open) = strip_remainder(text);
-    let segments = segments.split('/').chain(is_open.then_some("**"));
+    let segments = pieces(segments, b'/').chain(is_open.then_some("**"));
     let last = segments.clone().count() - 1;
     for (index, segment) in segments.enumerate() {
         let filter = || quoted(text);
@@ -44,7 +45,7 @@ pub(super) fn canonical(text: &str) -> Result<Option<&str>, ScopeError> {
             "." | ".." => return Err(ScopeError::DotSegment { filter: filter() }),
             "*" => {}
             "**" if index == last => {}
-            _ if segment.contains('*') => {
+            _ if segment.bytes().any(|byte| byte == b'*') => {
                 return Err(ScopeError::FilterWildcard { filter: filter() });
             }
             _ => {}

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
+use super::pieces::pieces;
 use super::{Scope, ScopeError};
 
 /// At most [`ScopeSet::MAX`] different scopes, in the order first given. It may
@@ -50,7 +51,7 @@ impl ScopeSet {
     /// [`ScopeError::TooMany`] beyond [`ScopeSet::MAX`] entries.
     pub fn parse_parameter(text: &str) -> Result<Self, ScopeError> {
         let mut scopes = Vec::new();
-        for entry in text.split(' ') {
+        for entry in pieces(text, b' ') {
             if scopes.len() == Self::MAX {
                 return Err(ScopeError::TooMany);
             }
