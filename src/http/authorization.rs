@@ -23,10 +23,8 @@ pub enum Authorization<'a> {
 
 /// The decoded halves of HTTP Basic. Cannot print itself.
 pub struct BasicPair {
-    /// The client id.
-    pub id: Zeroizing<String>,
-    /// The client secret.
-    pub secret: Zeroizing<String>,
+    text: Zeroizing<String>,
+    colon: usize,
 }
 
 /// Padding is optional: clients in the wild leave it out.
@@ -60,21 +58,41 @@ pub fn read(headers: &HeaderMap) -> Authorization<'_> {
 }
 
 fn basic(credentials: &str) -> Option<BasicPair> {
-    let decoded = Zeroizing::new(BASE64.decode(credentials).ok()?);
-    let decoded = std::str::from_utf8(&decoded).ok()?;
-    let (id, secret) = decoded.split_once(':')?;
+    let decoded = BASE64.decode(credentials).ok()?;
+    let text = match String::from_utf8(decoded) {
+        Ok(text) => Zeroizing::new(text),
+        Err(no_text) => {
+            drop(Zeroizing::new(no_text.into_bytes()));
+            return None;
+        }
+    };
+    let colon = text.bytes().position(|byte| byte == b':')?;
+    let pair = BasicPair { text, colon };
+    if !pair.text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Some(pair);
+    }
+    let (id, secret) = (form_decode(pair.id())?, form_decode(pair.secret())?);
     Some(BasicPair {
-        id: form_decode(id)?,
-        secret: form_decode(secret)?,
+        text: Zeroizing::new([id.as_str(), &secret].join(":")),
+        colon: id.len(),
     })
+}
+
+impl BasicPair {
+    /// The client id.
+    pub fn id(&self) -> &str {
+        &self.text[..self.colon]
+    }
+
+    /// The client secret.
+    pub fn secret(&self) -> &str {
+        &self.text[self.colon + 1..]
+    }
 }
 
 /// One form-encoded value (`%` escapes, `+` for a space). A bad escape is refused: lenient
 /// decoders disagree about what it means.
 fn form_decode(text: &str) -> Option<Zeroizing<String>> {
-    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
-        return Some(Zeroizing::new(text.to_owned()));
-    }
     let bytes = text.as_bytes();
     let mut decoded = Zeroizing::new(Vec::with_capacity(bytes.len()));
     let mut at = 0;
@@ -109,7 +127,7 @@ mod tests {
     fn basic_pair(line: &str) -> Option<(String, String)> {
         match read(&header(line)) {
             Authorization::Basic(Some(pair)) => {
-                Some((pair.id.to_string(), pair.secret.to_string()))
+                Some((pair.id().to_owned(), pair.secret().to_owned()))
             }
             _ => None,
         }
@@ -118,9 +136,13 @@ mod tests {
     #[test]
     fn basic_halves_are_form_decoded() {
         let pair = Some(("key-1".to_owned(), "a:b c".to_owned()));
-        // key%2D1:a:b+c, and the same raw and unpadded
+        // key%2D1:a:b+c, and key-1:a:b%20c unpadded
         assert_eq!(basic_pair("Basic a2V5JTJEMTphOmIrYw=="), pair);
         assert_eq!(basic_pair("bAsIc a2V5LTE6YTpiJTIwYw"), pair);
+        // a%3Ab:c%3Ad, and a:b:c:d
+        let colons = |id: &str, secret: &str| Some((id.to_owned(), secret.to_owned()));
+        assert_eq!(basic_pair("Basic YSUzQWI6YyUzQWQ="), colons("a:b", "c:d"));
+        assert_eq!(basic_pair("Basic YTpiOmM6ZA=="), colons("a", "b:c:d"));
     }
 
     #[test]

@@ -162,7 +162,8 @@ pub fn credentials(
     client_id: Option<&str>,
     client_secret: Option<&str>,
 ) -> Result<(Option<PresentedSecret>, Scheme), Malformed> {
-    let (id, secret, scheme) = match read(headers) {
+    let authorization = read(headers);
+    let (id, secret, scheme) = match &authorization {
         Authorization::Several => return Err(Malformed::SeveralHeaders),
         Authorization::Absent => {
             let pair = client_id.zip(client_secret);
@@ -170,18 +171,18 @@ pub fn credentials(
         }
         _ if client_secret.is_some() => return Err(Malformed::SeveralCredentials),
         Authorization::Other | Authorization::Basic(None) => return Ok((None, Scheme::Basic)),
-        Authorization::Basic(Some(pair)) => (Some(pair.id), pair.secret, Scheme::Basic),
-        Authorization::Bearer(text) => (None, Zeroizing::new(text.to_owned()), Scheme::Bearer),
+        Authorization::Basic(Some(pair)) => (Some(pair.id()), pair.secret(), Scheme::Basic),
+        Authorization::Bearer(text) => (None, *text, Scheme::Bearer),
     };
-    let parsed = match &id {
-        Some(id) => key(id, &secret),
-        None => PresentedSecret::read(&secret),
+    let parsed = match id {
+        Some(id) => key(id, secret),
+        None => PresentedSecret::read(secret),
     };
     let Some(named) = client_id else {
         return Ok((parsed, scheme));
     };
-    let parsed = match (&id, parsed) {
-        (Some(id), parsed) if **id == *named => parsed,
+    let parsed = match (id, parsed) {
+        (Some(id), parsed) if id == named => parsed,
         (None, None) => None,
         (None, Some(secret)) => Some(secret.beside(named).ok_or(Malformed::OtherClientId)?),
         (Some(_), _) => return Err(Malformed::OtherClientId),
