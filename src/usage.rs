@@ -5,11 +5,12 @@ mod flush;
 mod forwarding;
 mod tally;
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use foldhash::quality::RandomState;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
@@ -88,7 +89,7 @@ impl Usage {
             shards: std::array::from_fn(|_| Mutex::default()),
             refusals: Mutex::default(),
             totals: std::array::from_fn(|_| AtomicU64::new(0)),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             filling: Notify::new(),
             forwarding: forwarding::Forwarding::default(),
             node: flush::Node::new(node, clock.now()),

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use foldhash::quality::RandomState;
+
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::{KeyId, redact};
 use crate::domain::timestamp::Timestamp;
@@ -28,10 +30,13 @@ const MOST_EXPLAINED: u8 = 20;
 /// within the interval.
 const MOST_SECRETS: usize = 4;
 
+/// What each key was used for in one hour.
+pub(super) type Tallies = HashMap<(KeyId, Timestamp), KeyTally, RandomState>;
+
 /// The keys of one shard, by the hour in which they were used.
 #[derive(Default)]
 pub(super) struct Shard {
-    keys: HashMap<(KeyId, Timestamp), KeyTally>,
+    keys: Tallies,
     record_bytes: usize,
     /// Uses that found no room.
     pub(super) lost: u64,
@@ -85,7 +90,7 @@ impl Shard {
     }
 
     /// Takes everything out, for the database.
-    pub(super) fn take(&mut self) -> HashMap<(KeyId, Timestamp), KeyTally> {
+    pub(super) fn take(&mut self) -> Tallies {
         self.record_bytes = 0;
         std::mem::take(&mut self.keys)
     }
