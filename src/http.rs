@@ -41,7 +41,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{any, get, post, put};
+use axum::routing::{get, post, put};
 
 use crate::app::App;
 
@@ -109,9 +109,9 @@ fn oauth_plane() -> Routes {
 
 fn gateways() -> Routes {
     Router::new()
-        .route("/gateway/verify", any(gateway::verify))
-        .route("/gateway/verify/", any(gateway::verify_below))
-        .route("/gateway/verify/{*path}", any(gateway::verify_below))
+        .route("/gateway/verify", gateway::verify())
+        .route("/gateway/verify/", gateway::verify_below())
+        .route("/gateway/verify/{*path}", gateway::verify_below())
 }
 
 /// RFC 8414 §3: the well-known part comes before the issuer's path.

@@ -17,6 +17,7 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
+use axum::routing::{MethodRouter, any};
 
 use super::oauth_error::OAuthError;
 use super::{Peer, body, rate_limit};
@@ -28,28 +29,38 @@ use crate::gateway::{Asked, Refused};
 pub use describe::describe;
 
 use answer::let_through;
-use demand::{Demand, Written};
+use demand::{Demand, Demands, Written};
 use shown::{Shown, shown};
 
 /// `/gateway/verify`, by any method: gateways forward that of the request they hold. What is
 /// demanded is in the query string, which the gateway's configuration writes.
-pub async fn verify(State(app): State<Arc<App>>, request: Request) -> Response {
-    let work = pin!(respond(&app, request, Written::InQuery));
-    timed(&app.metrics.gateway, &app.mint.clock, work).await
+pub fn verify() -> MethodRouter<Arc<App>> {
+    demanded(Written::InQuery)
 }
 
 /// `/gateway/verify/…`, for gateways that append the path of the request they hold, and its query
 /// string with it. What is demanded is in headers.
-pub async fn verify_below(State(app): State<Arc<App>>, request: Request) -> Response {
-    let work = pin!(respond(&app, request, Written::InHeaders));
+pub fn verify_below() -> MethodRouter<Arc<App>> {
+    demanded(Written::InHeaders)
+}
+
+fn demanded(written: Written) -> MethodRouter<Arc<App>> {
+    let demands = Arc::new(Demands::new(written));
+    any(move |State(app): State<Arc<App>>, request: Request| {
+        answer(app, Arc::clone(&demands), request)
+    })
+}
+
+async fn answer(app: Arc<App>, demands: Arc<Demands>, request: Request) -> Response {
+    let work = pin!(respond(&app, &demands, request));
     timed(&app.metrics.gateway, &app.mint.clock, work).await
 }
 
-async fn respond(app: &App, request: Request, written: Written) -> Response {
+async fn respond(app: &App, demands: &Demands, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     body::ignore(body).await;
     let mut standing = None;
-    let mut response = match decide(app, &parts, written, &mut standing).await {
+    let mut response = match decide(app, &parts, demands, &mut standing).await {
         Ok(response) => response,
         Err(error) => error,
     };
@@ -62,13 +73,13 @@ async fn respond(app: &App, request: Request, written: Written) -> Response {
 async fn decide(
     app: &App,
     parts: &Parts,
-    written: Written,
+    demands: &Demands,
     standing: &mut Option<Standing>,
 ) -> Result<Response, Response> {
     let peer = parts.extensions.get::<Peer>().map(|Peer(peer)| peer.ip());
     let gateway = peer.filter(|peer| app.gateways.has(*peer));
     let gateway = gateway.ok_or_else(|| refuse(app, refused::no_gateway()))?;
-    let demand = Demand::read(parts, written, &app.mint.audiences);
+    let demand = demands.read(parts, &app.mint.audiences);
     let demand = demand.map_err(|why| refuse(app, refused::bad_demand(&why)))?;
     let header = app.gateways.header();
     let (presented, token) = match shown(&parts.headers, header.name()) {
@@ -126,4 +137,20 @@ fn refuse(app: &App, error: OAuthError) -> Response {
     let request_id = app.request_id();
     tracing::info!(%request_id, cause = error.description(), "refused a gateway's question");
     error.respond(&request_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Each request's is put on the heap, and copied on its way there.
+    #[test]
+    fn what_is_rare_takes_no_room_in_the_future_of_what_is_not() {
+        let size = size_of_future(answer);
+        assert!(size <= 3 * 1024, "{size}");
+    }
 }

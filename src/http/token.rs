@@ -175,7 +175,6 @@ mod tests {
         let sizes = [
             size_of_future(deployment),
             size_of_future(crate::http::introspect::deployment),
-            size_of_future(crate::http::gateway::verify),
         ];
         assert!(sizes.into_iter().all(|size| size <= 3 * 1024), "{sizes:?}");
     }

@@ -1,7 +1,13 @@
 //! What a gateway demands of a request: scopes, an audience, and whether to exchange.
 
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use quick_cache::sync::Cache;
 
 use crate::domain::audience::{Audiences, Resource};
 use crate::domain::scope::{ScopeError, ScopeSet};
@@ -11,8 +17,19 @@ const REQUIRE_SCOPE: HeaderName = HeaderName::from_static("x-tenmint-require-sco
 const AUDIENCE: HeaderName = HeaderName::from_static("x-tenmint-audience");
 const EXCHANGE: HeaderName = HeaderName::from_static("x-tenmint-exchange");
 
+/// How many query strings are remembered, and how long one of them may be, in bytes: a gateway writes
+/// the same few over and over.
+const REMEMBERED: usize = 1_024;
+const LONGEST: usize = 512;
+
+/// Reads what gateways demand, and remembers what query strings say.
+pub(super) struct Demands {
+    written: Written,
+    in_queries: Cache<Box<str>, Arc<Demand>>,
+}
+
 /// What must hold for a request to be let through.
-#[derive(Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Demand {
     /// All of these.
     pub(super) scopes: ScopeSet,
@@ -51,40 +68,77 @@ pub(super) enum BadDemand {
     Exchange,
 }
 
-impl Demand {
+impl Demands {
+    /// Nothing remembered yet of what is written there.
+    pub(super) fn new(written: Written) -> Self {
+        Self {
+            written,
+            in_queries: Cache::new(REMEMBERED),
+        }
+    }
+
+    /// What is demanded of a request. For resources of these `audiences` alone: they are the same
+    /// each time.
     pub(super) fn read(
+        &self,
         parts: &Parts,
-        written: Written,
         audiences: &Audiences,
-    ) -> Result<Self, BadDemand> {
+    ) -> Result<Arc<Demand>, BadDemand> {
+        let mut lines = parts.headers.get_all(&REQUIRE_SCOPE).iter().peekable();
+        let mut demand = match self.written {
+            Written::InQuery => self.in_query(parts.uri.query().unwrap_or_default(), audiences)?,
+            // A gateway that writes its demands into the query string all the same, behind a
+            // slash too many, would otherwise demand nothing.
+            Written::InHeaders if lines.peek().is_none() => return Err(BadDemand::NoScopes),
+            Written::InHeaders => Arc::new(Demand::in_headers(&parts.headers, audiences)?),
+        };
+        if lines.peek().is_some() {
+            Arc::make_mut(&mut demand).add_scopes(lines)?;
+        }
+        Ok(demand)
+    }
+
+    fn in_query(&self, query: &str, audiences: &Audiences) -> Result<Arc<Demand>, BadDemand> {
+        if let Some(demand) = self.in_queries.get(query) {
+            return Ok(demand);
+        }
+        let demand = Arc::new(Demand::in_query(query, audiences)?);
+        if query.len() <= LONGEST {
+            self.in_queries.insert(query.into(), Arc::clone(&demand));
+        }
+        Ok(demand)
+    }
+}
+
+impl Demand {
+    fn in_query(query: &str, audiences: &Audiences) -> Result<Self, BadDemand> {
         let mut scopes = ScopeSet::default();
         let (mut audience, mut exchange) = (None, None);
-        match written {
-            Written::InQuery => {
-                let query = parts.uri.query().unwrap_or_default();
-                for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-                    match &*name {
-                        "scope" => add(&mut scopes, &value)?,
-                        "audience" => once(&mut audience, "audience", value.into_owned())?,
-                        "exchange" => once(&mut exchange, "exchange", value.into_owned())?,
-                        _ => return Err(BadDemand::UnknownParameter),
-                    }
-                }
-            }
-            Written::InHeaders => {
-                // A gateway that writes its demands into the query string all the same, behind a
-                // slash too many, would otherwise demand nothing.
-                if !parts.headers.contains_key(&REQUIRE_SCOPE) {
-                    return Err(BadDemand::NoScopes);
-                }
-                audience = only(&parts.headers, &AUDIENCE, "X-Tenmint-Audience")?;
-                exchange = only(&parts.headers, &EXCHANGE, "X-Tenmint-Exchange")?;
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "scope" => add(&mut scopes, &value)?,
+                "audience" => once(&mut audience, "audience", value.into_owned())?,
+                "exchange" => once(&mut exchange, "exchange", value.into_owned())?,
+                _ => return Err(BadDemand::UnknownParameter),
             }
         }
-        for line in parts.headers.get_all(&REQUIRE_SCOPE) {
-            let line = line.to_str().map_err(|_| ScopeError::Separator)?;
-            add(&mut scopes, line)?;
-        }
+        Self::of(scopes, audience, exchange.as_deref(), audiences)
+    }
+
+    /// But for scopes, which headers may always add.
+    fn in_headers(headers: &HeaderMap, audiences: &Audiences) -> Result<Self, BadDemand> {
+        let audience = only(headers, &AUDIENCE, "X-Tenmint-Audience")?;
+        let exchange = only(headers, &EXCHANGE, "X-Tenmint-Exchange")?;
+        let scopes = ScopeSet::default();
+        Self::of(scopes, audience, exchange.as_deref(), audiences)
+    }
+
+    fn of(
+        scopes: ScopeSet,
+        audience: Option<String>,
+        exchange: Option<&str>,
+        audiences: &Audiences,
+    ) -> Result<Self, BadDemand> {
         let audience = audience.map(|text| text.parse::<Resource>());
         let audience = audience.transpose().map_err(|_| BadDemand::Audience)?;
         if audience.as_ref().is_some_and(|one| !audiences.has(one)) {
@@ -93,12 +147,23 @@ impl Demand {
         Ok(Self {
             scopes,
             audience,
-            exchange: match exchange.as_deref() {
+            exchange: match exchange {
                 None | Some("false") => false,
                 Some("true") => true,
                 Some(_) => return Err(BadDemand::Exchange),
             },
         })
+    }
+
+    fn add_scopes<'a>(
+        &mut self,
+        lines: impl Iterator<Item = &'a HeaderValue>,
+    ) -> Result<(), ScopeError> {
+        for line in lines {
+            let line = line.to_str().map_err(|_| ScopeError::Separator)?;
+            add(&mut self.scopes, line)?;
+        }
+        Ok(())
     }
 }
 
