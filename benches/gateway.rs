@@ -1,7 +1,8 @@
 //! The gateway endpoint against the least a server can do: a warm API key, the same exchanged, a
 //! token, and strangers.
 //!
-//! `cargo bench --bench gateway`; with `-- --quick` a try of some seconds.
+//! `cargo bench --bench gateway`; with `-- --quick` a try of some seconds, with `-- --instructions` a
+//! count under valgrind, of what is named after it or of everything.
 //! `docs/performance.md` explains the numbers.
 
 #![allow(
@@ -17,8 +18,9 @@ use std::sync::Arc;
 
 use support::child::{Child, Place};
 use support::contest::{Contender, Effort, contest};
+use support::instructions;
 use support::load::Load;
-use support::requests::{Operator, TOKEN, ask, exchange, forged, samples, verify};
+use support::requests::{Key, Operator, TOKEN, ask, exchange, forged, samples, verify};
 use support::{Failure, bench};
 
 /// What a gateway asks.
@@ -27,14 +29,20 @@ const VERIFY: &str = "/gateway/verify?scope=read:projects/42/x";
 /// How many keys take turns.
 const KEYS: usize = 256;
 
+/// Who may ask.
+const SETTINGS: &[(&str, &str)] = &[("TENMINT_GATEWAY_PEERS", "127.0.0.1")];
+
 fn main() -> ExitCode {
-    bench(async |asked| measure(Effort::asked(&asked)).await)
+    bench(async |asked| match () {
+        () if asked.has("--instructions") => count_instructions(&asked.words()).await,
+        () => measure(Effort::asked(&asked)).await,
+    })
 }
 
 async fn measure(effort: Effort) -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let place = Place {
-        settings: &[("TENMINT_GATEWAY_PEERS", "127.0.0.1")],
+        settings: SETTINGS,
         ..Place::of(folder.path())
     };
     let mut tenmint = Child::start("tenmint", &place, &[])?;
@@ -42,10 +50,7 @@ async fn measure(effort: Effort) -> Result<(), Failure> {
     let keys = operator.keys(KEYS).await?;
     let mut tokens = Vec::with_capacity(KEYS);
     for key in &keys {
-        let (_, issued) = ask(tenmint.address, &exchange(TOKEN, key)).await?;
-        let issued: serde_json::Value = serde_json::from_slice(&issued)?;
-        let token = issued["access_token"].as_str();
-        tokens.push(token.ok_or("a token is issued")?.to_owned());
+        tokens.push(token(&tenmint, key).await?);
     }
     let secrets: Vec<&str> = keys.iter().map(|key| &*key.secret).collect();
     let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
@@ -53,14 +58,6 @@ async fn measure(effort: Effort) -> Result<(), Failure> {
 
     let mut bare = Child::start("bare", &place, &[])?;
     bare.tell(&samples(&tenmint, &keys[0]).await?)?;
-    let load = |server: &Child, path: &str, bearers: &[&str], status| {
-        let requests = bearers.iter().map(|bearer| verify(path, bearer));
-        Arc::new(Load {
-            address: server.address,
-            requests: requests.collect(),
-            status,
-        })
-    };
     let contender = |name, server, load| Contender { name, server, load };
     let exchanged = format!("{VERIFY}&exchange=true");
     // What the bare handler is sent is no different from what tenmint is.
@@ -82,4 +79,59 @@ async fn measure(effort: Effort) -> Result<(), Failure> {
     let title = "gateway verify of warm credentials, against the bare handler";
     print!("{}", contest(title, &contenders, effort).await?);
     Ok(())
+}
+
+async fn count_instructions(named: &[&str]) -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let place = Place {
+        settings: SETTINGS,
+        ..Place::of(folder.path())
+    };
+    let mut server = Child::start("tenmint", &place, &[])?;
+    let keys = Operator::of(&mut server).await?.keys(1).await?;
+    let samples = samples(&server, &keys[0]).await?;
+    server.stop()?;
+
+    instructions::header();
+    for name in ["bare-verify", "api-key", "token"] {
+        if !named.is_empty() && !named.contains(&name) {
+            continue;
+        }
+        let which = if name == "bare-verify" {
+            "bare"
+        } else {
+            "tenmint"
+        };
+        let count = instructions::each(name, (which, SETTINGS), async |server| {
+            if name == "bare-verify" {
+                server.tell(&samples)?;
+                return Ok(load(server, VERIFY, &[&keys[0].secret], 200));
+            }
+            let keys = Operator::of(server).await?.keys(1).await?;
+            let bearer = match name {
+                "token" => token(server, &keys[0]).await?,
+                _ => keys[0].secret.clone(),
+            };
+            Ok(load(server, VERIFY, &[&bearer], 200))
+        });
+        println!("{name:34} {}", count.await?);
+    }
+    Ok(())
+}
+
+/// A token of everything that a key may do.
+async fn token(server: &Child, key: &Key) -> Result<String, Failure> {
+    let (_, issued) = ask(server.address, &exchange(TOKEN, key)).await?;
+    let issued: serde_json::Value = serde_json::from_slice(&issued)?;
+    let token = issued["access_token"].as_str();
+    Ok(token.ok_or("a token is issued")?.to_owned())
+}
+
+fn load(server: &Child, path: &str, bearers: &[&str], status: u16) -> Arc<Load> {
+    let requests = bearers.iter().map(|bearer| verify(path, bearer));
+    Arc::new(Load {
+        address: server.address,
+        requests: requests.collect(),
+        status,
+    })
 }
