@@ -21,6 +21,7 @@ mod oauth_error;
 mod openapi;
 mod organizations;
 mod path;
+mod phases;
 mod problem;
 mod query;
 mod rate_limit;

@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::yield_now;
 use tracing::Instrument;
 use tracing::field::{Empty, display};
 
@@ -28,9 +27,8 @@ use crate::usage::{Explanation, Usage, Use};
 pub use refusal::{Refusal, Refused};
 pub use signing::Signed;
 
-/// How often an exchange is tried while its key changes under it, before it gives up: once after
-/// others went first, and then at once.
-const ATTEMPTS: usize = 4;
+/// How often an exchange begins again because its key changed under it, before it gives up.
+const ATTEMPTS: usize = 3;
 
 /// Issues access tokens.
 pub struct Mint {
@@ -227,9 +225,6 @@ impl Mint {
         mut verified: Verified,
         standing: &mut Option<Standing>,
     ) -> Result<Issued, Refusal> {
-        // First whatever else is ready: its requests are read while what reads them is in the
-        // processor's caches, which a signature drives out, and then signatures are made in a row.
-        yield_now().await;
         for _ in 0..ATTEMPTS {
             let issued = self.decide(asked, &verified, standing).await?;
             // A revocation may have been answered while the signature was made: it wins.

@@ -20,6 +20,7 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, any};
 
 use super::oauth_error::OAuthError;
+use super::phases::others_first;
 use super::{Peer, body, rate_limit};
 use crate::app::App;
 use crate::app::metrics::timed;
@@ -59,6 +60,7 @@ async fn answer(app: Arc<App>, demands: Arc<Demands>, request: Request) -> Respo
 async fn respond(app: &App, demands: &Demands, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     body::ignore(body).await;
+    others_first().await;
     let mut standing = None;
     let mut response = match decide(app, &parts, demands, &mut standing).await {
         Ok(response) => response,

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::authorization::{Authorization, read};
 use super::client_request::{AboutToken, MAX_BODY, Malformed, Parameter, Scheme, once};
 use super::oauth_error::OAuthError;
+use super::phases::others_first;
 use super::{address, body, json, path, request_id};
 use crate::app::App;
 use crate::app::metrics::timed;
@@ -70,6 +71,7 @@ async fn introspect(app: &App, issuer: &Issuer, request: Request) -> Response {
         Ok(asked) => asked,
         Err(error) => return malformed(error.into(), &request_id),
     };
+    others_first().await;
     let IntrospectionRequest { about, ip, scope } = asked;
     // Services are given keys of tenmint's own.
     let secret = about.secret.and_then(PresentedSecret::own);

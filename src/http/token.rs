@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use utoipa::ToSchema;
 
 use super::client_request::MAX_BODY;
+use super::phases::others_first;
 use super::token_request::{Scheme, TokenRequest};
 use super::{address, body, oauth_error::OAuthError, path, rate_limit};
 use crate::app::App;
@@ -107,6 +108,7 @@ async fn exchange(app: &App, issuer: &Issuer, request: Request) -> Response {
             .get(header::USER_AGENT)
             .map(HeaderValue::as_bytes),
     };
+    others_first().await;
     let mut standing = None;
     let mut response = match app.mint.exchange(asked, &mut standing).await {
         Ok(issued) => answer(&issued, parsed.scope_written.as_deref()),
