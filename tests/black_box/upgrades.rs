@@ -144,7 +144,9 @@ async fn servers_wait_for_whoever_migrates_and_go_on_when_it_dies() {
         ("TENMINT_LISTEN", "127.0.0.1:0"),
     ];
     let mut first = program(&["serve"], &environment).spawn().unwrap();
-    let turn = "SELECT COUNT(*)::text FROM pg_locks WHERE locktype = 'advisory' AND granted";
+    let turn = "SELECT COUNT(*)::text FROM pg_locks
+         WHERE locktype = 'advisory' AND granted
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     until("one is about to migrate", async || {
         place.query(turn).await == ["1"]
     })

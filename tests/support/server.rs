@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
@@ -16,11 +16,15 @@ use tenmint::domain::timestamp::Timestamp;
 use tenmint::jobs::Jobs;
 use tenmint::manage::first_start;
 use tenmint::settings::Settings;
+use tenmint::store::error::StoreError;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::postgres::{FreshDatabase, fresh_database};
+
+/// How long programs that begin may hold the locks of the process that begins them.
+const LENT: Duration = Duration::from_secs(2);
 
 /// When test clocks start: now, to the second, so that stock libraries accept tokens.
 fn start_of_time() -> Timestamp {
@@ -265,9 +269,17 @@ impl Server {
             settings.issuer = Some(format!("http://{address}{}", place.base_path));
         }
         let base = settings.base(address).unwrap();
-        let app = match App::open(&settings, base, clock.clone(), Role::Server).await {
-            Ok(app) => app,
-            Err(why) => return Err((why, place)),
+        let began = Instant::now();
+        let app = loop {
+            let opened = App::open(&settings, base.clone(), clock.clone(), Role::Server).await;
+            match opened {
+                Ok(app) => break app,
+                // A program that another test begins holds every lock of this process for a moment.
+                Err(StartError::Store(StoreError::InUse(_))) if began.elapsed() < LENT => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(why) => return Err((why, place)),
+            }
         };
         let name = Name::new("tests").unwrap();
         let operator = first_start::operator_key(&app.management, name, None)
