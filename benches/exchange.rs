@@ -142,12 +142,7 @@ async fn first_uses(server: &Child, fresh: &[Key], together: usize) -> Result<()
 
 async fn count_instructions(named: &[&str]) -> Result<(), Failure> {
     let wanted = |name: &str| named.is_empty() || named.contains(&name);
-    let folder = tempfile::tempdir()?;
-    let place = Place::of(folder.path());
-    let mut server = Child::start("tenmint", &place, &[])?;
-    let key = Operator::of(&mut server).await?.keys(1).await?;
-    let samples = samples(&server, &key[0]).await?;
-    server.stop()?;
+    let (_, samples) = instructions::sampled().await?;
 
     instructions::header();
     let say = |name: &str, count: Count| println!("{name:34} {count}");

@@ -82,15 +82,7 @@ async fn measure(effort: Effort) -> Result<(), Failure> {
 }
 
 async fn count_instructions(named: &[&str]) -> Result<(), Failure> {
-    let folder = tempfile::tempdir()?;
-    let place = Place {
-        settings: SETTINGS,
-        ..Place::of(folder.path())
-    };
-    let mut server = Child::start("tenmint", &place, &[])?;
-    let keys = Operator::of(&mut server).await?.keys(1).await?;
-    let samples = samples(&server, &keys[0]).await?;
-    server.stop()?;
+    let (key, samples) = instructions::sampled().await?;
 
     instructions::header();
     for name in ["bare-verify", "api-key", "token"] {
@@ -105,7 +97,7 @@ async fn count_instructions(named: &[&str]) -> Result<(), Failure> {
         let count = instructions::each(name, (which, SETTINGS), async |server| {
             if name == "bare-verify" {
                 server.tell(&samples)?;
-                return Ok(load(server, VERIFY, &[&keys[0].secret], 200));
+                return Ok(load(server, VERIFY, &[&key.secret], 200));
             }
             let keys = Operator::of(server).await?.keys(1).await?;
             let bearer = match name {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::Failure;
 use super::child::{Child, Place};
 use super::load::{Load, Until};
+use super::requests::{Key, Operator, samples};
 
 /// Requests in the shorter and in the longer run. What starting and stopping cost is in both, and
 /// so not in their difference.
@@ -31,6 +32,17 @@ pub fn header() {
         "{:34} {:>12} {:>11} {:>8}",
         "", "instructions", "allocations", "bytes"
     );
+}
+
+/// A key, and what a server answered it, for the bare handler to answer likes of.
+pub async fn sampled() -> Result<(Key, String), Failure> {
+    let folder = tempfile::tempdir()?;
+    let mut server = Child::start("tenmint", &Place::of(folder.path()), &[])?;
+    let keys = Operator::of(&mut server).await?.keys(1).await?;
+    let key = keys.into_iter().next().ok_or("one key was made")?;
+    let samples = samples(&server, &key).await?;
+    server.stop()?;
+    Ok((key, samples))
 }
 
 /// Runs a server under callgrind and under DHAT, each twice, to be asked by `prepare` and then by
