@@ -107,19 +107,14 @@ impl From<Refusal> for Problem {
                 "an organization of this id exists: choose another id",
             ),
             Refusal::OtherAlgorithm(there) => Self::other_algorithm(there),
-            Refusal::SigningKeyUnderWay(then) => Self::conflict(
-                "signing_key_under_way",
-                format!(
-                    "the next signing key is published already and signs from {then} on: wait for \
-                     that, or rotate at once with \"emergency\": true"
-                ),
+            Refusal::SigningKeyUnderWay(then) => signing_keys::under_way(
+                then,
+                "wait for that, or rotate at once with \"emergency\": true",
             ),
             Refusal::ImportHasToWait(next) => signing_keys::import_has_to_wait(next),
-            Refusal::SigningKeyBeingMade => Self::conflict(
-                "signing_key_being_made",
-                "an RSA key of this issuer is being made, one at a time: try again in some \
-                 seconds, or rotate at once with \"emergency\": true",
-            ),
+            Refusal::SigningKeyBeingMade => {
+                signing_keys::being_made(", or rotate at once with \"emergency\": true")
+            }
             Refusal::TooManyEmergencies { wait } => Self::too_many_emergencies(wait),
             Refusal::TooManySigningKeys => Self::conflict(
                 "too_many_signing_keys",

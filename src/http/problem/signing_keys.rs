@@ -38,19 +38,26 @@ pub(super) fn import_has_to_wait(next: Option<Timestamp>) -> Problem {
                              with \"already_published\": true: then it signs at once, and what is \
                              under way gives way";
     match next {
-        Some(signs_from) => Problem::conflict(
-            "signing_key_under_way",
-            format!(
-                "the next signing key is published already and signs from {signs_from} on: import \
-                 this one after that; or {OTHERWISE}"
-            ),
-        ),
-        None => Problem::conflict(
-            "signing_key_being_made",
-            format!(
-                "an RSA key of this issuer is being made, one at a time: try again in some seconds; \
-                 or {OTHERWISE}"
-            ),
-        ),
+        Some(then) => under_way(then, &format!("import this one after that; or {OTHERWISE}")),
+        None => being_made(&format!("; or {OTHERWISE}")),
     }
+}
+
+/// Of a key that would be the next one, where another is: when that signs, and what to do.
+pub(super) fn under_way(then: Timestamp, what_to_do: &str) -> Problem {
+    Problem::conflict(
+        "signing_key_under_way",
+        format!("the next signing key is published already and signs from {then} on: {what_to_do}"),
+    )
+}
+
+/// The same where another is being made: what to do other than wait.
+pub(super) fn being_made(what_else: &str) -> Problem {
+    Problem::conflict(
+        "signing_key_being_made",
+        format!(
+            "an RSA key of this issuer is being made, one at a time: try again in some \
+             seconds{what_else}"
+        ),
+    )
 }
