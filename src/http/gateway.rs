@@ -30,23 +30,23 @@ use crate::gateway::{Asked, Refused};
 pub use describe::describe;
 
 use answer::let_through;
-use demand::{Demand, Demands, Written};
+use demand::{Demand, Demands};
 use shown::{Shown, shown};
 
 /// `/gateway/verify`, by any method: gateways forward that of the request they hold. What is
 /// demanded is in the query string, which the gateway's configuration writes.
 pub fn verify() -> MethodRouter<Arc<App>> {
-    demanded(Written::InQuery)
+    demanded(Demands::in_query())
 }
 
 /// `/gateway/verify/…`, for gateways that append the path of the request they hold, and its query
 /// string with it. What is demanded is in headers.
 pub fn verify_below() -> MethodRouter<Arc<App>> {
-    demanded(Written::InHeaders)
+    demanded(Demands::InHeaders)
 }
 
-fn demanded(written: Written) -> MethodRouter<Arc<App>> {
-    let demands = Arc::new(Demands::new(written));
+fn demanded(demands: Demands) -> MethodRouter<Arc<App>> {
+    let demands = Arc::new(demands);
     any(move |State(app): State<Arc<App>>, request: Request| {
         answer(app, Arc::clone(&demands), request)
     })

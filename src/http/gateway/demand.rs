@@ -22,10 +22,12 @@ const EXCHANGE: HeaderName = HeaderName::from_static("x-tenmint-exchange");
 const REMEMBERED: usize = 1_024;
 const LONGEST: usize = 512;
 
-/// Reads what gateways demand, and remembers what query strings say.
-pub(super) struct Demands {
-    written: Written,
-    in_queries: Cache<Box<str>, Arc<Demand>>,
+/// Where gateways write what they demand.
+pub(super) enum Demands {
+    /// In the query string, beside the header for scopes. What query strings say is remembered.
+    InQuery(Cache<Box<str>, Arc<Demand>>),
+    /// In headers alone, that for scopes always among them: the query string is the client's.
+    InHeaders,
 }
 
 /// What must hold for a request to be let through.
@@ -37,15 +39,6 @@ pub(super) struct Demand {
     pub(super) audience: Option<Resource>,
     /// Whether the service is to see a token in place of an API key.
     pub(super) exchange: bool,
-}
-
-/// Where a gateway writes what it demands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Written {
-    /// In the query string, beside the header for scopes.
-    InQuery,
-    /// In headers alone, that for scopes always among them: the query string is the client's.
-    InHeaders,
 }
 
 /// Why that cannot be understood. A gateway set up so must let nobody through.
@@ -69,12 +62,9 @@ pub(super) enum BadDemand {
 }
 
 impl Demands {
-    /// Nothing remembered yet of what is written there.
-    pub(super) fn new(written: Written) -> Self {
-        Self {
-            written,
-            in_queries: Cache::new(REMEMBERED),
-        }
+    /// In the query string, of which nothing is remembered yet.
+    pub(super) fn in_query() -> Self {
+        Self::InQuery(Cache::new(REMEMBERED))
     }
 
     /// What is demanded of a request. For resources of these `audiences` alone: they are the same
@@ -85,29 +75,35 @@ impl Demands {
         audiences: &Audiences,
     ) -> Result<Arc<Demand>, BadDemand> {
         let mut lines = parts.headers.get_all(&REQUIRE_SCOPE).iter().peekable();
-        let mut demand = match self.written {
-            Written::InQuery => self.in_query(parts.uri.query().unwrap_or_default(), audiences)?,
+        let mut demand = match self {
+            Self::InQuery(known) => {
+                remembered(known, parts.uri.query().unwrap_or_default(), audiences)?
+            }
             // A gateway that writes its demands into the query string all the same, behind a
             // slash too many, would otherwise demand nothing.
-            Written::InHeaders if lines.peek().is_none() => return Err(BadDemand::NoScopes),
-            Written::InHeaders => Arc::new(Demand::in_headers(&parts.headers, audiences)?),
+            Self::InHeaders if lines.peek().is_none() => return Err(BadDemand::NoScopes),
+            Self::InHeaders => Arc::new(Demand::in_headers(&parts.headers, audiences)?),
         };
         if lines.peek().is_some() {
             Arc::make_mut(&mut demand).add_scopes(lines)?;
         }
         Ok(demand)
     }
+}
 
-    fn in_query(&self, query: &str, audiences: &Audiences) -> Result<Arc<Demand>, BadDemand> {
-        if let Some(demand) = self.in_queries.get(query) {
-            return Ok(demand);
-        }
-        let demand = Arc::new(Demand::in_query(query, audiences)?);
-        if query.len() <= LONGEST {
-            self.in_queries.insert(query.into(), Arc::clone(&demand));
-        }
-        Ok(demand)
+fn remembered(
+    known: &Cache<Box<str>, Arc<Demand>>,
+    query: &str,
+    audiences: &Audiences,
+) -> Result<Arc<Demand>, BadDemand> {
+    if let Some(demand) = known.get(query) {
+        return Ok(demand);
     }
+    let demand = Arc::new(Demand::in_query(query, audiences)?);
+    if query.len() <= LONGEST {
+        known.insert(query.into(), Arc::clone(&demand));
+    }
+    Ok(demand)
 }
 
 impl Demand {
