@@ -35,6 +35,7 @@ pub mod shell;
 pub mod shown;
 pub mod snapshot;
 pub mod tls;
+pub mod unending;
 pub mod verbatim;
 pub mod watch;
 pub mod wire;

@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::postgres::{FreshDatabase, fresh_database};
+use super::unending;
 
 /// How long programs that begin may hold the locks of the process that begins them.
 const LENT: Duration = Duration::from_secs(2);
@@ -116,6 +117,7 @@ impl Place {
     }
 
     fn of(database: Database, flags: &[&str]) -> Self {
+        unending::look_out();
         Self {
             folder: tempfile::tempdir().unwrap(),
             database,
