@@ -68,14 +68,35 @@ impl Store {
         Ok(())
     }
 
-    /// Closes every connection, after what is under way on it.
+    /// Asks, and once more if the connection had ended on which it was asked, as after a restart of
+    /// PostgreSQL. For what changes nothing: nobody knows what came of the first.
+    ///
+    /// # Errors
+    /// As it is asked.
+    pub async fn asked_again<T, F>(&self, ask: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        match ask().await {
+            Err(error) if error.is_lost_connection() => {
+                if let Engine::Postgres(postgres) = &self.engine {
+                    postgres.losses.note();
+                }
+                ask().await
+            }
+            done => done,
+        }
+    }
+
+    /// Closes every connection, after what is under way on it. A PostgreSQL server that says nothing
+    /// more is not waited for: it may never do so.
     pub async fn close(&self) {
         match &self.engine {
             Engine::Sqlite(sqlite) => {
                 sqlite.readers.close().await;
                 sqlite.writer.close().await;
             }
-            Engine::Postgres(postgres) => postgres.pool.close().await,
+            Engine::Postgres(postgres) => postgres.close().await,
         }
     }
 

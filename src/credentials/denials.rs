@@ -89,7 +89,8 @@ impl Denials {
             return Err(StoreError::TimedOut);
         }
         let loaded = self.generations.begin();
-        let denied = self.store.denied_tokens(now).await?.into_iter().collect();
+        let ask = || self.store.denied_tokens(now);
+        let denied = self.store.asked_again(ask).await?.into_iter().collect();
         // What is denied meanwhile may be missing. Whoever asks from then on loads anew; whoever
         // waits for this load asked before.
         let held = Arc::new(Held {

@@ -125,7 +125,8 @@ impl Imports {
             // Taken before the query: what is imported during it may be missing.
             let loaded = self.generations.begin();
             let lookups = self.crypto.lookups(secret, &shape.prefixes);
-            let found = self.store.import_candidates(&lookups).await?;
+            let ask = || self.store.import_candidates(&lookups);
+            let found = self.store.asked_again(ask).await?;
             Ok::<_, StoreError>((loaded, found))
         });
         let (loaded, found) = match (looked_up.await, held) {
@@ -167,7 +168,8 @@ impl Imports {
             return Ok(shape);
         }
         let loaded = self.generations.begin();
-        let found = tokio::time::timeout(PATIENCE, self.store.import_shape()).await;
+        let asked = self.store.asked_again(|| self.store.import_shape());
+        let found = tokio::time::timeout(PATIENCE, asked).await;
         match (found.unwrap_or(Err(StoreError::TimedOut)), self.held()) {
             (Ok(shape), _) => {
                 let what = Arc::new(shape);

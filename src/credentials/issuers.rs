@@ -210,7 +210,8 @@ impl Issuers {
         }
         let turn = self.look_ups.acquire().await;
         let loaded = self.generations.begin();
-        let stored = self.store.published_signing_keys(id).await?;
+        let ask = || self.store.published_signing_keys(id);
+        let stored = self.store.asked_again(ask).await?;
         drop(turn);
         let Some(identity) = self.identity(&stored)? else {
             return Ok(None);

@@ -108,7 +108,8 @@ impl Credentials {
         self.misses.fetch_add(1, Ordering::Relaxed);
         // Taken before the query: a change during it makes the result stale.
         let loaded = self.generations.begin();
-        let mut found = self.store.credential(id).await?;
+        let ask = || self.store.credential(id);
+        let mut found = self.store.asked_again(ask).await?;
         if let Some(stored) = &mut found {
             self.commons.share(stored);
         }

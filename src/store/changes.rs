@@ -109,6 +109,9 @@ impl Store {
                 // A server that vanishes at this moment is not to be waited for without end.
                 let listener = tokio::time::timeout(DEAF, listen).await;
                 let listener = listener.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+                // Whoever listens anew has lost the connection of before; and as everything is
+                // forgotten then, the others are asked at once.
+                postgres.losses.note();
                 Ok(Changes(Engine::Postgres(PgEar {
                     listener,
                     beat: format!("{BEAT}{}", Ulid::from_parts(0, unique())),

@@ -146,6 +146,19 @@ impl StoreError {
             _ => false,
         }
     }
+
+    /// Whether the connection had ended on which something was asked: PostgreSQL says so if it still
+    /// can, with a code of class 57P, operator intervention.
+    #[must_use]
+    pub(super) fn is_lost_connection(&self) -> bool {
+        match self {
+            Self::Unavailable(sqlx::Error::Io(_)) => true,
+            Self::Unavailable(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| code.starts_with("57P"))
+            }
+            _ => false,
+        }
+    }
 }
 
 impl From<sqlx::Error> for StoreError {

@@ -141,7 +141,10 @@ impl Store {
             Engine::Sqlite(sqlite) => {
                 Engine::Sqlite(sqlite.writer.begin_with("BEGIN IMMEDIATE").await?)
             }
-            Engine::Postgres(postgres) => Engine::Postgres(answered(postgres.pool.begin()).await?),
+            Engine::Postgres(postgres) => {
+                let begin = async || Ok(answered(postgres.pool.begin()).await?);
+                Engine::Postgres(self.asked_again(begin).await?)
+            }
         })
     }
 }

@@ -65,6 +65,37 @@ async fn a_restart_of_the_database_is_not_noticed_by_those_who_exchange() {
     }
 }
 
+/// Every connection is lost a moment after it was used: those to whom they were lent meet with none
+/// that is dead, though what is held is asked for anew as soon as changes are heard again.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_end_all_at_once_are_not_noticed_by_those_who_exchange() {
+    const CONNECTIONS: usize = 16;
+    const END: &str = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let Some(place) = Place::postgres().await else {
+        return;
+    };
+    let url = place.database_url();
+    let nodes = Nodes::on(place, &[&url], &[]).await;
+    let node = &nodes.all[0];
+    let kept = node.make(&nodes.acme).await.unwrap();
+    nodes.warm(&kept).await;
+    for round in 0..5 {
+        let exchanges = Watch::exchanges(node, &kept);
+        let makes = [(); CONNECTIONS].map(|()| Watch::makes(node, &nodes.acme));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        for makes in makes {
+            makes.end().await;
+        }
+        let ended = nodes.place().query(END).await;
+        assert!(ended.len() > 4, "{ended:?}");
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        for seen in exchanges.end().await {
+            assert_eq!(seen.status, 200, "round {round}: {seen:?}");
+        }
+    }
+}
+
 /// A node goes on with what it knows, for a while.
 pub fn assert_issued_and_then_not(seen: &[Seen], struck: Instant) {
     let after: Vec<_> = seen.iter().filter(|seen| seen.asked > struck).collect();
