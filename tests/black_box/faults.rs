@@ -80,7 +80,7 @@ async fn connections_that_end_all_at_once_are_not_noticed_by_those_who_exchange(
     let node = &nodes.all[0];
     let kept = node.make(&nodes.acme).await.unwrap();
     nodes.warm(&kept).await;
-    for round in 0..5 {
+    for round in 0..2 {
         let exchanges = Watch::exchanges(node, &kept);
         let makes = [(); CONNECTIONS].map(|()| Watch::makes(node, &nodes.acme));
         tokio::time::sleep(Duration::from_millis(300)).await;
