@@ -27,6 +27,9 @@ use super::unending;
 /// How long programs that begin may hold the locks of the process that begins them.
 const LENT: Duration = Duration::from_secs(2);
 
+/// How long a server may take until it hears of changes.
+const LISTENS: Duration = Duration::from_secs(10);
+
 /// When test clocks start: now, to the second, so that stock libraries accept tokens.
 fn start_of_time() -> Timestamp {
     Clock::system().now()
@@ -294,6 +297,10 @@ impl Server {
             let stopped = async { drop(stopped.await) };
             let _ = tenmint::serve::run(listener, router, limits, stopped).await;
         });
+        let mut changes = app.management.generations.listen();
+        let jobs = app.start_jobs();
+        // Whoever begins to hear of changes forgets everything, which no test is to meet with.
+        let _ = tokio::time::timeout(LISTENS, changes.changed()).await;
         Ok(Self {
             base: app.mint.base.as_str().to_owned(),
             address,
@@ -305,7 +312,7 @@ impl Server {
                 .unwrap(),
             stop: Some(stop),
             running: Some(running),
-            jobs: Some(app.start_jobs()),
+            jobs: Some(jobs),
             app,
             place,
         })

@@ -77,7 +77,9 @@ impl Node {
         self.runtime
             .spawn(async move { jobs::signing_keys::pass(&management).await });
         std::thread::sleep(after);
-        self.runtime.shutdown_background();
+        // Until its threads are gone: one that had no processor meanwhile would take the lease later,
+        // as no process does that crashed.
+        self.runtime.shutdown_timeout(Duration::from_mins(1));
         self.clock
     }
 
