@@ -310,6 +310,8 @@ impl World {
             self.issue_at(other, tenant);
         }
         self.cut_off = None;
+        // Something else may have become due meanwhile.
+        self.nodes[leader].pass();
     }
 
     fn rotate_by_hand(&mut self) {
