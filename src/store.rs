@@ -80,6 +80,7 @@ impl Store {
         match ask().await {
             Err(error) if error.is_lost_connection() => {
                 if let Engine::Postgres(postgres) = &self.engine {
+                    // The pool finds out as well, but maybe not before it is asked again.
                     postgres.losses.note();
                 }
                 ask().await

@@ -51,8 +51,7 @@ impl Postgres {
                         if !doubtful {
                             return Ok(true);
                         }
-                        let alive = tokio::time::timeout(PULSE, connection.ping()).await;
-                        Ok(matches!(alive, Ok(Ok(()))))
+                        Ok(shows_its_pulse(connection).await.is_ok())
                     })
                 }
             })
@@ -63,11 +62,8 @@ impl Postgres {
                 move |connection, _| {
                     let losses = losses.clone();
                     Box::pin(async move {
-                        let alive = tokio::time::timeout(PULSE, connection.ping()).await;
-                        alive
-                            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-                            .inspect_err(|_| losses.note())
-                            .map(|()| true)
+                        let shown = shows_its_pulse(connection).await;
+                        shown.inspect_err(|_| losses.note()).map(|()| true)
                     })
                 }
             })
@@ -109,6 +105,12 @@ impl Postgres {
             tracing::warn!("PostgreSQL does not answer: its connections are cut");
         }
     }
+}
+
+/// Whether a connection still lives, and shows it in time.
+async fn shows_its_pulse(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let shown = tokio::time::timeout(PULSE, connection.ping()).await;
+    shown.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 impl Losses {
