@@ -80,8 +80,10 @@ fn is_warning(entry: &AuditEvent) -> bool {
 /// or after, as it happens.
 async fn said(server: &Server, key: &Key) -> Vec<AuditEvent> {
     let mut said = Database::of(server).await.audit_events("acme").await;
-    said.retain(|entry| entry.target == key.id);
-    said.retain(|entry| !["api_key.expiring", "api_key.expired"].contains(&&*entry.action));
+    said.retain(|entry| {
+        let is_notice = matches!(&*entry.action, "api_key.expiring" | "api_key.expired");
+        entry.target == key.id && !is_notice
+    });
     said
 }
 
