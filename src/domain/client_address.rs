@@ -59,14 +59,13 @@ impl TrustedProxies {
     pub fn client_address<'a>(
         &self,
         peer: IpAddr,
-        header_lines: impl IntoIterator<Item = &'a [u8]>,
+        header_lines: impl IntoIterator<Item = &'a [u8], IntoIter: DoubleEndedIterator>,
     ) -> Result<IpAddr, UnknownAddress> {
         let mut client = peer.to_canonical();
         if !self.trusts(client) {
             return Ok(client);
         }
-        let lines: Vec<&[u8]> = header_lines.into_iter().collect();
-        for line in lines.into_iter().rev() {
+        for line in header_lines.into_iter().rev() {
             let mut unread = Some(line);
             while let Some(list) = unread {
                 let (before, element) = self.header.split_last(list);

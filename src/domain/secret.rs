@@ -132,13 +132,19 @@ impl FromStr for KeyPrefix {
     type Err = KeyPrefixError;
 
     fn from_str(text: &str) -> Result<Self, KeyPrefixError> {
+        Self::is_one(text)
+            .then(|| Self(text.to_owned()))
+            .ok_or(KeyPrefixError)
+    }
+}
+
+impl KeyPrefix {
+    fn is_one(text: &str) -> bool {
         let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase());
         let all_well = text
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        (starts_well && all_well && text.len() <= 16)
-            .then(|| Self(text.to_owned()))
-            .ok_or(KeyPrefixError)
+        starts_well && all_well && text.len() <= 16
     }
 }
 
@@ -157,11 +163,11 @@ impl ApiKeySecret {
     /// # Errors
     /// See [`KeyStringError`].
     pub fn parse(text: &str) -> Result<Self, KeyStringError> {
-        let (head, tail) = text.rsplit_once('_').ok_or(KeyStringError::Shape)?;
-        let (prefix, ulid) = head.rsplit_once('_').ok_or(KeyStringError::Shape)?;
+        let (head, tail) = split_before(text, TAIL).ok_or(KeyStringError::Shape)?;
+        let (prefix, ulid) = split_before(head, ULID).ok_or(KeyStringError::Shape)?;
         let id = canonical_ulid(ulid).ok_or(KeyStringError::Shape)?;
-        let shaped = tail.len() == TAIL && tail.bytes().all(|b| b.is_ascii_alphanumeric());
-        if !shaped || prefix.parse::<KeyPrefix>().is_err() {
+        let shaped = tail.bytes().all(|b| b.is_ascii_alphanumeric());
+        if !shaped || !KeyPrefix::is_one(prefix) {
             return Err(KeyStringError::Shape);
         }
         let (checked, crc) = text.split_at(text.len() - CRC);
@@ -240,6 +246,12 @@ impl fmt::Debug for ApiKeySecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ApiKeySecret({}, ..)", self.id)
     }
+}
+
+/// The last so many bytes of a text, and what stands before the `_` in front of them.
+fn split_before(text: &str, last: usize) -> Option<(&str, &str)> {
+    let (head, last) = text.split_at_checked(text.len().checked_sub(last)?)?;
+    Some((head.strip_suffix('_')?, last))
 }
 
 /// A ULID in its one canonical spelling: two strings must never name one key.

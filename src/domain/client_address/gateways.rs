@@ -44,7 +44,7 @@ impl Gateways {
     pub fn client_address<'a>(
         &self,
         gateway: IpAddr,
-        header_lines: impl IntoIterator<Item = &'a [u8]>,
+        header_lines: impl IntoIterator<Item = &'a [u8], IntoIter: DoubleEndedIterator>,
     ) -> Result<IpAddr, UnknownAddress> {
         let mut lines = header_lines.into_iter().peekable();
         if lines.peek().is_none() {
