@@ -26,6 +26,7 @@ use quick_cache::sync::Cache;
 use tokio::sync::watch;
 
 use crate::crypto::Crypto;
+use crate::crypto::key_mint::Likeness;
 use crate::domain::api_key::Status;
 use crate::domain::secret::{ApiKeySecret, KeyId, PresentedSecret};
 use crate::domain::timestamp::Timestamp;
@@ -140,11 +141,52 @@ impl Credentials {
             }
         };
         let likeness = self.crypto.recognise(&secret).ok_or(Denied::Forged)?;
+        match self.recall(&secret, likeness, now) {
+            Some(known) => known,
+            // Boxed: every request would carry room for it otherwise.
+            None => Box::pin(self.find_out(secret, likeness, now)).await,
+        }
+    }
+
+    /// What memory tells of a secret, if it tells enough.
+    fn recall(
+        &self,
+        secret: &ApiKeySecret,
+        likeness: Likeness,
+        now: Timestamp,
+    ) -> Option<Result<Verified, Rejected>> {
+        let Cached { loaded, credential } = self.at_hand(secret.id())?;
+        let Some(credential) = credential else {
+            return Some(Err(Denied::Unknown.into()));
+        };
+        let which = credential.presented(secret, now);
+        let verified = Verified {
+            credential,
+            which,
+            loaded,
+        };
+        if !self.crypto.is_current(verified.root_key()) {
+            return None;
+        }
+        match self.proofs.recall(likeness, &verified.credential, which)? {
+            true => Some(Ok(verified)),
+            false => Some(Err(Rejected {
+                why: Denied::WrongSecret,
+                credential: Some(verified.credential),
+            })),
+        }
+    }
+
+    async fn find_out(
+        &self,
+        secret: ApiKeySecret,
+        likeness: Likeness,
+        now: Timestamp,
+    ) -> Result<Verified, Rejected> {
         let mut verified = self.presented(&secret, now).await?;
         let mut again = None;
         if !self.crypto.is_current(verified.root_key()) {
-            // Boxed: only while a root key is being replaced.
-            verified = Box::pin(self.of_former_root_key(verified, &secret, now)).await?;
+            verified = self.of_former_root_key(verified, &secret, now).await?;
             // A copy, for after the proof.
             again = ApiKeySecret::parse(secret.expose()).ok();
         }

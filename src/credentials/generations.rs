@@ -5,11 +5,12 @@
 //! it depends on has a later one. Slots are shared, so a change can make a stranger's entry
 //! look old: that costs a query, never a wrong answer.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use tokio::sync::watch;
 
 use super::freshness::{DOUBT, Freshness, Trust};
@@ -78,7 +79,7 @@ impl Generations {
             imports: AtomicU64::new(0),
             keys: slots(KEY_SLOTS),
             organizations: slots(ORGANIZATION_SLOTS),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             freshness: Freshness::new(stale_limit),
             bell: watch::Sender::new(()),
         }

@@ -47,17 +47,21 @@ impl Credentials {
     /// From the cache if what it holds is still true, else from the database. Concurrent
     /// askers of one key share one query.
     pub(super) async fn look_up(&self, id: KeyId) -> Result<Cached, StoreError> {
-        // Almost always: no timer, no waiting.
-        if let Some(cached) = self.cache.get(&id)
-            && self.is_current(id, &cached)
-            && self.generations.trust(cached.loaded) == Trust::Whole
-        {
-            self.hits.fetch_add(1, Ordering::Relaxed);
+        if let Some(cached) = self.at_hand(id) {
             return Ok(cached);
         }
         // Whoever waits for another's query that fails would begin one of its own, and so on in
         // a row: patience is counted from when one came.
         self.generations.patiently(self.look_up_patiently(id)).await
+    }
+
+    /// From the cache, if what it holds can be relied on without asking anybody: almost always.
+    pub(super) fn at_hand(&self, id: KeyId) -> Option<Cached> {
+        let cached = self.cache.get(&id).filter(|cached| {
+            self.is_current(id, cached) && self.generations.trust(cached.loaded) == Trust::Whole
+        })?;
+        self.hits.fetch_add(1, Ordering::Relaxed);
+        Some(cached)
     }
 
     async fn look_up_patiently(&self, id: KeyId) -> Result<Cached, StoreError> {

@@ -78,6 +78,18 @@ impl Proofs {
         self.own.gate.runs()
     }
 
+    /// Whether a secret that is recognised by `likeness` matches this one of the credential's hashes,
+    /// if that was found out before.
+    pub(super) fn recall(
+        &self,
+        likeness: Likeness,
+        credential: &Credential,
+        which: Which,
+    ) -> Option<bool> {
+        let subject = (credential.key.id, credential.hash(which).end());
+        self.known(likeness, Some(subject))
+    }
+
     /// Whether `secret`, which is recognised by `likeness`, matches this one of the credential's
     /// hashes.
     ///
@@ -101,8 +113,7 @@ impl Proofs {
             let hash = credential.hash(which);
             crypto.verify(&hash.root_key, &secret, &hash.text())
         };
-        // Boxed: every request would carry room for it otherwise.
-        Box::pin(self.once(claim, work)).await
+        self.once(claim, work).await
     }
 
     /// Whether a string of another system matches this one of the credential's hashes. A MAC is
