@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tracing::Instrument;
 use tracing::field::{Empty, display};
+use ulid::ULID_LEN;
 
 use crate::clock::Clock;
 use crate::credentials::issuers::Issuers;
@@ -181,7 +182,8 @@ impl Mint {
     /// A new request id: `req_` and a ULID.
     #[must_use]
     pub fn request_id(&self) -> String {
-        format!("req_{}", random::ulid(self.clock.unix_millis()))
+        let ulid = random::ulid(self.clock.unix_millis());
+        ["req_", ulid.array_to_str(&mut [0; ULID_LEN])].concat()
     }
 
     async fn authenticate(

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -17,6 +17,9 @@ use crate::domain::secret::contains_api_key;
 
 /// Longest body of a management request, in bytes.
 const MAX_BODY: usize = 64 * 1024;
+
+/// How many headers an answer has at most, as a rule.
+const HEADERS: usize = 10;
 
 /// Reads a JSON object.
 ///
@@ -82,18 +85,25 @@ pub struct List<T, C> {
 /// An answer in JSON, never stored by caches.
 pub fn answer(status: StatusCode, body: &impl Serialize) -> Response {
     let body = serde_json::to_vec(body).expect("answers are JSON");
-    let headers = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        ),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ),
-    ];
-    (status, headers, body).into_response()
+    let mut response = written(status, body);
+    let nosniff = HeaderValue::from_static("nosniff");
+    response
+        .headers_mut()
+        .insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    response
+}
+
+/// The same of JSON that is written already, with room for further headers: to make more for each
+/// would cost as much as what is written in it.
+pub fn written(status: StatusCode, json: impl Into<Body>) -> Response {
+    let mut headers = HeaderMap::with_capacity(HEADERS);
+    let json_type = HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, json_type);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let mut response = Response::new(json.into());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
 }
 
 /// Reads a JSON object from bytes.
