@@ -112,7 +112,9 @@ impl Gateway {
             let target = self.target(&holder, audience);
             let target = target.map_err(|why| refuse(NotIssued::Target(why)))?;
             let token = if exchange {
-                Some(self.token_for(&holder, target).await.map_err(refuse)?)
+                // Boxed: every request would carry room for it otherwise.
+                let token = Box::pin(self.token_for(&holder, target)).await;
+                Some(token.map_err(refuse)?)
             } else {
                 None
             };

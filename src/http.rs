@@ -33,6 +33,7 @@ mod revoke;
 mod roles;
 mod scopes;
 mod signing_keys;
+mod straight;
 mod token;
 mod token_request;
 mod traces;
@@ -42,19 +43,58 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
 use axum::routing::{get, post, put};
+use tower::Service;
 
 use crate::app::App;
+
+use gateway::Demands;
+pub use straight::Surface;
 
 /// The address at the other end of a connection, put into each request by `serve`.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
+/// Whatever answers the requests of connections.
+pub trait Answers: Send + Sync + 'static {
+    /// What `peer` asks, answered.
+    fn answer(
+        &self,
+        peer: Peer,
+        request: Request,
+    ) -> impl Future<Output = Response> + Send + 'static;
+}
+
+impl Answers for Router {
+    /// With the peer among the request's extensions.
+    fn answer(
+        &self,
+        peer: Peer,
+        mut request: Request,
+    ) -> impl Future<Output = Response> + Send + 'static {
+        request.extensions_mut().insert(peer);
+        // A router is always ready, and its clone a counted reference.
+        let answer = self.clone().call(request);
+        async {
+            let Ok(answer) = answer.await;
+            answer
+        }
+    }
+}
+
 /// Everything that is served.
-pub fn router(app: Arc<App>) -> Router {
+pub fn surface(app: Arc<App>) -> Surface {
+    let demands = Arc::new(Demands::in_query());
+    let router = router(Arc::clone(&app), Arc::clone(&demands));
+    Surface::new(router, app, demands)
+}
+
+fn router(app: Arc<App>, demands: Arc<Demands>) -> Router {
     let path = app.mint.base.path().to_owned();
     let below_base = oauth_plane()
-        .merge(gateways())
+        .merge(gateways(demands))
         .merge(management_plane())
         .merge(operations());
     // A base URL with a path is reached with it, or without it where a proxy strips it.
@@ -108,11 +148,12 @@ fn oauth_plane() -> Routes {
         .merge(metadata_before(""))
 }
 
-fn gateways() -> Routes {
+fn gateways(in_query: Arc<Demands>) -> Routes {
+    let below = gateway::verify(Arc::new(Demands::InHeaders));
     Router::new()
-        .route("/gateway/verify", gateway::verify())
-        .route("/gateway/verify/", gateway::verify_below())
-        .route("/gateway/verify/{*path}", gateway::verify_below())
+        .route("/gateway/verify", gateway::verify(in_query))
+        .route("/gateway/verify/", below.clone())
+        .route("/gateway/verify/{*path}", below)
 }
 
 /// RFC 8414 §3: the well-known part comes before the issuer's path.

@@ -1,4 +1,4 @@
-//! Serves the router on a listener: a cap on connections, a bound on every wait, a graceful end.
+//! Serves whatever answers on a listener: a cap on connections, a bound on every wait, a graceful end.
 //!
 //! Every connection holds one slot. What a peer may do with its slot is bounded in time whatever it
 //! does, because a slot held for nothing is what a stranger could take from everybody else:
@@ -20,6 +20,7 @@
 mod body;
 mod connection;
 mod limits;
+mod orders;
 mod pulse;
 mod signals;
 #[cfg(test)]
@@ -35,12 +36,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
+use crate::http::Answers;
 use connection::Service;
 use tls::Tls;
 
@@ -61,10 +62,8 @@ pub struct Drained {
     pub left: usize,
 }
 
-/// Serves `router` to `listener`, over HTTP/1.1 and over HTTP/2 with prior knowledge, until
+/// Serves what `answers` to `listener`, over HTTP/1.1 and over HTTP/2 with prior knowledge, until
 /// `shutdown` completes; then stops accepting, lets requests under way finish, and returns.
-///
-/// Every request carries the peer's address as the extension [`Peer`](crate::http::Peer).
 ///
 /// At `shutdown` the listener closes and idle connections end at once; the others end after the
 /// answer they are at. Those that have not when [`Limits::drain`] has passed are cut, and counted
@@ -74,11 +73,11 @@ pub struct Drained {
 /// when accepting itself fails (out of descriptors, say) it is logged and tried again.
 pub async fn run(
     listener: TcpListener,
-    router: Router,
+    answers: impl Answers,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
-    run_behind(listener, None, router, limits, shutdown).await
+    run_behind(listener, None, answers, limits, shutdown).await
 }
 
 /// The same over TLS, unless `tls` is `None`; by ALPN a client chooses between HTTP/2 and HTTP/1.1.
@@ -87,14 +86,14 @@ pub async fn run(
 pub async fn run_behind(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
-    router: Router,
+    answers: impl Answers,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
     let limits = limits.within_bounds();
     let cap = limits.max_connections;
     let slots = Arc::new(Semaphore::new(cap));
-    let service = Arc::new(Service::new(router, limits, Arc::clone(&slots)));
+    let service = Arc::new(Service::new(answers, limits, Arc::clone(&slots)));
     // A message asks every connection to finish; the sender's end, however it comes, cuts them.
     let (closing, _) = watch::channel(());
 
@@ -135,16 +134,16 @@ pub async fn run_behind(
 }
 
 /// A connection that was accepted.
-struct Newcomer {
+struct Newcomer<A> {
     stream: TcpStream,
     peer: SocketAddr,
     accepted: Instant,
-    service: Arc<Service>,
+    service: Arc<Service<A>>,
     closing: watch::Receiver<()>,
     _slot: OwnedSemaphorePermit,
 }
 
-impl Newcomer {
+impl<A: Answers> Newcomer<A> {
     async fn serve(self) {
         let told = (self.peer, self.accepted);
         connection::serve(self.stream, told, &self.service, self.closing).await;

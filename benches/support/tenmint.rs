@@ -38,11 +38,11 @@ pub async fn serve(listener: TcpListener) -> Result<Tenmint, Failure> {
         .await
         .map_err(|why| why.to_string())?;
     let jobs = app.start_jobs();
-    let router = tenmint::http::router(Arc::clone(&app));
+    let surface = tenmint::http::surface(Arc::clone(&app));
     let limits = (&settings).into();
     tokio::spawn(async move {
         let _held = (jobs, log);
-        let _ = tenmint::serve::run(listener, router, limits, std::future::pending()).await;
+        let _ = tenmint::serve::run(listener, surface, limits, std::future::pending()).await;
     });
     Ok(Tenmint {
         operator: operator.secret.expose().to_owned(),

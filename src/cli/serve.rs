@@ -130,9 +130,9 @@ pub(super) async fn until_stopped(
         tokio::spawn(serve::run(listener, router, limits, pending()))
     });
     let renewing = tokio::spawn(read_anew(tls.clone(), hangup));
-    let router = http::router(Arc::clone(&app));
+    let surface = http::surface(Arc::clone(&app));
     let busy = tokio::select! {
-        drained = serve::run_behind(listener, tls, router, limits, stop) => drained.left,
+        drained = serve::run_behind(listener, tls, surface, limits, stop) => drained.left,
         () = insist => {
             tracing::warn!("asked again: cutting what is under way");
             0

@@ -13,56 +13,56 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::body::Body;
+use axum::extract::{Extension, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
 
 use super::oauth_error::OAuthError;
-use super::phases::others_first;
-use super::{Peer, body, rate_limit};
+use super::{Peer, address, body, rate_limit};
 use crate::app::App;
 use crate::app::metrics::timed;
 use crate::credentials::limits::Standing;
 use crate::gateway::{Asked, Refused};
 
+pub use demand::Demands;
 pub use describe::describe;
 
 use answer::let_through;
-use demand::{Demand, Demands};
+use demand::Demand;
 use shown::{Shown, shown};
 
-/// `/gateway/verify`, by any method: gateways forward that of the request they hold. What is
-/// demanded is in the query string, which the gateway's configuration writes.
-pub fn verify() -> MethodRouter<Arc<App>> {
-    demanded(Demands::in_query())
+/// `/gateway/verify`, and what is below it, by any method: gateways forward that of the request
+/// they hold.
+pub fn verify(demands: Arc<Demands>) -> MethodRouter<Arc<App>> {
+    any(
+        move |app: State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request| {
+            answer(app, Arc::clone(&demands), peer, request)
+        },
+    )
 }
 
-/// `/gateway/verify/…`, for gateways that append the path of the request they hold, and its query
-/// string with it. What is demanded is in headers.
-pub fn verify_below() -> MethodRouter<Arc<App>> {
-    demanded(Demands::InHeaders)
-}
-
-fn demanded(demands: Demands) -> MethodRouter<Arc<App>> {
-    let demands = Arc::new(demands);
-    any(move |State(app): State<Arc<App>>, request: Request| {
-        answer(app, Arc::clone(&demands), request)
-    })
-}
-
-async fn answer(app: Arc<App>, demands: Arc<Demands>, request: Request) -> Response {
-    let work = pin!(respond(&app, &demands, request));
-    timed(&app.metrics.gateway, &app.mint.clock, work).await
-}
-
-async fn respond(app: &App, demands: &Demands, request: Request) -> Response {
+/// Whether `request` may go through, for the gateway at the other end.
+pub fn answer(
+    State(app): State<Arc<App>>,
+    demands: Arc<Demands>,
+    peer: Peer,
+    request: Request,
+) -> impl Future<Output = Response> + Send {
+    // Apart before it is a future's: that has room for both otherwise, and is copied with them.
     let (parts, body) = request.into_parts();
+    async move {
+        let work = pin!(respond(&app, &demands, peer, &parts, body));
+        timed(&app.metrics.gateway, &app.mint.clock, work).await
+    }
+}
+
+async fn respond(app: &App, demands: &Demands, peer: Peer, parts: &Parts, body: Body) -> Response {
     body::ignore(body).await;
-    others_first().await;
     let mut standing = None;
-    let mut response = match decide(app, &parts, demands, &mut standing).await {
+    let mut response = match decide(app, parts, demands, peer, &mut standing).await {
         Ok(response) => response,
         Err(error) => error,
     };
@@ -76,11 +76,13 @@ async fn decide(
     app: &App,
     parts: &Parts,
     demands: &Demands,
+    Peer(gateway): Peer,
     standing: &mut Option<Standing>,
 ) -> Result<Response, Response> {
-    let peer = parts.extensions.get::<Peer>().map(|Peer(peer)| peer.ip());
-    let gateway = peer.filter(|peer| app.gateways.has(*peer));
-    let gateway = gateway.ok_or_else(|| refuse(app, refused::no_gateway()))?;
+    let gateway = gateway.ip();
+    if !app.gateways.has(gateway) {
+        return Err(refuse(app, refused::no_gateway()));
+    }
     let demand = demands.read(parts, &app.mint.audiences);
     let demand = demand.map_err(|why| refuse(app, refused::bad_demand(&why)))?;
     let header = app.gateways.header();
@@ -109,8 +111,7 @@ async fn decide(
 
 /// Where the request comes from, as the gateway says; `None`, which is denied, if it does not.
 fn address(app: &App, parts: &Parts, gateway: IpAddr) -> Option<IpAddr> {
-    let lines = parts.headers.get_all(app.gateways.header().name());
-    let lines = lines.into_iter().map(HeaderValue::as_bytes);
+    let lines = address::lines(&parts.headers, app.gateways.header());
     match app.gateways.client_address(gateway, lines) {
         Ok(address) => Some(address),
         Err(why) => {
@@ -145,7 +146,7 @@ fn refuse(app: &App, error: OAuthError) -> Response {
 mod tests {
     use super::*;
 
-    fn size_of_future<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+    fn size_of_future<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
         size_of::<F>()
     }
 

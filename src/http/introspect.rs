@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::body::Body;
+use axum::extract::{Extension, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
@@ -18,7 +19,7 @@ use super::authorization::{Authorization, read};
 use super::client_request::{AboutToken, MAX_BODY, Malformed, Parameter, Scheme, once};
 use super::oauth_error::OAuthError;
 use super::phases::others_first;
-use super::{address, body, json, path, request_id};
+use super::{Peer, address, body, json, path, request_id};
 use crate::app::App;
 use crate::app::metrics::timed;
 use crate::check::introspection::{Active, Question};
@@ -42,16 +43,28 @@ struct IntrospectionRequest<'a> {
 }
 
 /// `POST /oauth/introspect`: tokens of the deployment issuer, and API keys.
-pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Response {
-    let work = pin!(introspect(&app, &Issuer::Deployment, request));
-    timed(&app.metrics.introspection, &app.mint.clock, work).await
+pub fn deployment(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> impl Future<Output = Response> + Send {
+    // As at the token endpoint.
+    let (parts, body) = request.into_parts();
+    async move {
+        let work = pin!(introspect(&app, &Issuer::Deployment, peer, &parts, body));
+        timed(&app.metrics.introspection, &app.mint.clock, work).await
+    }
 }
 
 /// `POST /orgs/{org}/oauth/introspect`: knows that organization's tokens and keys alone.
-pub async fn organization(State(app): State<Arc<App>>, request: Request) -> Response {
+pub async fn organization(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Response {
     let (mut parts, body) = request.into_parts();
     let issuer = path::organization_issuer(&mut parts).await;
-    let work = pin!(introspect(&app, &issuer, Request::from_parts(parts, body)));
+    let work = pin!(introspect(&app, &issuer, peer, &parts, body));
     timed(&app.metrics.introspection, &app.mint.clock, work).await
 }
 
@@ -60,9 +73,9 @@ pub async fn post_only(State(app): State<Arc<App>>) -> Response {
     OAuthError::post_only("use POST at the introspection endpoint", &app.request_id())
 }
 
-async fn introspect(app: &App, issuer: &Issuer, request: Request) -> Response {
+async fn introspect(app: &App, issuer: &Issuer, peer: Peer, parts: &Parts, body: Body) -> Response {
     let request_id = app.request_id();
-    let (parts, body) = request.into_parts();
+    let from = address::behind(peer, &parts.headers, app);
     let body = match body::read(body, MAX_BODY).await {
         Ok(body) => Zeroizing::new(body.to_vec()),
         Err(error) => return malformed(error.into(), &request_id),
@@ -75,7 +88,7 @@ async fn introspect(app: &App, issuer: &Issuer, request: Request) -> Response {
     let IntrospectionRequest { about, ip, scope } = asked;
     // Services are given keys of tenmint's own.
     let secret = about.secret.and_then(PresentedSecret::own);
-    let caller = match caller(app, issuer, secret, &parts, &request_id).await {
+    let caller = match caller(app, issuer, secret, (&parts.headers, from), &request_id).await {
         Ok(caller) => caller,
         Err(why) => return refused(&why, about.scheme, &request_id),
     };
@@ -110,20 +123,20 @@ async fn caller(
     app: &App,
     issuer: &Issuer,
     secret: Option<ApiKeySecret>,
-    parts: &Parts,
+    (headers, from): (&HeaderMap, Option<IpAddr>),
     request_id: &str,
 ) -> Result<Caller, Refusal> {
-    let credential = match (secret, read(&parts.headers)) {
+    let credential = match (secret, read(headers)) {
         (Some(secret), _) => Credential::Key(secret),
         (None, Authorization::Bearer(text)) => Credential::Token(text),
         (None, _) => return Err(Refusal::Anonymous),
     };
-    let user_agent = parts.headers.get(header::USER_AGENT);
+    let user_agent = headers.get(header::USER_AGENT);
     let caller = app
         .management
         .caller(
             credential,
-            address::of(parts, app),
+            from,
             user_agent.map(HeaderValue::as_bytes),
             request_id.to_owned(),
         )

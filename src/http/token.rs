@@ -6,15 +6,17 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::body::Body;
+use axum::extract::{Extension, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use utoipa::ToSchema;
 
 use super::client_request::MAX_BODY;
 use super::phases::others_first;
 use super::token_request::{Scheme, TokenRequest};
-use super::{address, body, oauth_error::OAuthError, path, rate_limit};
+use super::{Peer, address, body, json, oauth_error::OAuthError, path, rate_limit};
 use crate::app::App;
 use crate::app::metrics::timed;
 use crate::credentials::Denied;
@@ -51,16 +53,28 @@ impl Answer<'_> {
 }
 
 /// `POST /oauth/token`: the deployment issuer.
-pub async fn deployment(State(app): State<Arc<App>>, request: Request) -> Response {
-    let work = pin!(exchange(&app, &Issuer::Deployment, request));
-    timed(&app.metrics.token, &app.mint.clock, work).await
+pub fn deployment(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> impl Future<Output = Response> + Send {
+    // Apart before it is a future's: that has room for both otherwise, and is copied with them.
+    let (parts, body) = request.into_parts();
+    async move {
+        let work = pin!(exchange(&app, &Issuer::Deployment, peer, &parts, body));
+        timed(&app.metrics.token, &app.mint.clock, work).await
+    }
 }
 
 /// `POST /orgs/{org}/oauth/token`: an organization's issuer, which knows its own keys alone.
-pub async fn organization(State(app): State<Arc<App>>, request: Request) -> Response {
+pub async fn organization(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Response {
     let (mut parts, body) = request.into_parts();
     let issuer = path::organization_issuer(&mut parts).await;
-    let work = pin!(exchange(&app, &issuer, Request::from_parts(parts, body)));
+    let work = pin!(exchange(&app, &issuer, peer, &parts, body));
     timed(&app.metrics.token, &app.mint.clock, work).await
 }
 
@@ -81,9 +95,8 @@ pub async fn no_authorization_endpoint(State(app): State<Arc<App>>) -> Response 
     malformed(&app, error, None)
 }
 
-async fn exchange(app: &App, issuer: &Issuer, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let address = address::of(&parts, app);
+async fn exchange(app: &App, issuer: &Issuer, peer: Peer, parts: &Parts, body: Body) -> Response {
+    let address = address::behind(peer, &parts.headers, app);
     let body = match body::read(body, MAX_BODY).await {
         Ok(body) => body,
         Err(error) => return malformed(app, error.into(), address),
@@ -131,15 +144,10 @@ fn answer(issued: &Issued, asked_scope: Option<&str>) -> Response {
     }
     .render();
     tracing::debug!(key = %issued.key, "issued a token");
-    let headers = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        ),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (header::PRAGMA, HeaderValue::from_static("no-cache")),
-    ];
-    (headers, body).into_response()
+    let mut response = json::written(StatusCode::OK, body);
+    let no_cache = HeaderValue::from_static("no-cache");
+    response.headers_mut().insert(header::PRAGMA, no_cache);
+    response
 }
 
 fn refused(why: &Refused, scheme: Scheme) -> Response {
@@ -167,7 +175,7 @@ fn malformed(app: &App, error: OAuthError, address: Option<IpAddr>) -> Response 
 mod tests {
     use super::*;
 
-    fn size_of_future<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
+    fn size_of_future<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
         size_of::<F>()
     }
 

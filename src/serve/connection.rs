@@ -1,11 +1,11 @@
 //! One connection, from its first byte to its last.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse;
 use hyper::body::{Body as _, Incoming};
@@ -16,15 +16,16 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_io_timeout::TimeoutWriter;
-use tower::Service as _;
 use tracing::debug;
 
 use super::Limits;
 use super::body::Arriving;
+use super::orders::{Heard, Order, Orders};
 use super::pulse::{Pulse, Verdict};
-use crate::http::Peer;
+use crate::http::{Answers, Peer};
 
 /// Requests one HTTP/2 connection may have under way.
 const HTTP2_STREAMS: u32 = 100;
@@ -42,20 +43,19 @@ const HTTP2_RESETS: (usize, usize) = (20, 100);
 const HTTP2_PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));
 
 /// What all connections share.
-pub(super) struct Service {
-    router: Router,
+pub(super) struct Service<A> {
+    answers: A,
     limits: Limits,
     http: Builder<TokioExecutor>,
     slots: Arc<Semaphore>,
 }
 
-impl Service {
-    /// Shares `router` under `limits`, which must be within bounds; `slots` tells how many
+impl<A: Answers> Service<A> {
+    /// Shares `answers` under `limits`, which must be within bounds; `slots` tells how many
     /// connections can still be accepted.
-    pub(super) fn new(router: Router, limits: Limits, slots: Arc<Semaphore>) -> Self {
+    pub(super) fn new(answers: A, limits: Limits, slots: Arc<Semaphore>) -> Self {
         Self {
-            // Turns handlers into routes now rather than at each request.
-            router: router.with_state(()),
+            answers,
             http: http(&limits),
             limits,
             slots,
@@ -75,19 +75,18 @@ impl Service {
 
 /// Serves one connection of a peer, accepted then, until it ends, or its time is up. A message on
 /// `closing` asks it to finish what it is doing; the end of `closing` cuts it.
-pub(super) async fn serve(
+pub(super) async fn serve<A: Answers>(
     stream: impl AsyncRead + AsyncWrite + Send + 'static,
     (peer, accepted): (SocketAddr, Instant),
-    service: &Service,
-    mut closing: watch::Receiver<()>,
+    service: &Arc<Service<A>>,
+    closing: watch::Receiver<()>,
 ) {
     let pulse = Pulse::new(accepted);
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(service.limits.io_timeout));
 
-    let answer = service_fn(|mut request: Request<Incoming>| {
+    let answer = service_fn(|request: Request<Incoming>| {
         let turn = pulse.begin(Instant::now());
-        request.extensions_mut().insert(Peer(peer));
         let request = request.map(|incoming| {
             if incoming.is_end_stream() {
                 Body::empty()
@@ -95,23 +94,22 @@ pub(super) async fn serve(
                 Body::new(Arriving::new(incoming, Arc::clone(&pulse)))
             }
         });
-        // A router is always ready, and its clone a counted reference.
-        let answer = names_its_host(&request).then(|| service.router.clone().call(request));
+        let answer = names_its_host(&request).then(|| service.answers.answer(Peer(peer), request));
         async move {
             let answer = match answer {
                 Some(answer) => answer.await,
-                None => Ok(StatusCode::BAD_REQUEST.into_response()),
+                None => StatusCode::BAD_REQUEST.into_response(),
             };
             drop(turn);
-            answer
+            Ok::<_, Infallible>(answer)
         }
     });
     let io = TokioIo::new(Box::pin(stream));
     let mut connection = pin!(service.http.serve_connection(io, answer));
-    let mut look = pin!(sleep_until(Instant::now() + service.limits.tick()));
+    let mut watched = Watched::by(peer, &pulse, service, closing);
 
     loop {
-        let finish = tokio::select! {
+        let order = tokio::select! {
             biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
@@ -120,32 +118,83 @@ pub(super) async fn serve(
                 }
                 return;
             }
-            asked = closing.changed() => match asked {
-                Ok(()) => true,
-                Err(_) => return,
-            },
+            order = &mut watched.orders => order,
+        };
+        match order {
+            Order::Finish => connection.as_mut().graceful_shutdown(),
+            Order::Cut => return,
+        }
+    }
+}
+
+/// The task that looks after a connection, until this is dropped.
+struct Watched {
+    orders: Heard,
+    task: AbortHandle,
+}
+
+impl Watched {
+    fn by<A: Answers>(
+        peer: SocketAddr,
+        pulse: &Arc<Pulse>,
+        service: &Arc<Service<A>>,
+        closing: watch::Receiver<()>,
+    ) -> Self {
+        let given = Arc::new(Orders::default());
+        let orders = given.hear();
+        let (pulse, service) = (Arc::clone(pulse), Arc::clone(service));
+        let watch = async move {
+            watch(peer, &pulse, &service, closing, &given).await;
+            given.give(Order::Cut);
+        };
+        Self {
+            orders,
+            task: tokio::spawn(watch).abort_handle(),
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Looks after a connection; when this returns, it is to be cut.
+async fn watch<A: Answers>(
+    peer: SocketAddr,
+    pulse: &Pulse,
+    service: &Service<A>,
+    mut closing: watch::Receiver<()>,
+    orders: &Orders,
+) {
+    let tick = service.limits.tick();
+    let mut look = pin!(sleep_until(Instant::now() + tick));
+    loop {
+        tokio::select! {
+            biased;
+            asked = closing.changed() => {
+                if asked.is_err() {
+                    return;
+                }
+            }
             () = look.as_mut() => {
                 let crowded = service.is_crowded();
                 match pulse.verdict(Instant::now(), &service.limits, crowded) {
                     Verdict::LookAgain(at) => {
                         look.as_mut().reset(at);
-                        false
+                        continue;
                     }
-                    Verdict::Finish => {
-                        look.as_mut().reset(Instant::now() + service.limits.tick());
-                        true
-                    }
+                    Verdict::Finish => look.as_mut().reset(Instant::now() + tick),
                     Verdict::Cut(why) => {
                         debug!(%peer, why, "connection cut");
                         return;
                     }
                 }
             }
-        };
-        if finish {
-            pulse.finishing(Instant::now());
-            connection.as_mut().graceful_shutdown();
         }
+        pulse.finishing(Instant::now());
+        orders.give(Order::Finish);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What one connection is doing, and how long it may go on.
 //!
-//! Requests only note what happens (a lock nobody contends, a glance at the clock). The
-//! connection's task looks at the notes a few times per deadline. A timer armed and disarmed for
+//! Requests only note what happens (a lock nobody contends, a glance at the clock). A task beside
+//! the connection's looks at the notes a few times per deadline. A timer armed and disarmed for
 //! each request would cost more than the rest of this room together.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -28,6 +28,7 @@ mod backup;
 mod bodies;
 mod bootstrap;
 mod bootstrap_grant;
+mod both_ways;
 mod bounds;
 mod bulk_revoke;
 mod canary;

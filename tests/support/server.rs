@@ -291,11 +291,11 @@ impl Server {
             .await
             .unwrap();
         let (stop, stopped) = oneshot::channel();
-        let router = tenmint::http::router(Arc::clone(&app));
+        let surface = tenmint::http::surface(Arc::clone(&app));
         let limits = (&settings).into();
         let running = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
-            let _ = tenmint::serve::run(listener, router, limits, stopped).await;
+            let _ = tenmint::serve::run(listener, surface, limits, stopped).await;
         });
         let mut changes = app.management.generations.listen();
         let jobs = app.start_jobs();

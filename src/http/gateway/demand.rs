@@ -23,12 +23,17 @@ const REMEMBERED: usize = 1_024;
 const LONGEST: usize = 512;
 
 /// Where gateways write what they demand.
-pub(super) enum Demands {
-    /// In the query string, beside the header for scopes. What query strings say is remembered.
-    InQuery(Cache<Box<str>, Arc<Demand>>),
-    /// In headers alone, that for scopes always among them: the query string is the client's.
+pub enum Demands {
+    /// In the query string, which the gateway's configuration writes, beside the header for scopes.
+    /// What query strings say is remembered.
+    InQuery(Remembered),
+    /// For gateways that append the path of the request they hold, and its query string with it: in
+    /// headers alone, that for scopes always among them.
     InHeaders,
 }
+
+/// What query strings were found to demand.
+pub struct Remembered(Cache<Box<str>, Arc<Demand>>);
 
 /// What must hold for a request to be let through.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -63,8 +68,8 @@ pub(super) enum BadDemand {
 
 impl Demands {
     /// In the query string, of which nothing is remembered yet.
-    pub(super) fn in_query() -> Self {
-        Self::InQuery(Cache::new(REMEMBERED))
+    pub fn in_query() -> Self {
+        Self::InQuery(Remembered(Cache::new(REMEMBERED)))
     }
 
     /// What is demanded of a request. For resources of these `audiences` alone: they are the same
@@ -76,9 +81,7 @@ impl Demands {
     ) -> Result<Arc<Demand>, BadDemand> {
         let mut lines = parts.headers.get_all(&REQUIRE_SCOPE).iter().peekable();
         let mut demand = match self {
-            Self::InQuery(known) => {
-                remembered(known, parts.uri.query().unwrap_or_default(), audiences)?
-            }
+            Self::InQuery(known) => known.read(parts.uri.query().unwrap_or_default(), audiences)?,
             // A gateway that writes its demands into the query string all the same, behind a
             // slash too many, would otherwise demand nothing.
             Self::InHeaders if lines.peek().is_none() => return Err(BadDemand::NoScopes),
@@ -91,19 +94,17 @@ impl Demands {
     }
 }
 
-fn remembered(
-    known: &Cache<Box<str>, Arc<Demand>>,
-    query: &str,
-    audiences: &Audiences,
-) -> Result<Arc<Demand>, BadDemand> {
-    if let Some(demand) = known.get(query) {
-        return Ok(demand);
+impl Remembered {
+    fn read(&self, query: &str, audiences: &Audiences) -> Result<Arc<Demand>, BadDemand> {
+        if let Some(demand) = self.0.get(query) {
+            return Ok(demand);
+        }
+        let demand = Arc::new(Demand::in_query(query, audiences)?);
+        if query.len() <= LONGEST {
+            self.0.insert(query.into(), Arc::clone(&demand));
+        }
+        Ok(demand)
     }
-    let demand = Arc::new(Demand::in_query(query, audiences)?);
-    if query.len() <= LONGEST {
-        known.insert(query.into(), Arc::clone(&demand));
-    }
-    Ok(demand)
 }
 
 impl Demand {
