@@ -168,13 +168,15 @@ impl Credentials {
         if !self.crypto.is_current(verified.root_key()) {
             return None;
         }
-        match self.proofs.recall(likeness, &verified.credential, which)? {
-            true => Some(Ok(verified)),
-            false => Some(Err(Rejected {
+        let proven = self.proofs.recall(likeness, &verified.credential, which)?;
+        Some(if proven {
+            Ok(verified)
+        } else {
+            Err(Rejected {
                 why: Denied::WrongSecret,
                 credential: Some(verified.credential),
-            })),
-        }
+            })
+        })
     }
 
     async fn find_out(

@@ -73,7 +73,10 @@ impl Holder {
         let held = &self.key().effective;
         match self.token.as_deref() {
             None => Cow::Borrowed(self.credential().scope()),
-            Some(token) if held.uncovered(&token.scopes).is_none() => {
+            Some(token)
+                if *token.claims.scope == *held.as_parameter()
+                    || held.uncovered(&token.scopes).is_none() =>
+            {
                 Cow::Borrowed(&token.claims.scope)
             }
             Some(token) => {

@@ -31,7 +31,8 @@ pub(super) fn let_through(passed: &Passed, token: Option<&str>) -> Response {
     headers.insert(SCOPE, value(&passed.holder.scope()));
     headers.insert(EXTERNAL_ID, value(&external_id));
     if let Some(token) = passed.token.as_deref().or(token) {
-        let mut bearer = value(&format!("Bearer {token}"));
+        let bearer = HeaderValue::try_from(["Bearer ", token].concat());
+        let mut bearer = bearer.expect("a token is visible ASCII");
         bearer.set_sensitive(true);
         headers.insert(header::AUTHORIZATION, bearer);
     }
