@@ -100,7 +100,7 @@ async fn every_route_is_described_and_every_description_is_a_route() {
 fn the_other_routes_are_the_router_s() {
     let router = include_str!("../../src/http.rs");
     let of = |name: &str| {
-        let begin = router.find(&format!("fn {name}()")).unwrap();
+        let begin = router.find(&format!("fn {name}(")).unwrap();
         let end = router[begin..].find("\n}\n").unwrap() + begin;
         router[begin..end].split('"').skip(1).step_by(2)
     };
