@@ -49,6 +49,7 @@ async fn what_is_answered_straight_is_what_the_router_answers() {
     let token = server.token(&key, &[]).await;
     let forged = forged::of_another_deployment(&key.id);
     let wrong = forged::with_genuine_tag(&server, &key.id);
+    let too_long = format!("token={}", "x".repeat(100_000));
     let mut answered = BTreeMap::new();
     for (method, path) in [
         (Method::POST, "/oauth/token"),
@@ -84,13 +85,18 @@ async fn what_is_answered_straight_is_what_the_router_answers() {
                 "grant_type=password",
                 &format!("token={token}"),
                 "token=",
-                &format!("token={}", "x".repeat(100_000)),
+                &too_long,
             ] {
+                // Whoever does not read a body to its end closes the connection on it.
+                if body == too_long && !(method == Method::POST && path.starts_with("/oauth")) {
+                    continue;
+                }
                 let ask = async |before: &str| {
                     let sent = server
                         .request(method.clone(), &format!("{before}{path}"))
                         .header("x-forwarded-for", CLIENT)
                         .header("content-type", FORM)
+                        .header("connection", "close")
                         .body(body.to_owned());
                     lasting(&Reply::of(as_who(sent)).await)
                 };
