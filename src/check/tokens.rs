@@ -18,10 +18,12 @@ use crate::domain::issuer::{BaseUrl, Issuer};
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::KeyId;
 
-/// How many genuine tokens are remembered, as a rule, and how many bytes of them at most. Nobody fills
-/// this room without genuine tokens.
+/// How many genuine tokens are remembered at most, and fewer of long ones. Nobody fills this room
+/// without genuine tokens.
 const CAPACITY: usize = 20_000;
-const ROOM: u64 = 20 << 20;
+
+/// How many bytes each is reckoned to have at least: what it says is held beside its text.
+const LEAST: usize = 1024;
 
 /// Tokens whose signature was found good.
 ///
@@ -31,7 +33,7 @@ pub struct Tokens {
     genuine: Cache<Box<str>, Genuine, Length>,
 }
 
-/// What a remembered token takes: its bytes.
+/// What a remembered token takes of the room.
 #[derive(Clone)]
 struct Length;
 
@@ -58,14 +60,14 @@ struct Genuine {
 impl Default for Tokens {
     fn default() -> Self {
         Self {
-            genuine: Cache::with_weighter(CAPACITY, ROOM, Length),
+            genuine: Cache::with_weighter(CAPACITY, (CAPACITY * LEAST) as u64, Length),
         }
     }
 }
 
 impl Weighter<Box<str>, Genuine> for Length {
     fn weight(&self, text: &Box<str>, _: &Genuine) -> u64 {
-        text.len() as u64
+        text.len().max(LEAST) as u64
     }
 }
 
@@ -148,4 +150,35 @@ fn named_by(text: &str, base: &BaseUrl) -> Result<Issuer, TokenError> {
     let claims = claims.map_err(|_| TokenError::Malformed)?;
     let names: Names = serde_json::from_slice(&claims).map_err(|_| TokenError::Malformed)?;
     Issuer::of_name(&names.iss, base).ok_or(TokenError::Issuer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever holds one key can have as many tokens as it likes, and show them all.
+    #[test]
+    fn what_is_remembered_is_bounded_in_tokens_and_in_bytes() {
+        let claims = serde_json::json!({
+            "client_id": "key_01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "scope": "read", "aud": "https://api.example.com", "org": "acme",
+            "iat": 1_800_000_000, "exp": 1_800_000_600, "jti": "x",
+        });
+        let claims = serde_json::from_value(claims).unwrap();
+        let token = Arc::new(Token::of(Issuer::Deployment, claims).unwrap());
+        for length in [100, MAX_TOKEN] {
+            let tokens = Tokens::default();
+            for n in 0..CAPACITY + CAPACITY / 2 {
+                let genuine = Genuine {
+                    by: Weak::new(),
+                    token: Arc::clone(&token),
+                };
+                let text = format!("{n:0length$}");
+                tokens.genuine.insert(text.into(), genuine);
+            }
+            let held = tokens.genuine.len();
+            let most = (CAPACITY * LEAST / length).min(CAPACITY);
+            assert!(held <= most && held > most / 2, "{held} of {most}");
+        }
+    }
 }
