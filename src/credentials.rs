@@ -142,7 +142,10 @@ impl Credentials {
         };
         let likeness = self.crypto.recognise(&secret).ok_or(Denied::Forged)?;
         match self.recall(&secret, likeness, now) {
-            Some(known) => known,
+            Some(known) => {
+                self.note_hit();
+                known
+            }
             // Boxed: every request would carry room for it otherwise.
             None => Box::pin(self.find_out(secret, likeness, now)).await,
         }
@@ -155,20 +158,16 @@ impl Credentials {
         likeness: Likeness,
         now: Timestamp,
     ) -> Option<Result<Verified, Rejected>> {
-        let Cached { loaded, credential } = self.at_hand(secret.id())?;
-        let Some(credential) = credential else {
-            return Some(Err(Denied::Unknown.into()));
-        };
-        let which = credential.presented(secret, now);
-        let verified = Verified {
-            credential,
-            which,
-            loaded,
+        let verified = match self.at_hand(secret.id())?.presented(secret, now) {
+            Ok(verified) => verified,
+            Err(why) => return Some(Err(why.into())),
         };
         if !self.crypto.is_current(verified.root_key()) {
             return None;
         }
-        let proven = self.proofs.recall(likeness, &verified.credential, which)?;
+        let proven = self
+            .proofs
+            .recall(likeness, &verified.credential, verified.which)?;
         Some(if proven {
             Ok(verified)
         } else {
@@ -212,14 +211,7 @@ impl Credentials {
 
     /// The credential whose secret this must be, if it is one.
     async fn presented(&self, secret: &ApiKeySecret, now: Timestamp) -> Result<Verified, Denied> {
-        let Cached { loaded, credential } = self.look_up(secret.id()).await?;
-        let credential = credential.ok_or(Denied::Unknown)?;
-        let which = credential.presented(secret, now);
-        Ok(Verified {
-            credential,
-            which,
-            loaded,
-        })
+        self.look_up(secret.id()).await?.presented(secret, now)
     }
 
     /// The present state of a key that an access token names. The token's signature stands

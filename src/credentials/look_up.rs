@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::freshness::Trust;
 use super::generations::Generation;
-use super::{Credential, Credentials};
-use crate::domain::secret::KeyId;
+use super::{Credential, Credentials, Denied, Verified};
+use crate::domain::secret::{ApiKeySecret, KeyId};
+use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
 
 /// How long a request waits for the database where what is held may be used otherwise.
@@ -26,6 +27,22 @@ pub struct Lookups {
 pub(super) struct Cached {
     pub(super) loaded: Generation,
     pub(super) credential: Option<Arc<Credential>>,
+}
+
+impl Cached {
+    /// The credential whose secret this must be, if it is one.
+    pub(super) fn presented(
+        self,
+        secret: &ApiKeySecret,
+        now: Timestamp,
+    ) -> Result<Verified, Denied> {
+        let credential = self.credential.ok_or(Denied::Unknown)?;
+        Ok(Verified {
+            which: credential.presented(secret, now),
+            credential,
+            loaded: self.loaded,
+        })
+    }
 }
 
 impl Credentials {
@@ -48,6 +65,7 @@ impl Credentials {
     /// askers of one key share one query.
     pub(super) async fn look_up(&self, id: KeyId) -> Result<Cached, StoreError> {
         if let Some(cached) = self.at_hand(id) {
+            self.note_hit();
             return Ok(cached);
         }
         // Whoever waits for another's query that fails would begin one of its own, and so on in
@@ -57,11 +75,14 @@ impl Credentials {
 
     /// From the cache, if what it holds can be relied on without asking anybody: almost always.
     pub(super) fn at_hand(&self, id: KeyId) -> Option<Cached> {
-        let cached = self.cache.get(&id).filter(|cached| {
+        self.cache.get(&id).filter(|cached| {
             self.is_current(id, cached) && self.generations.trust(cached.loaded) == Trust::Whole
-        })?;
+        })
+    }
+
+    /// Counts a key that was found in memory.
+    pub(super) fn note_hit(&self) {
         self.hits.fetch_add(1, Ordering::Relaxed);
-        Some(cached)
     }
 
     async fn look_up_patiently(&self, id: KeyId) -> Result<Cached, StoreError> {
@@ -70,7 +91,7 @@ impl Credentials {
                 Ok(cached) if self.is_current(id, &cached) => {
                     match self.generations.trust(cached.loaded) {
                         Trust::Whole | Trust::Unanswered => {
-                            self.hits.fetch_add(1, Ordering::Relaxed);
+                            self.note_hit();
                             return Ok(cached);
                         }
                         Trust::Doubtful => return self.ask_first(id, cached).await,

@@ -86,8 +86,7 @@ impl Proofs {
         credential: &Credential,
         which: Which,
     ) -> Option<bool> {
-        let subject = (credential.key.id, credential.hash(which).end());
-        self.known(likeness, Some(subject))
+        self.known(likeness, Some(subject(credential, which)))
     }
 
     /// Whether `secret`, which is recognised by `likeness`, matches this one of the credential's
@@ -103,7 +102,7 @@ impl Proofs {
         credential: &Arc<Credential>,
         which: Which,
     ) -> Result<bool, Denied> {
-        let subject = Some((credential.key.id, credential.hash(which).end()));
+        let subject = Some(subject(credential, which));
         if let Some(known) = self.known(likeness, subject) {
             return Ok(known);
         }
@@ -182,4 +181,8 @@ impl Proofs {
         let half = tag.as_ref().first_chunk();
         *half.expect("an HMAC-SHA256 of 32 bytes")
     }
+}
+
+fn subject(credential: &Credential, which: Which) -> Subject {
+    (credential.key.id, credential.hash(which).end())
 }
