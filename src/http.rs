@@ -53,7 +53,7 @@ use crate::app::App;
 use gateway::Demands;
 pub use straight::Surface;
 
-/// The address at the other end of a connection, put into each request by `serve`.
+/// The address at the other end of a connection. A router finds it among a request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 

@@ -75,7 +75,6 @@ pub async fn post_only(State(app): State<Arc<App>>) -> Response {
 
 async fn introspect(app: &App, issuer: &Issuer, peer: Peer, parts: &Parts, body: Body) -> Response {
     let request_id = app.request_id();
-    let from = address::behind(peer, &parts.headers, app);
     let body = match body::read(body, MAX_BODY).await {
         Ok(body) => Zeroizing::new(body.to_vec()),
         Err(error) => return malformed(error.into(), &request_id),
@@ -88,7 +87,7 @@ async fn introspect(app: &App, issuer: &Issuer, peer: Peer, parts: &Parts, body:
     let IntrospectionRequest { about, ip, scope } = asked;
     // Services are given keys of tenmint's own.
     let secret = about.secret.and_then(PresentedSecret::own);
-    let caller = match caller(app, issuer, secret, (&parts.headers, from), &request_id).await {
+    let caller = match caller(app, issuer, secret, (peer, &parts.headers), &request_id).await {
         Ok(caller) => caller,
         Err(why) => return refused(&why, about.scheme, &request_id),
     };
@@ -123,7 +122,7 @@ async fn caller(
     app: &App,
     issuer: &Issuer,
     secret: Option<ApiKeySecret>,
-    (headers, from): (&HeaderMap, Option<IpAddr>),
+    (peer, headers): (Peer, &HeaderMap),
     request_id: &str,
 ) -> Result<Caller, Refusal> {
     let credential = match (secret, read(headers)) {
@@ -136,7 +135,7 @@ async fn caller(
         .management
         .caller(
             credential,
-            from,
+            address::behind(peer, headers, app),
             user_agent.map(HeaderValue::as_bytes),
             request_id.to_owned(),
         )

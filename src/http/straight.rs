@@ -3,7 +3,7 @@
 //! A router tries its patterns, notes what it found, and hands a request on through boxes: a tenth
 //! of what an answer costs that signs nothing. Three endpoints are asked all day, by one method
 //! each, and these are known by their paths alone. They are routes as well, for whatever else is sent
-//! there, and answer the same on both self.
+//! there, and answer the same on both ways.
 
 use std::pin::Pin;
 use std::sync::Arc;
