@@ -2,7 +2,7 @@
 //! answers are the same. Below a base URL with a path both can be reached, by the whole path and by
 //! the one that a proxy stripped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 
@@ -50,7 +50,7 @@ async fn what_is_answered_straight_is_what_the_router_answers() {
     let forged = forged::of_another_deployment(&key.id);
     let wrong = forged::with_genuine_tag(&server, &key.id);
     let too_long = format!("token={}", "x".repeat(100_000));
-    let mut answered = BTreeMap::new();
+    let mut answered = BTreeSet::new();
     for (method, path) in [
         (Method::POST, "/oauth/token"),
         (Method::POST, "/oauth/introspect"),
@@ -103,12 +103,11 @@ async fn what_is_answered_straight_is_what_the_router_answers() {
                 let (straight, routed) = (ask(BELOW).await, ask("").await);
                 let short = &body[..body.len().min(60)];
                 assert_eq!(straight, routed, "{method} {path} by {who}: {short}");
-                *answered.entry(straight.0.as_u16()).or_insert(0) += 1;
+                answered.insert(straight.0.as_u16());
             }
         }
     }
-    let statuses: Vec<u16> = answered.keys().copied().collect();
     for status in [200, 400, 401, 403, 405] {
-        assert!(statuses.contains(&status), "{statuses:?}");
+        assert!(answered.contains(&status), "{answered:?}");
     }
 }
