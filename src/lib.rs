@@ -17,10 +17,10 @@
 //! |---|---|---|
 //! | [`domain`] | facts and rules, no I/O | no other room |
 //! | [`clock`] | the only reader of the wall clock | domain |
-//! | [`telemetry`] | structured events | no other room |
+//! | [`telemetry`] | structured events, counts | no other room |
 //! | [`crypto`] | hashing, sealing, signing, verifying | domain, telemetry |
 //! | [`store`] | SQL on SQLite and PostgreSQL | domain, telemetry |
-//! | [`usage`] | what keys are used for, counted in memory | domain, clock, store |
+//! | [`usage`] | what keys are used for, counted in memory | domain, clock, store, telemetry |
 //! | [`credentials`] | who is this, behind a cache; who signs | domain, clock, crypto, store, usage, telemetry |
 //! | [`issue`] | the exchange | those, credentials |
 //! | [`check`] | what a credential that services were shown is worth | those, credentials |

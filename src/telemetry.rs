@@ -1,5 +1,7 @@
-//! What tenmint tells about itself: structured events on standard error, and traces to a collector.
+//! What tenmint tells about itself: structured events on standard error, traces to a collector, and
+//! counts.
 
+pub mod counts;
 pub mod spans;
 mod sparing;
 pub mod traces;

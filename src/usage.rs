@@ -7,7 +7,6 @@ mod tally;
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::quality::RandomState;
@@ -19,6 +18,7 @@ use crate::domain::secret::{KeyId, redact};
 use crate::domain::usage::{Origin, Outcome};
 use crate::store::Store;
 use crate::store::usage::RefusalRow;
+use crate::telemetry::counts::Counts;
 use tally::{MOST_KEYS, Proven, Shard};
 
 /// In how many parts the tally is, each behind a lock of its own.
@@ -37,7 +37,7 @@ const LONGEST_DETAIL: usize = 500;
 pub struct Usage {
     shards: [Mutex<Shard>; SHARDS],
     refusals: Mutex<Refusals>,
-    totals: [AtomicU64; Outcome::COUNT],
+    totals: Counts<{ Outcome::COUNT }>,
     hasher: RandomState,
     filling: Notify,
     clock: Clock,
@@ -88,7 +88,7 @@ impl Usage {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             refusals: Mutex::default(),
-            totals: std::array::from_fn(|_| AtomicU64::new(0)),
+            totals: Counts::default(),
             hasher: RandomState::default(),
             filling: Notify::new(),
             forwarding: forwarding::Forwarding::default(),
@@ -101,7 +101,7 @@ impl Usage {
 
     /// Counts a use that proved a secret: [`Outcome::Issued`] or [`Outcome::Direct`].
     pub fn used(&self, outcome: Outcome, what: Use<'_>) {
-        self.totals[outcome as usize].fetch_add(1, Ordering::Relaxed);
+        self.totals.add(outcome as usize, 1);
         let proven = Proven {
             fingerprint: what.fingerprint,
             address: what.address.map(Origin::of),
@@ -124,7 +124,7 @@ impl Usage {
         whose: Option<(KeyId, &OrganizationId)>,
         explain: impl FnOnce() -> Explanation,
     ) {
-        self.totals[outcome as usize].fetch_add(1, Ordering::Relaxed);
+        self.totals.add(outcome as usize, 1);
         if let Some((key, organization)) = whose {
             let mut shard = self.shard(key);
             let worth_it = shard.refused(key, organization, outcome, self.clock.now());
@@ -161,7 +161,7 @@ impl Usage {
     /// How often this process has seen an outcome since it started, strangers included.
     #[must_use]
     pub fn total(&self, outcome: Outcome) -> u64 {
-        self.totals[outcome as usize].load(Ordering::Relaxed)
+        self.totals.total(outcome as usize)
     }
 
     /// Waits until so many keys are in the tally that it should be flushed before its time.

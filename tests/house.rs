@@ -23,7 +23,7 @@ fn rules() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("crypto", only(&["domain", "telemetry"])),
         ("store", only(&["domain", "telemetry"])),
         ("settings", only(&["domain", "crypto", "store"])),
-        ("usage", only(&["domain", "clock", "store"])),
+        ("usage", only(&["domain", "clock", "store", "telemetry"])),
         ("credentials", with(&["usage"])),
         ("issue", with(&["usage", "credentials"])),
         ("check", with(&["usage", "credentials"])),

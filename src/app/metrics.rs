@@ -11,7 +11,6 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::Mutex;
 
 use super::App;
@@ -19,7 +18,8 @@ use crate::clock::Clock;
 use crate::domain::usage::Outcome;
 use crate::store::Store;
 use crate::store::census::Census;
-use registry::{Measurements, Timings};
+use crate::telemetry::counts::Timings;
+use registry::Measurements;
 use tls::TlsCounts;
 
 /// How long what was counted in the database is told again, so that whoever asks often costs it
@@ -32,32 +32,17 @@ const DAY: Duration = Duration::from_hours(24);
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What is noted while requests are answered.
+#[derive(Default)]
 pub struct Metrics {
-    timings: Timings,
     /// How long token requests took.
-    pub token: Histogram,
+    pub token: Timings,
     /// How long introspection took.
-    pub introspection: Histogram,
+    pub introspection: Timings,
     /// How long gateways waited.
-    pub gateway: Histogram,
+    pub gateway: Timings,
     /// What the listener counts of TLS; empty where it speaks none.
     pub tls: OnceLock<Arc<TlsCounts>>,
     census: Mutex<Option<(Instant, Census)>>,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        let timings = registry::timings();
-        let of = |endpoint| timings.get_or_create_owned(&[("endpoint", endpoint)]);
-        Self {
-            token: of("token"),
-            introspection: of("introspection"),
-            gateway: of("gateway"),
-            tls: OnceLock::new(),
-            census: Mutex::default(),
-            timings,
-        }
-    }
 }
 
 impl Metrics {
@@ -82,14 +67,13 @@ impl Metrics {
 /// Does `work`, and notes how long it took. Pinned, because it is large: by value there would be
 /// room for it twice.
 pub async fn timed<T>(
-    histogram: &Histogram,
+    timings: &Timings,
     clock: &Clock,
     work: Pin<&mut impl Future<Output = T>>,
 ) -> T {
     let began = clock.monotonic();
     let done = work.await;
-    let took = clock.monotonic().saturating_sub(began);
-    histogram.observe(took.as_secs_f64());
+    timings.note(clock.monotonic().saturating_sub(began));
     done
 }
 
@@ -100,7 +84,12 @@ impl App {
         told.timings(
             "request_duration_seconds",
             "Time from a request's head to its answer",
-            &self.metrics.timings,
+            "endpoint",
+            [
+                ("token", self.metrics.token.timed()),
+                ("introspection", self.metrics.introspection.timed()),
+                ("gateway", self.metrics.gateway.timed()),
+            ],
         );
         let uses = Outcome::ALL.map(|outcome| (outcome.as_str(), self.usage.total(outcome)));
         told.counters(

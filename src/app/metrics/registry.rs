@@ -1,41 +1,41 @@
 //! The text: each measurement with its name, its help and its values.
 
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 
-use prometheus_client::encoding::text;
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::telemetry::counts::Timed;
 
 /// One label and its value.
 type Label = [(&'static str, &'static str); 1];
 
-/// Histograms of how long things take, by what they are.
-pub(super) type Timings = Family<Label, Histogram, fn() -> Histogram>;
-
 /// What will be told.
 pub(super) struct Measurements(Registry);
 
-/// Nothing timed yet.
-pub(super) fn timings() -> Timings {
-    Family::new_with_constructor(|| {
-        // From a warm exchange to one that waited for its turn at Argon2, in seconds.
-        Histogram::new([
-            0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
-            5.0,
-        ])
-    })
-}
+/// Histograms of how long things took, by what they are.
+#[derive(Debug)]
+struct Histograms(Vec<(Label, Timed)>);
 
 impl Measurements {
     pub(super) fn new() -> Self {
         Self(Registry::with_prefix("tenmint"))
     }
 
-    pub(super) fn timings(&mut self, name: &str, help: &str, timings: &Timings) {
-        self.0.register(name, help, timings.clone());
+    pub(super) fn timings(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        values: impl IntoIterator<Item = (&'static str, Timed)>,
+    ) {
+        let labelled = values.into_iter().map(|(of, timed)| ([(label, of)], timed));
+        self.0.register(name, help, Histograms(labelled.collect()));
     }
 
     /// Counts that only grow: `_total` is added to their name.
@@ -84,5 +84,22 @@ impl Measurements {
         let mut text = String::new();
         text::encode(&mut text, &self.0).expect("memory takes every text");
         text
+    }
+}
+
+impl EncodeMetric for Histograms {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        for (label, timed) in &self.0 {
+            let count = timed.buckets.iter().map(|(_, count)| count).sum();
+            let took = timed.took.as_secs_f64();
+            encoder
+                .encode_family(label)?
+                .encode_histogram::<NoLabelSet>(took, count, &timed.buckets, None)?;
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
     }
 }
