@@ -1,5 +1,6 @@
 //! Who is this credential, and what may it? The one decision behind introspection and gateways.
 
+mod at_once;
 mod holder;
 pub mod introspection;
 mod refusal;
@@ -10,13 +11,13 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::credentials::issuers::Issuers;
-use crate::credentials::{Credential, Credentials, Denied, Verified};
+use crate::credentials::{Credential, Credentials, Denied, Rejected, Verified};
 use crate::crypto::jose::trust::TokenError;
 use crate::domain::audience::{Audiences, Resource};
 use crate::domain::issuer::{BaseUrl, Issuer};
 use crate::domain::organization::OrganizationId;
 use crate::domain::policy::Effective;
-use crate::domain::secret::{ApiKeySecret, ForeignSecret, PresentedSecret};
+use crate::domain::secret::{ApiKeySecret, ForeignSecret, KeyId, PresentedSecret};
 use crate::domain::usage::Outcome;
 use crate::usage::{Explanation, Usage, Use};
 
@@ -67,6 +68,22 @@ pub struct Expected<'a> {
     pub audience: Option<&'a Resource>,
 }
 
+impl Expected<'_> {
+    /// The holder of a key whose secret was proven, if it is a key that counts.
+    fn key(&self, verified: Verified) -> Result<Holder, Refused> {
+        let holder = Holder {
+            verified,
+            token: None,
+        };
+        match self.organization {
+            Some(one) if *one != holder.key().organization => {
+                Err(holder.refuse(Refusal::OtherOrganization))
+            }
+            _ => Ok(holder),
+        }
+    }
+}
+
 impl<'a> Presented<'a> {
     /// What this text is.
     #[must_use]
@@ -92,11 +109,22 @@ impl Checker {
         presented: Presented<'_>,
         expected: Expected<'_>,
     ) -> Result<Holder, Refused> {
+        match self.holder_at_once(&presented, expected)? {
+            Some(holder) => Ok(holder),
+            // Boxed: every request would carry room for it otherwise.
+            None => Box::pin(self.find_holder(presented, expected)).await,
+        }
+    }
+
+    async fn find_holder(
+        &self,
+        presented: Presented<'_>,
+        expected: Expected<'_>,
+    ) -> Result<Holder, Refused> {
         match presented {
             Presented::Key(secret) => self.holder_of_key(secret.into(), expected).await,
             Presented::Foreign(secret) => {
-                // Boxed: every request would carry room for it otherwise.
-                let known = Box::pin(self.credentials.is_imported(&secret)).await;
+                let known = self.credentials.is_imported(&secret).await;
                 if !known.map_err(Refusal::Key)? {
                     return Err(Refusal::Token(TokenError::Malformed).into());
                 }
@@ -116,56 +144,31 @@ impl Checker {
     ) -> Result<Holder, Refused> {
         let named = secret.id();
         let outcome = self.credentials.authenticate(secret, self.clock.now());
-        let mut verified = outcome.await.map_err(|rejected| match rejected.why {
-            Denied::Unknown if let Some(named) = named => Refusal::UnknownKey(named).into(),
-            why => Refused {
-                refusal: Refusal::Key(why),
-                key: rejected.credential,
-            },
-        })?;
-        let of_key = |verified: &Verified, refusal| Refused {
-            refusal,
-            key: Some(Arc::clone(&verified.credential)),
-        };
-        let organization = &verified.credential.key.organization;
-        if expected.organization.is_some_and(|one| one != organization) {
-            return Err(of_key(&verified, Refusal::OtherOrganization));
-        }
+        let outcome = outcome.await.map_err(|why| not_proven(named, why));
+        let mut holder = expected.key(outcome?)?;
         for _ in 0..ATTEMPTS {
             // A first use waits for its turn, and a revocation may have been answered meanwhile.
             let now = self.clock.now();
+            let verified = &holder.verified;
             let in_force = verified.require_in_force(now);
-            in_force.map_err(|why| of_key(&verified, Refusal::Key(why)))?;
-            if self.credentials.still_stands(&verified) {
-                return Ok(Holder {
-                    verified,
-                    token: None,
-                });
+            in_force.map_err(|why| holder.refuse(Refusal::Key(why)))?;
+            if self.credentials.still_stands(verified) {
+                return Ok(holder);
             }
-            let again = self.credentials.again(&verified, now);
-            verified = Box::pin(again)
-                .await
-                .map_err(|why| of_key(&verified, Refusal::Key(why)))?;
+            let again = self.credentials.again(verified, now).await;
+            holder.verified = again.map_err(|why| holder.refuse(Refusal::Key(why)))?;
         }
-        Err(of_key(&verified, Refusal::Unsettled))
+        Err(holder.refuse(Refusal::Unsettled))
     }
 
     async fn holder_of_token(&self, text: &str, expected: Expected<'_>) -> Result<Holder, Refusal> {
         let token = self.token(text, expected.issuer).await?;
-        if !self.audiences.counts(&token.claims.aud, expected.audience) {
-            return Err(Refusal::Token(TokenError::Audience));
-        }
-        let of = expected.organization;
-        if of.is_some_and(|one| *one.as_str() != *token.claims.org) {
-            return Err(Refusal::OtherOrganization);
-        }
+        self.require_expected(&token, expected)?;
         for _ in 0..ATTEMPTS {
             let now = self.clock.now();
             let outcome = self.credentials.of_token(token.key, now).await;
             let verified = outcome.map_err(Refusal::KeyOfToken)?;
-            if *verified.credential.key.organization.as_str() != *token.claims.org {
-                return Err(Refusal::Token(TokenError::Issuer));
-            }
+            token.require_key_of_its_organization(&verified)?;
             let denials = &self.credentials.denials;
             let denied = denials.is_denied(&token.claims.jti, now).await;
             if denied.map_err(|error| Refusal::KeyOfToken(error.into()))? {
@@ -234,5 +237,16 @@ impl Checker {
             scope: None,
         };
         self.usage.used(outcome, of_key);
+    }
+}
+
+/// Why a secret that names this key proves nothing.
+fn not_proven(named: Option<KeyId>, rejected: Rejected) -> Refused {
+    match rejected.why {
+        Denied::Unknown if let Some(named) = named => Refusal::UnknownKey(named).into(),
+        why => Refused {
+            refusal: Refusal::Key(why),
+            key: rejected.credential,
+        },
     }
 }

@@ -1,5 +1,6 @@
 //! Who is this? API keys behind a cache, Argon2 behind a gate, and immediate revocation.
 
+mod at_once;
 mod commons;
 mod credential;
 pub mod denials;
@@ -20,18 +21,17 @@ pub mod proofs;
 mod renewals;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
 
 use crate::crypto::Crypto;
-use crate::crypto::key_mint::Likeness;
 use crate::domain::api_key::Status;
 use crate::domain::secret::{ApiKeySecret, KeyId, PresentedSecret};
 use crate::domain::timestamp::Timestamp;
 use crate::store::Store;
 use crate::store::api_keys::StoredHash;
+use crate::telemetry::counts::Counts;
 
 use commons::Commons;
 use denials::Denials;
@@ -59,8 +59,7 @@ pub struct Credentials {
     renewals: Renewals,
     imports: Imports,
     generations: Arc<Generations>,
-    hits: AtomicU64,
-    misses: AtomicU64,
+    lookups: Counts<2>,
 }
 
 /// A credential whose holder proved to be who it says, and how fresh that knowledge is.
@@ -99,8 +98,7 @@ impl Credentials {
             cache: Cache::new(capacity),
             commons: Commons::new(),
             generations,
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
+            lookups: Counts::default(),
         }
     }
 
@@ -114,14 +112,7 @@ impl Credentials {
         secret: impl Into<PresentedSecret>,
         now: Timestamp,
     ) -> Result<Verified, Rejected> {
-        let verified = self.identify(secret, now).await?;
-        match verified.require_in_force(now) {
-            Ok(()) => Ok(verified),
-            Err(why) => Err(Rejected {
-                why,
-                credential: Some(verified.credential),
-            }),
-        }
+        self.identify(secret, now).await?.in_force(now)
     }
 
     /// The same whatever the key's state: for what the holder of a secret may do even then.
@@ -133,57 +124,24 @@ impl Credentials {
         secret: impl Into<PresentedSecret>,
         now: Timestamp,
     ) -> Result<Verified, Rejected> {
-        let secret = match secret.into() {
-            PresentedSecret::Own(own) => own,
-            PresentedSecret::Foreign(foreign) => {
-                // Boxed: every request would carry room for it otherwise.
-                return Box::pin(self.identify_foreign(foreign, now)).await;
-            }
-        };
-        let likeness = self.crypto.recognise(&secret).ok_or(Denied::Forged)?;
-        match self.recall(&secret, likeness, now) {
-            Some(known) => {
-                self.note_hit();
-                known
-            }
-            // Boxed: every request would carry room for it otherwise.
-            None => Box::pin(self.find_out(secret, likeness, now)).await,
+        let secret = secret.into();
+        if let PresentedSecret::Own(own) = &secret
+            && let Some(known) = self.identify_at_once(own, now)?
+        {
+            return Ok(known);
         }
-    }
-
-    /// What memory tells of a secret, if it tells enough.
-    fn recall(
-        &self,
-        secret: &ApiKeySecret,
-        likeness: Likeness,
-        now: Timestamp,
-    ) -> Option<Result<Verified, Rejected>> {
-        let verified = match self.at_hand(secret.id())?.presented(secret, now) {
-            Ok(verified) => verified,
-            Err(why) => return Some(Err(why.into())),
-        };
-        if !self.crypto.is_current(verified.root_key()) {
-            return None;
-        }
-        let proven = self
-            .proofs
-            .recall(likeness, &verified.credential, verified.which)?;
-        Some(if proven {
-            Ok(verified)
-        } else {
-            Err(Rejected {
-                why: Denied::WrongSecret,
-                credential: Some(verified.credential),
-            })
+        // Boxed: every request would carry room for it otherwise.
+        Box::pin(async move {
+            match secret {
+                PresentedSecret::Own(own) => self.find_out(own, now).await,
+                PresentedSecret::Foreign(foreign) => self.identify_foreign(foreign, now).await,
+            }
         })
+        .await
     }
 
-    async fn find_out(
-        &self,
-        secret: ApiKeySecret,
-        likeness: Likeness,
-        now: Timestamp,
-    ) -> Result<Verified, Rejected> {
+    async fn find_out(&self, secret: ApiKeySecret, now: Timestamp) -> Result<Verified, Rejected> {
+        let likeness = self.crypto.recognise(&secret).ok_or(Denied::Forged)?;
         let mut verified = self.presented(&secret, now).await?;
         let mut again = None;
         if !self.crypto.is_current(verified.root_key()) {
@@ -203,10 +161,7 @@ impl Credentials {
             Ok(false) => Denied::WrongSecret,
             Err(why) => why,
         };
-        Err(Rejected {
-            why,
-            credential: Some(verified.credential),
-        })
+        Err(verified.rejected(why))
     }
 
     /// The credential whose secret this must be, if it is one.
@@ -220,15 +175,7 @@ impl Credentials {
     /// # Errors
     /// See [`Denied`].
     pub async fn of_token(&self, id: KeyId, now: Timestamp) -> Result<Verified, Denied> {
-        let Cached { loaded, credential } = self.look_up(id).await?;
-        let credential = credential.ok_or(Denied::Unknown)?;
-        let verified = Verified {
-            credential,
-            which: Which::Lasting,
-            loaded,
-        };
-        verified.require_in_force(now)?;
-        Ok(verified)
+        self.look_up(id).await?.of_token(now)
     }
 
     /// The credential anew, after [`Self::still_stands`] said no. The secret that was proven
@@ -289,6 +236,22 @@ impl Credentials {
 }
 
 impl Verified {
+    /// This, if it counts at `now`.
+    fn in_force(self, now: Timestamp) -> Result<Self, Rejected> {
+        match self.require_in_force(now) {
+            Ok(()) => Ok(self),
+            Err(why) => Err(self.rejected(why)),
+        }
+    }
+
+    /// Refused, though it is known whose it is.
+    fn rejected(self, why: Denied) -> Rejected {
+        Rejected {
+            why,
+            credential: Some(self.credential),
+        }
+    }
+
     /// Requires that the key, and the secret that was proven, count at `now`: whoever waited
     /// long for something asks again.
     ///

@@ -11,12 +11,14 @@ use quick_cache::sync::Cache;
 use serde::Deserialize;
 
 use super::{Checker, Refusal};
+use crate::credentials::Verified;
 use crate::credentials::issuers::Identity;
 use crate::crypto::jose::trust::{self, TokenError};
 use crate::domain::claims::{MAX_TOKEN, PresentedClaims};
 use crate::domain::issuer::{BaseUrl, Issuer};
 use crate::domain::scope::ScopeSet;
 use crate::domain::secret::KeyId;
+use crate::domain::timestamp::Timestamp;
 
 /// How many genuine tokens are remembered at most, and fewer of long ones. Nobody fills this room
 /// without genuine tokens.
@@ -48,6 +50,15 @@ pub struct Token {
     pub claims: PresentedClaims,
     /// Its scopes.
     pub scopes: ScopeSet,
+}
+
+/// A token before its signature is looked at.
+struct Shown<'a> {
+    text: &'a str,
+    /// Whose it must be.
+    issuer: Issuer,
+    /// What was found of it before.
+    known: Option<Genuine>,
 }
 
 #[derive(Clone)]
@@ -85,8 +96,30 @@ impl Checker {
         text: &str,
         only: Option<&Issuer>,
     ) -> Result<Arc<Token>, Refusal> {
+        let shown = self.read(text, only)?;
+        let identity = self.issuers.of(&shown.issuer.signing_organization()).await;
+        let identity = identity
+            .map_err(Refusal::Issuer)?
+            .ok_or(TokenError::Signature)?;
+        Ok(self.genuine(shown, &identity, self.clock.now())?)
+    }
+
+    /// The same; `None` where memory does not tell by whose keys it must be signed.
+    pub(super) fn token_at_once(
+        &self,
+        text: &str,
+        only: Option<&Issuer>,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Token>>, Refusal> {
+        let shown = self.read(text, only)?;
+        let identity = self.issuers.at_once(&shown.issuer.signing_organization());
+        let genuine = identity.map(|identity| self.genuine(shown, &identity, now));
+        Ok(genuine.transpose()?)
+    }
+
+    fn read<'a>(&self, text: &'a str, only: Option<&Issuer>) -> Result<Shown<'a>, TokenError> {
         if text.len() > MAX_TOKEN {
-            return Err(TokenError::Malformed.into());
+            return Err(TokenError::Malformed);
         }
         let known = self.tokens.genuine.get(text);
         let issuer = match (&known, only) {
@@ -95,32 +128,52 @@ impl Checker {
             (None, None) => named_by(text, &self.base)?,
         };
         if only.is_some_and(|only| *only != issuer) {
-            return Err(TokenError::Issuer.into());
+            return Err(TokenError::Issuer);
         }
-        let identity = self.issuers.of(&issuer.signing_organization()).await;
-        let identity = identity
-            .map_err(Refusal::Issuer)?
-            .ok_or(TokenError::Signature)?;
-        let now = self.clock.now();
-        if let Some(known) = known
-            && std::ptr::eq(known.by.as_ptr(), Arc::as_ptr(&identity))
+        Ok(Shown {
+            text,
+            issuer,
+            known,
+        })
+    }
+
+    fn genuine(
+        &self,
+        shown: Shown<'_>,
+        identity: &Arc<Identity>,
+        now: Timestamp,
+    ) -> Result<Arc<Token>, TokenError> {
+        if let Some(known) = shown.known
+            && std::ptr::eq(known.by.as_ptr(), Arc::as_ptr(identity))
         {
             trust::require_in_force(&known.token.claims, now)?;
             return Ok(known.token);
         }
-        let name = issuer.name(&self.base);
-        let claims = trust::verify_for_anybody(text, &identity.trusted, &name, now)?;
-        let token = Arc::new(Token::of(issuer, claims)?);
+        let name = shown.issuer.name(&self.base);
+        let claims = trust::verify_for_anybody(shown.text, &identity.trusted, &name, now)?;
+        let token = Arc::new(Token::of(shown.issuer, claims)?);
         let genuine = Genuine {
-            by: Arc::downgrade(&identity),
+            by: Arc::downgrade(identity),
             token: Arc::clone(&token),
         };
-        self.tokens.genuine.insert(text.into(), genuine);
+        self.tokens.genuine.insert(shown.text.into(), genuine);
         Ok(token)
     }
 }
 
 impl Token {
+    /// Requires that the key which it stands for is of the organization which it names.
+    pub(super) fn require_key_of_its_organization(
+        &self,
+        verified: &Verified,
+    ) -> Result<(), TokenError> {
+        if *verified.credential.key.organization.as_str() == *self.claims.org {
+            Ok(())
+        } else {
+            Err(TokenError::Issuer)
+        }
+    }
+
     fn of(issuer: Issuer, claims: PresentedClaims) -> Result<Self, TokenError> {
         let scopes = match &*claims.scope {
             // Of a key whose roles hold nothing.

@@ -59,13 +59,29 @@ impl Denials {
         Ok(held.denied.contains(jti))
     }
 
+    /// The same; `None` where memory does not tell.
+    #[must_use]
+    pub fn is_denied_at_once(&self, jti: &str, now: Timestamp) -> Option<bool> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let (held, trust) = self.counting(held.as_ref(), now)?;
+        (trust == Trust::Whole).then(|| held.denied.contains(jti))
+    }
+
     /// What is held, if nothing is known to have been denied since it was loaded, nor does anything
     /// count again because the clock was set back.
     fn current(&self, now: Timestamp) -> Option<(Arc<Held>, Trust)> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        held.as_ref()
-            .filter(|held| held.at <= now && self.generations.are_denials_current(held.loaded))
-            .map(|held| (Arc::clone(held), self.generations.trust(held.loaded)))
+        let (held, trust) = self.counting(held.as_ref(), now)?;
+        Some((Arc::clone(held), trust))
+    }
+
+    fn counting<'a>(
+        &self,
+        held: Option<&'a Arc<Held>>,
+        now: Timestamp,
+    ) -> Option<(&'a Arc<Held>, Trust)> {
+        held.filter(|held| held.at <= now && self.generations.are_denials_current(held.loaded))
+            .map(|held| (held, self.generations.trust(held.loaded)))
     }
 
     /// From the database; if that does not answer either, what is held counts on.

@@ -1,12 +1,11 @@
 //! What is held of keys, and asked of the database when that is old.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::freshness::Trust;
 use super::generations::Generation;
-use super::{Credential, Credentials, Denied, Verified};
+use super::{Credential, Credentials, Denied, Verified, Which};
 use crate::domain::secret::{ApiKeySecret, KeyId};
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
@@ -43,15 +42,30 @@ impl Cached {
             loaded: self.loaded,
         })
     }
+
+    /// The credential that a token stands for, if it is one in force.
+    pub(super) fn of_token(self, now: Timestamp) -> Result<Verified, Denied> {
+        let verified = Verified {
+            credential: self.credential.ok_or(Denied::Unknown)?,
+            which: Which::Lasting,
+            loaded: self.loaded,
+        };
+        verified.require_in_force(now)?;
+        Ok(verified)
+    }
 }
+
+/// Which count is which.
+const HIT: usize = 0;
+const MISS: usize = 1;
 
 impl Credentials {
     /// How often keys were looked for since the start.
     #[must_use]
     pub fn lookups(&self) -> Lookups {
         Lookups {
-            hits: self.hits.load(Ordering::Relaxed),
-            misses: self.misses.load(Ordering::Relaxed),
+            hits: self.lookups.total(HIT),
+            misses: self.lookups.total(MISS),
         }
     }
 
@@ -82,7 +96,7 @@ impl Credentials {
 
     /// Counts a key that was found in memory.
     pub(super) fn note_hit(&self) {
-        self.hits.fetch_add(1, Ordering::Relaxed);
+        self.lookups.add(HIT, 1);
     }
 
     async fn look_up_patiently(&self, id: KeyId) -> Result<Cached, StoreError> {
@@ -130,7 +144,7 @@ impl Credentials {
         if self.generations.is_hopeless() {
             return Err(StoreError::TimedOut);
         }
-        self.misses.fetch_add(1, Ordering::Relaxed);
+        self.lookups.add(MISS, 1);
         // Taken before the query: a change during it makes the result stale.
         let loaded = self.generations.begin();
         let ask = || self.store.credential(id);
