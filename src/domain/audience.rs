@@ -212,22 +212,22 @@ impl Audiences {
     ///
     /// # Errors
     /// See [`TargetError`].
-    pub fn select_one(
-        &self,
-        asked: Option<&Resource>,
-        allowed: Option<&[Resource]>,
-    ) -> Result<Resource, TargetError> {
+    pub fn select_one<'a>(
+        &'a self,
+        asked: Option<&'a Resource>,
+        allowed: Option<&'a [Resource]>,
+    ) -> Result<&'a Resource, TargetError> {
         let may = |resource: &Resource| allowed.is_none_or(|allowed| allowed.contains(resource));
         match asked {
             Some(resource) if !self.has(resource) => Err(TargetError::Unknown),
             Some(resource) if !may(resource) => Err(TargetError::NotAllowed),
-            Some(resource) => Ok(resource.clone()),
+            Some(resource) => Ok(resource),
             None => {
                 let default = match allowed {
                     None => Some(self.default_audience()),
                     Some(allowed) => allowed.iter().find(|r| self.platform.contains(r)),
                 };
-                default.cloned().ok_or(TargetError::NoneAllowed)
+                default.ok_or(TargetError::NoneAllowed)
             }
         }
     }
@@ -252,7 +252,8 @@ impl Audiences {
             }
         }
         if chosen.is_empty() {
-            return self.select_one(None, allowed).map(Audience::one);
+            let default = self.select_one(None, allowed)?;
+            return Ok(Audience::one(default.clone()));
         }
         if chosen.contains(&self.management) {
             return match (chosen.len(), management_here) {

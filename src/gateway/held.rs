@@ -64,10 +64,12 @@ impl Held {
         purpose: Purpose,
     ) -> Result<Arc<str>, Refusal> {
         let identity = mint.identity(&purpose.issuer).await?;
-        if let Some(held) = self.tokens.get(&purpose)
-            && held.is_good(mint, &identity).await?
-        {
-            return Ok(Arc::clone(&held.token));
+        let now = mint.clock.now();
+        if let Some(held) = self.good(mint, &purpose, &identity, now) {
+            let denied = mint.credentials.denials.is_denied(&held.jti, now).await;
+            if !denied.map_err(|error| Refusal::Client(error.into()))? {
+                return Ok(Arc::clone(&held.token));
+            }
         }
         let audience = Audience::one(purpose.resource.clone());
         let scope = verified.credential.scope();
@@ -86,21 +88,36 @@ impl Held {
         self.tokens.insert(purpose, Arc::new(held));
         Ok(token)
     }
-}
 
-impl HeldToken {
-    /// Whether it may be handed out again: neither its key nor who signed it has changed since,
-    /// and nobody revoked it by itself.
-    async fn is_good(&self, mint: &Mint, identity: &Arc<Identity>) -> Result<bool, Refusal> {
+    /// The token held for this purpose; `None` where there is none that is good, or memory does not
+    /// tell.
+    pub(super) fn at_once(
+        &self,
+        mint: &Mint,
+        verified: &Verified,
+        purpose: &Purpose,
+    ) -> Option<Arc<str>> {
+        let issuer = purpose.issuer.signing_organization();
+        let identity = mint.issuers.at_once(&issuer)?;
         let now = mint.clock.now();
-        if !(self.begins..self.until).contains(&now)
-            || !std::ptr::eq(self.by.as_ptr(), Arc::as_ptr(identity))
-            || !mint.credentials.still_stands(&self.of)
-        {
-            return Ok(false);
-        }
-        let denied = mint.credentials.denials.is_denied(&self.jti, now).await;
-        let denied = denied.map_err(|error| Refusal::Client(error.into()))?;
-        Ok(!denied)
+        let held = self.good(mint, purpose, &identity, now)?;
+        let denied = mint.credentials.denials.is_denied_at_once(&held.jti, now)?;
+        (!denied && mint.credentials.still_stands(verified)).then(|| Arc::clone(&held.token))
+    }
+
+    /// The token that may be handed out again, unless it was denied: neither its key nor who signed
+    /// it has changed since.
+    fn good(
+        &self,
+        mint: &Mint,
+        purpose: &Purpose,
+        identity: &Arc<Identity>,
+        now: Timestamp,
+    ) -> Option<Arc<HeldToken>> {
+        self.tokens.get(purpose).filter(|held| {
+            (held.begins..held.until).contains(&now)
+                && std::ptr::eq(held.by.as_ptr(), Arc::as_ptr(identity))
+                && mint.credentials.still_stands(&held.of)
+        })
     }
 }

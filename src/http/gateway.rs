@@ -9,23 +9,27 @@ mod describe;
 mod refused;
 mod shown;
 
+use std::borrow::Cow;
+use std::future::{Ready, ready};
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::HttpBody;
 use axum::extract::{Extension, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
+use futures_util::future::Either;
 
 use super::oauth_error::OAuthError;
 use super::{Peer, address, body, rate_limit};
 use crate::app::App;
-use crate::app::metrics::timed;
+use crate::check::Presented;
 use crate::credentials::limits::Standing;
-use crate::gateway::{Asked, Refused};
+use crate::gateway::{Asked, Passed, Refused};
 
 pub use demand::Demands;
 pub use describe::describe;
@@ -34,78 +38,134 @@ use answer::let_through;
 use demand::Demand;
 use shown::{Shown, shown};
 
+/// An answer that has to be waited for.
+type Later = Pin<Box<dyn Future<Output = Response> + Send>>;
+
 /// `/gateway/verify`, and what is below it, by any method: gateways forward that of the request
 /// they hold.
 pub fn verify(demands: Arc<Demands>) -> MethodRouter<Arc<App>> {
     any(
-        move |app: State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request| {
-            answer(app, Arc::clone(&demands), peer, request)
+        move |State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, request: Request| {
+            answer(&app, &demands, peer, request)
         },
     )
 }
 
-/// Whether `request` may go through, for the gateway at the other end.
+/// Whether `request` may go through, for the gateway at the other end: at once, if memory tells and
+/// there is no body to be done with.
 pub fn answer(
-    State(app): State<Arc<App>>,
-    demands: Arc<Demands>,
+    app: &Arc<App>,
+    demands: &Arc<Demands>,
     peer: Peer,
     request: Request,
-) -> impl Future<Output = Response> + Send {
-    // Apart before it is a future's: that has room for both otherwise, and is copied with them.
+) -> Either<Ready<Response>, Later> {
+    let began = app.mint.clock.monotonic();
     let (parts, body) = request.into_parts();
-    async move {
-        let work = pin!(respond(&app, &demands, peer, &parts, body));
-        timed(&app.metrics.gateway, &app.mint.clock, work).await
-    }
-}
-
-async fn respond(app: &App, demands: &Demands, peer: Peer, parts: &Parts, body: Body) -> Response {
-    body::ignore(body).await;
     let mut standing = None;
-    let mut response = match decide(app, parts, demands, peer, &mut standing).await {
-        Ok(response) => response,
-        Err(error) => error,
-    };
-    if let Some(standing) = standing {
-        rate_limit::tell(&mut response, &standing);
+    if body.is_end_stream()
+        && let Some(response) = answer_at_once(app, &parts, demands, peer, &mut standing)
+    {
+        return Either::Left(ready(done(app, began, response, standing)));
     }
-    response
+    let (app, demands) = (Arc::clone(app), Arc::clone(demands));
+    Either::Right(Box::pin(async move {
+        body::ignore(body).await;
+        let response = match Question::read(&app, &parts, &demands, peer) {
+            Ok((presented, question)) => {
+                let asked = question.asked();
+                let outcome = app.gateway.verify(presented, asked, &mut standing).await;
+                question.answer(&app, outcome)
+            }
+            Err(why) => refuse(&app, why),
+        };
+        done(&app, began, response, standing)
+    }))
 }
 
-async fn decide(
+fn answer_at_once(
     app: &App,
     parts: &Parts,
     demands: &Demands,
-    Peer(gateway): Peer,
+    peer: Peer,
     standing: &mut Option<Standing>,
-) -> Result<Response, Response> {
-    let gateway = gateway.ip();
-    if !app.gateways.has(gateway) {
-        return Err(refuse(app, refused::no_gateway()));
+) -> Option<Response> {
+    let (presented, question) = match Question::read(app, parts, demands, peer) {
+        Ok(read) => read,
+        Err(why) => return Some(refuse(app, why)),
+    };
+    let asked = question.asked();
+    let outcome = app.gateway.verify_at_once(&presented, asked, standing);
+    Some(question.answer(app, outcome.transpose()?))
+}
+
+fn done(
+    app: &App,
+    began: Duration,
+    mut response: Response,
+    standing: Option<Standing>,
+) -> Response {
+    if let Some(standing) = standing {
+        rate_limit::tell(&mut response, &standing);
     }
-    let demand = demands.read(parts, &app.mint.audiences);
-    let demand = demand.map_err(|why| refuse(app, refused::bad_demand(&why)))?;
-    let header = app.gateways.header();
-    let (presented, token) = match shown(&parts.headers, header.name()) {
-        Shown::Nothing => return Err(refuse(app, refused::nothing_shown())),
-        Shown::Confused => return Err(refuse(app, refused::confused())),
-        Shown::One { presented, token } => (presented, token),
-    };
-    let address = address(app, parts, gateway);
-    let asked = Asked {
-        presented,
-        address,
-        user_agent: parts
-            .headers
-            .get(header::USER_AGENT)
-            .map(HeaderValue::as_bytes),
-        required: &demand.scopes,
-        audience: demand.audience.as_ref(),
-        exchange: demand.exchange,
-    };
-    match app.gateway.verify(asked, standing).await {
-        Ok(passed) => Ok(let_through(&passed, token.filter(|_| demand.exchange))),
-        Err(why) => Err(not_let_through(app, &why, &demand, address)),
+    let now = app.mint.clock.monotonic();
+    app.metrics.gateway.note(now.saturating_sub(began));
+    response
+}
+
+/// What a gateway asks of a credential.
+struct Question<'a> {
+    demand: Cow<'a, Demand>,
+    /// The text of the credential, if it is no API key.
+    token: Option<&'a str>,
+    address: Option<IpAddr>,
+    user_agent: Option<&'a [u8]>,
+}
+
+impl<'a> Question<'a> {
+    /// Reads it and the credential, if it is a question, and a gateway's.
+    fn read(
+        app: &App,
+        parts: &'a Parts,
+        demands: &'a Demands,
+        Peer(gateway): Peer,
+    ) -> Result<(Presented<'a>, Self), OAuthError> {
+        let gateway = gateway.ip();
+        if !app.gateways.has(gateway) {
+            return Err(refused::no_gateway());
+        }
+        let demand = demands.read(parts, &app.mint.audiences);
+        let demand = demand.map_err(|why| refused::bad_demand(&why))?;
+        let header = app.gateways.header();
+        let (presented, token) = match shown(&parts.headers, header.name()) {
+            Shown::Nothing => return Err(refused::nothing_shown()),
+            Shown::Confused => return Err(refused::confused()),
+            Shown::One { presented, token } => (presented, token),
+        };
+        let user_agent = parts.headers.get(header::USER_AGENT);
+        let question = Self {
+            demand,
+            token,
+            address: address(app, parts, gateway),
+            user_agent: user_agent.map(HeaderValue::as_bytes),
+        };
+        Ok((presented, question))
+    }
+
+    fn asked(&self) -> Asked<'_> {
+        Asked {
+            address: self.address,
+            user_agent: self.user_agent,
+            required: &self.demand.scopes,
+            audience: self.demand.audience.as_ref(),
+            exchange: self.demand.exchange,
+        }
+    }
+
+    fn answer(&self, app: &App, outcome: Result<Passed, Refused>) -> Response {
+        match outcome {
+            Ok(passed) => let_through(&passed, self.token.filter(|_| self.demand.exchange)),
+            Err(why) => not_let_through(app, &why, &self.demand, self.address),
+        }
     }
 }
 
@@ -140,20 +200,4 @@ fn refuse(app: &App, error: OAuthError) -> Response {
     let request_id = app.request_id();
     tracing::info!(%request_id, cause = error.description(), "refused a gateway's question");
     error.respond(&request_id)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn size_of_future<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    /// Each request's is put on the heap, and copied on its way there.
-    #[test]
-    fn what_is_rare_takes_no_room_in_the_future_of_what_is_not() {
-        let size = size_of_future(answer);
-        assert!(size <= 3 * 1024, "{size}");
-    }
 }

@@ -5,6 +5,7 @@
 //! each, and these are known by their paths alone. They are routes as well, for whatever else is sent
 //! there, and answer the same on both ways.
 
+use std::future::Ready;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use axum::Router;
 use axum::extract::{Extension, Request, State};
 use axum::http::Method;
 use axum::response::Response;
+use futures_util::future::Either;
 
 use super::gateway::{self, Demands};
 use super::{Answers, Peer, introspect, token};
@@ -79,16 +81,15 @@ impl Answers for Surface {
         let app = || State(Arc::clone(&self.app));
         // Boxed: each connection has room for the largest otherwise.
         let answer: Pin<Box<dyn Future<Output = Response> + Send>> = match self.endpoint(&request) {
+            Some(Endpoint::Verify) => {
+                return gateway::answer(&self.app, &self.demands, peer, request);
+            }
             Some(Endpoint::Token) => Box::pin(token::deployment(app(), Extension(peer), request)),
             Some(Endpoint::Introspect) => {
                 Box::pin(introspect::deployment(app(), Extension(peer), request))
             }
-            Some(Endpoint::Verify) => {
-                let demands = Arc::clone(&self.demands);
-                Box::pin(gateway::answer(app(), demands, peer, request))
-            }
             None => Box::pin(self.router.answer(peer, request)),
         };
-        answer
+        Either::<Ready<Response>, _>::Right(answer)
     }
 }

@@ -3,11 +3,13 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::hash::BuildHasher;
+use std::sync::OnceLock;
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use quick_cache::sync::Cache;
+use foldhash::quality::RandomState;
 
 use crate::domain::audience::{Audiences, Resource};
 use crate::domain::scope::{ScopeError, ScopeSet};
@@ -32,8 +34,15 @@ pub enum Demands {
     InHeaders,
 }
 
-/// What query strings were found to demand.
-pub struct Remembered(Cache<Box<str>, Arc<Demand>>);
+/// What query strings were found to demand. None is ever forgotten for another: what is read with
+/// every request is then read without a lock.
+pub struct Remembered {
+    slots: Box<[Slot]>,
+    hasher: RandomState,
+}
+
+/// A query string, and what it demands.
+type Slot = OnceLock<(Box<str>, Demand)>;
 
 /// What must hold for a request to be let through.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -69,7 +78,10 @@ pub(super) enum BadDemand {
 impl Demands {
     /// In the query string, of which nothing is remembered yet.
     pub fn in_query() -> Self {
-        Self::InQuery(Remembered(Cache::new(REMEMBERED)))
+        Self::InQuery(Remembered {
+            slots: (0..REMEMBERED).map(|_| OnceLock::new()).collect(),
+            hasher: RandomState::default(),
+        })
     }
 
     /// What is demanded of a request. For resources of these `audiences` alone: they are the same
@@ -78,32 +90,37 @@ impl Demands {
         &self,
         parts: &Parts,
         audiences: &Audiences,
-    ) -> Result<Arc<Demand>, BadDemand> {
+    ) -> Result<Cow<'_, Demand>, BadDemand> {
         let mut lines = parts.headers.get_all(&REQUIRE_SCOPE).iter().peekable();
         let mut demand = match self {
             Self::InQuery(known) => known.read(parts.uri.query().unwrap_or_default(), audiences)?,
             // A gateway that writes its demands into the query string all the same, behind a
             // slash too many, would otherwise demand nothing.
             Self::InHeaders if lines.peek().is_none() => return Err(BadDemand::NoScopes),
-            Self::InHeaders => Arc::new(Demand::in_headers(&parts.headers, audiences)?),
+            Self::InHeaders => Cow::Owned(Demand::in_headers(&parts.headers, audiences)?),
         };
         if lines.peek().is_some() {
-            Arc::make_mut(&mut demand).add_scopes(lines)?;
+            demand.to_mut().add_scopes(lines)?;
         }
         Ok(demand)
     }
 }
 
 impl Remembered {
-    fn read(&self, query: &str, audiences: &Audiences) -> Result<Arc<Demand>, BadDemand> {
-        if let Some(demand) = self.0.get(query) {
-            return Ok(demand);
+    fn read(&self, query: &str, audiences: &Audiences) -> Result<Cow<'_, Demand>, BadDemand> {
+        let slot = self.hasher.hash_one(query) % self.slots.len() as u64;
+        let slot = &self.slots[usize::try_from(slot).expect("fewer slots than a usize counts")];
+        if let Some((known, demand)) = slot.get()
+            && **known == *query
+        {
+            return Ok(Cow::Borrowed(demand));
         }
-        let demand = Arc::new(Demand::in_query(query, audiences)?);
+        let demand = Demand::in_query(query, audiences)?;
         if query.len() <= LONGEST {
-            self.0.insert(query.into(), Arc::clone(&demand));
+            // Another may have come first; then this one is read each time.
+            let _ = slot.set((query.into(), demand.clone()));
         }
-        Ok(demand)
+        Ok(Cow::Owned(demand))
     }
 }
 

@@ -19,7 +19,7 @@ fn audiences() -> Audiences {
 
 fn remembered_by(demands: &Demands) -> usize {
     match demands {
-        Demands::InQuery(known) => known.0.len(),
+        Demands::InQuery(known) => known.slots.iter().filter_map(OnceLock::get).count(),
         Demands::InHeaders => 0,
     }
 }
