@@ -1,9 +1,13 @@
 //! Request bodies: bounded in size and in time.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll::{self, Pending, Ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
+use hyper::body::Frame;
 use tokio::time::{Instant, timeout_at};
 
 /// How long a client may take to send a body.
@@ -23,22 +27,50 @@ pub enum BodyError {
     BrokenOff,
 }
 
+/// A piece of a body; `None` at its end, and pending until it comes.
+type Piece = Poll<Option<Result<Frame<Bytes>, axum::Error>>>;
+
 /// Reads a body of at most `limit` bytes.
 ///
 /// # Errors
 /// See [`BodyError`].
 pub async fn read(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
-    let deadline = Instant::now() + PATIENCE;
-    let collected = Limited::new(&mut body, limit).collect();
-    match timeout_at(deadline, collected).await {
-        Err(_) => Err(BodyError::TooSlow),
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            // Boxed: every request would carry room for it otherwise.
-            let _ = Box::pin(timeout_at(deadline, discard(body))).await;
-            Err(BodyError::TooLarge)
+    // Most bodies have come with their heads, in one piece.
+    let first = poll_fn(|context| Ready(Pin::new(&mut body).poll_frame(context))).await;
+    let fits = |data: &Bytes| data.len() <= limit;
+    match first {
+        Ready(None) => Ok(Bytes::new()),
+        Ready(Some(Ok(frame))) if body.is_end_stream() && frame.data_ref().is_some_and(fits) => {
+            Ok(frame.into_data().unwrap_or_default())
         }
-        Ok(Err(_)) => Err(BodyError::BrokenOff),
+        // Boxed: every request would carry room for it otherwise.
+        first => Box::pin(gather(first, body, limit)).await,
+    }
+}
+
+/// Reads what comes in pieces, or later.
+async fn gather(first: Piece, mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut whole = Vec::new();
+    let mut next = first;
+    loop {
+        let piece = match next {
+            Ready(piece) => piece,
+            Pending => timeout_at(deadline, body.frame())
+                .await
+                .map_err(|_| BodyError::TooSlow)?,
+        };
+        let Some(piece) = piece else {
+            return Ok(whole.into());
+        };
+        let piece = piece.map_err(|_| BodyError::BrokenOff)?;
+        let data = piece.data_ref().map_or(&[][..], |data| data);
+        if whole.len() + data.len() > limit {
+            let _ = timeout_at(deadline, discard(body)).await;
+            return Err(BodyError::TooLarge);
+        }
+        whole.extend_from_slice(data);
+        next = Pending;
     }
 }
 
