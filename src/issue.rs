@@ -3,20 +3,23 @@
 mod refusal;
 mod signing;
 
+use std::future::{Ready, ready};
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::Instrument;
+use futures_util::future::Either;
 use tracing::field::{Empty, display};
+use tracing::{Instrument, Span};
 use ulid::ULID_LEN;
 
 use crate::clock::Clock;
-use crate::credentials::issuers::Issuers;
+use crate::credentials::issuers::{Identity, Issuers};
 use crate::credentials::limits::{Limits, Standing};
-use crate::credentials::{Credential, Credentials, Denied, Verified};
+use crate::credentials::{Credential, Credentials, Denied, Rejected, Verified};
 use crate::crypto::random;
-use crate::domain::audience::Audiences;
+use crate::domain::audience::{Audience, Audiences};
 use crate::domain::issuer::{BaseUrl, Issuer};
 use crate::domain::policy::Effective;
 use crate::domain::scope::{ScopeError, ScopeSet};
@@ -92,20 +95,37 @@ pub struct Issued {
     pub key: KeyId,
 }
 
+/// Why there is no token, and the key that was named by a genuine string.
+struct NotIssued {
+    refusal: Refusal,
+    credential: Option<Arc<Credential>>,
+}
+
+/// An exchange that has to be waited for.
+type Later<'a> = Pin<Box<dyn Future<Output = Result<Issued, Refused>> + Send + 'a>>;
+
+/// What a token is to say beside who holds it.
+struct Grant {
+    audience: Audience,
+    /// Space-separated.
+    scope: String,
+}
+
 impl Mint {
     /// Exchanges an API key for an access token (RFC 6749 §4.4), and counts how that ended.
     ///
     /// The order is: secret, state, network, rate, scope, target. What fails earlier tells nothing
     /// of what comes later. Whatever passed the network spends of the key's rate, once, and
-    /// `standing` then says how the key stands, also beside a refusal.
+    /// `standing` then says how the key stands, also beside a refusal. Done when this returns, where
+    /// memory tells all that it takes.
     ///
     /// # Errors
     /// See [`Refusal`].
-    pub async fn exchange(
-        &self,
-        mut asked: Exchange<'_>,
-        standing: &mut Option<Standing>,
-    ) -> Result<Issued, Refused> {
+    pub fn exchange<'a>(
+        &'a self,
+        mut asked: Exchange<'a>,
+        standing: &'a mut Option<Standing>,
+    ) -> Either<Ready<Result<Issued, Refused>>, Later<'a>> {
         let secret = asked.secret.take();
         let span = span!(
             "exchange",
@@ -113,47 +133,87 @@ impl Mint {
             tenmint.key = Empty,
             tenmint.request_id = Empty,
         );
-        if span.is_none() {
-            return self.exchange_one(secret, &asked, standing).await;
+        // Boxed: every request would carry room for it otherwise.
+        if !span.is_none() {
+            return Either::Right(Box::pin(async move {
+                let exchange = self.exchange_patiently(secret, &asked, standing);
+                let done = exchange.instrument(span.clone()).await;
+                let done = done.map_err(|why| self.refuse(&asked, why));
+                note(&span, &done);
+                done
+            }));
         }
-        let exchange = self.exchange_one(secret, &asked, standing);
-        let done = exchange.instrument(span.clone()).await;
-        let (outcome, key) = match &done {
-            Ok(issued) => (Outcome::Issued, Some(issued.key)),
-            Err(refused) => (refused.refusal.outcome(), refused.key),
-        };
-        span.record("tenmint.outcome", outcome.as_str());
-        span.record("tenmint.key", key.map(display));
-        if let Err(refused) = &done {
-            span.record("tenmint.request_id", &*refused.request_id);
+        match self.exchange_at_once(secret.as_ref(), &asked, standing) {
+            Ok(Some(issued)) => Either::Left(ready(Ok(issued))),
+            Err(why) => Either::Left(ready(Err(self.refuse(&asked, why)))),
+            Ok(None) => Either::Right(Box::pin(async move {
+                let done = self.exchange_patiently(secret, &asked, standing).await;
+                done.map_err(|why| self.refuse(&asked, why))
+            })),
         }
-        done
     }
 
-    async fn exchange_one(
+    /// Exchanges it if memory tells enough; `None` otherwise, and nothing was counted then. What was
+    /// spent, `standing` says to whoever tries again.
+    fn exchange_at_once(
+        &self,
+        secret: Option<&PresentedSecret>,
+        asked: &Exchange<'_>,
+        standing: &mut Option<Standing>,
+    ) -> Result<Option<Issued>, NotIssued> {
+        let secret = match secret {
+            Some(PresentedSecret::Own(own)) => own,
+            Some(PresentedSecret::Foreign(_)) => return Ok(None),
+            None => return Err(NotIssued::nobody()),
+        };
+        let now = self.clock.now();
+        let known = self.credentials.authenticate_at_once(secret, now);
+        let known = known.map_err(|why| NotIssued::not_proven(Some(secret.id()), why))?;
+        let Some(verified) = known else {
+            return Ok(None);
+        };
+        let refuse = |why| NotIssued::to(&verified, why);
+        let grant = self.grant(asked, &verified, standing).map_err(refuse)?;
+        let issuer = asked.issuer.signing_organization();
+        let Some(identity) = self.issuers.at_once(&issuer) else {
+            return Ok(None);
+        };
+        let issued = self.issue(asked.issuer, &verified, &identity, grant);
+        let issued = issued.map_err(refuse)?;
+        // A revocation may have been answered while the signature was made: it wins.
+        if !self.credentials.still_stands(&verified) {
+            return Ok(None);
+        }
+        self.count_issued(asked, &verified, &issued);
+        Ok(Some(issued))
+    }
+
+    async fn exchange_patiently(
         &self,
         secret: Option<PresentedSecret>,
         asked: &Exchange<'_>,
         standing: &mut Option<Standing>,
-    ) -> Result<Issued, Refused> {
-        let authenticated = match secret {
-            Some(secret) => self.authenticate(secret).await,
-            None => Err((Denied::Forged.into(), None)),
-        };
-        let verified = authenticated
-            .map_err(|(why, credential)| self.refuse(asked, why, credential.as_deref()))?;
-        let (credential, which) = (Arc::clone(&verified.credential), verified.which);
-        let issued = self
-            .issue(asked, verified, standing)
-            .await
-            .map_err(|why| self.refuse(asked, why, Some(&credential)))?;
+    ) -> Result<Issued, NotIssued> {
+        let secret = secret.ok_or_else(NotIssued::nobody)?;
+        let named = secret.id();
+        let outcome = self.credentials.authenticate(secret, self.clock.now());
+        let outcome = outcome.await;
+        let mut verified = outcome.map_err(|why| NotIssued::not_proven(named, why))?;
+        let issued = self.issue_what_stands(asked, &mut verified, standing).await;
+        let issued = issued.map_err(|why| NotIssued::to(&verified, why))?;
+        self.count_issued(asked, &verified, &issued);
+        Ok(issued)
+    }
+
+    fn count_issued(&self, asked: &Exchange<'_>, verified: &Verified, issued: &Issued) {
+        let credential = &verified.credential;
         let key = &credential.key;
         self.usage.used(
             Outcome::Issued,
             Use {
                 key: key.id,
                 organization: &key.organization,
-                fingerprint: credential.fingerprint(which),
+                fingerprint: credential.fingerprint(verified.which),
                 address: asked.address,
                 user_agent: asked.user_agent,
                 scope: Some(match asked.scope {
@@ -162,7 +222,6 @@ impl Mint {
                 }),
             },
         );
-        Ok(issued)
     }
 
     /// Counts a request that was no token request, so that what was wrong with it is found
@@ -186,26 +245,13 @@ impl Mint {
         ["req_", ulid.array_to_str(&mut [0; ULID_LEN])].concat()
     }
 
-    async fn authenticate(
-        &self,
-        secret: PresentedSecret,
-    ) -> Result<Verified, (Refusal, Option<Arc<Credential>>)> {
-        let named = secret.id();
-        let outcome = self.credentials.authenticate(secret, self.clock.now());
-        outcome.await.map_err(|rejected| match rejected.why {
-            Denied::Unknown if let Some(named) = named => (Refusal::UnknownKey(named), None),
-            why => (Refusal::Client(why), rejected.credential),
-        })
-    }
-
-    fn refuse(
-        &self,
-        asked: &Exchange<'_>,
-        refusal: Refusal,
-        credential: Option<&Credential>,
-    ) -> Refused {
+    fn refuse(&self, asked: &Exchange<'_>, why: NotIssued) -> Refused {
+        let NotIssued {
+            refusal,
+            credential,
+        } = why;
         let request_id = self.request_id();
-        let key = credential.map(|credential| &credential.key);
+        let key = credential.as_ref().map(|credential| &credential.key);
         let whose = key.map(|key| (key.id, &key.organization));
         self.usage
             .refused(refusal.outcome(), whose, || Explanation {
@@ -221,33 +267,35 @@ impl Mint {
     }
 
     /// Signs until what was signed still holds when it is signed.
-    async fn issue(
+    async fn issue_what_stands(
         &self,
         asked: &Exchange<'_>,
-        mut verified: Verified,
+        verified: &mut Verified,
         standing: &mut Option<Standing>,
     ) -> Result<Issued, Refusal> {
         for _ in 0..ATTEMPTS {
-            let issued = self.decide(asked, &verified, standing).await?;
+            let grant = self.grant(asked, verified, standing)?;
+            let identity = self.identity(asked.issuer).await?;
+            let issued = self.issue(asked.issuer, verified, &identity, grant)?;
             // A revocation may have been answered while the signature was made: it wins.
-            if self.credentials.still_stands(&verified) {
+            if self.credentials.still_stands(verified) {
                 return Ok(issued);
             }
             // The secret was proven; what changed is the key. A rotated-out secret must not
             // slip through here, so only a credential with the same hash carries on.
-            let again = self.credentials.again(&verified, self.clock.now());
-            // Boxed: every request would carry room for it otherwise.
-            verified = Box::pin(again).await.map_err(Refusal::Client)?;
+            let again = self.credentials.again(verified, self.clock.now()).await;
+            *verified = again.map_err(Refusal::Client)?;
         }
         Err(Refusal::Unsettled)
     }
 
-    async fn decide(
+    /// What a key is granted of what is asked for.
+    fn grant(
         &self,
         asked: &Exchange<'_>,
         verified: &Verified,
         standing: &mut Option<Standing>,
-    ) -> Result<Issued, Refusal> {
+    ) -> Result<Grant, Refusal> {
         let (issuer, address) = (asked.issuer, asked.address);
         let credential = &*verified.credential;
         let key = &credential.key;
@@ -288,13 +336,23 @@ impl Mint {
                 endpoint: format!("{}/oauth/token", own.name(&self.base)),
             });
         }
-        let identity = self.identity(issuer).await?;
-        let signed = self.sign(&identity, verified, issuer, &audience, &scope)?;
+        Ok(Grant { audience, scope })
+    }
+
+    fn issue(
+        &self,
+        issuer: &Issuer,
+        verified: &Verified,
+        identity: &Identity,
+        grant: Grant,
+    ) -> Result<Issued, Refusal> {
+        let Grant { audience, scope } = grant;
+        let signed = self.sign(identity, verified, issuer, &audience, &scope)?;
         Ok(Issued {
             token: signed.token,
             expires_in: signed.ends.seconds_since(signed.begins),
             scope,
-            key: key.id,
+            key: verified.credential.key.id,
         })
     }
 
@@ -322,5 +380,43 @@ impl Mint {
                 Err(Refusal::RateLimited { seconds })
             }
         }
+    }
+}
+
+impl NotIssued {
+    /// To whoever presents what cannot be a key.
+    fn nobody() -> Self {
+        Self::not_proven(None, Denied::Forged.into())
+    }
+
+    /// To whoever presents a secret that names this key, and proves nothing.
+    fn not_proven(named: Option<KeyId>, rejected: Rejected) -> Self {
+        Self {
+            refusal: match (rejected.why, named) {
+                (Denied::Unknown, Some(named)) => Refusal::UnknownKey(named),
+                (why, _) => Refusal::Client(why),
+            },
+            credential: rejected.credential,
+        }
+    }
+
+    fn to(verified: &Verified, refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            credential: Some(Arc::clone(&verified.credential)),
+        }
+    }
+}
+
+/// Notes in a trace how an exchange ended.
+fn note(span: &Span, done: &Result<Issued, Refused>) {
+    let (outcome, key) = match done {
+        Ok(issued) => (Outcome::Issued, Some(issued.key)),
+        Err(refused) => (refused.refusal.outcome(), refused.key),
+    };
+    span.record("tenmint.outcome", outcome.as_str());
+    span.record("tenmint.key", key.map(display));
+    if let Err(refused) = done {
+        span.record("tenmint.request_id", &*refused.request_id);
     }
 }
