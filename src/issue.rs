@@ -1,7 +1,9 @@
 //! THE use case: a credential, scopes and an address in; a signed token or a refusal out.
 
+mod grant;
 mod refusal;
 mod signing;
+mod ways;
 
 use std::future::{Ready, ready};
 use std::net::IpAddr;
@@ -15,24 +17,22 @@ use tracing::{Instrument, Span};
 use ulid::ULID_LEN;
 
 use crate::clock::Clock;
-use crate::credentials::issuers::{Identity, Issuers};
+use crate::credentials::issuers::Issuers;
 use crate::credentials::limits::{Limits, Standing};
-use crate::credentials::{Credential, Credentials, Denied, Rejected, Verified};
+use crate::credentials::{Credentials, Verified};
 use crate::crypto::random;
-use crate::domain::audience::{Audience, Audiences};
+use crate::domain::audience::Audiences;
 use crate::domain::issuer::{BaseUrl, Issuer};
-use crate::domain::policy::Effective;
 use crate::domain::scope::{ScopeError, ScopeSet};
 use crate::domain::secret::{KeyId, PresentedSecret};
 use crate::domain::usage::Outcome;
 use crate::telemetry::spans::span;
 use crate::usage::{Explanation, Usage, Use};
 
+use refusal::NotIssued;
+
 pub use refusal::{Refusal, Refused};
 pub use signing::Signed;
-
-/// How often an exchange begins again because its key changed under it, before it gives up.
-const ATTEMPTS: usize = 3;
 
 /// Issues access tokens.
 pub struct Mint {
@@ -95,21 +95,8 @@ pub struct Issued {
     pub key: KeyId,
 }
 
-/// Why there is no token, and the key that was named by a genuine string.
-struct NotIssued {
-    refusal: Refusal,
-    credential: Option<Arc<Credential>>,
-}
-
 /// An exchange that has to be waited for.
 type Later<'a> = Pin<Box<dyn Future<Output = Result<Issued, Refused>> + Send + 'a>>;
-
-/// What a token is to say beside who holds it.
-struct Grant {
-    audience: Audience,
-    /// Space-separated.
-    scope: String,
-}
 
 impl Mint {
     /// Exchanges an API key for an access token (RFC 6749 §4.4), and counts how that ended.
@@ -151,58 +138,6 @@ impl Mint {
                 done.map_err(|why| self.refuse(&asked, why))
             })),
         }
-    }
-
-    /// Exchanges it if memory tells enough; `None` otherwise, and nothing was counted then. What was
-    /// spent, `standing` says to whoever tries again.
-    fn exchange_at_once(
-        &self,
-        secret: Option<&PresentedSecret>,
-        asked: &Exchange<'_>,
-        standing: &mut Option<Standing>,
-    ) -> Result<Option<Issued>, NotIssued> {
-        let secret = match secret {
-            Some(PresentedSecret::Own(own)) => own,
-            Some(PresentedSecret::Foreign(_)) => return Ok(None),
-            None => return Err(NotIssued::nobody()),
-        };
-        let now = self.clock.now();
-        let known = self.credentials.authenticate_at_once(secret, now);
-        let known = known.map_err(|why| NotIssued::not_proven(Some(secret.id()), why))?;
-        let Some(verified) = known else {
-            return Ok(None);
-        };
-        let refuse = |why| NotIssued::to(&verified, why);
-        let grant = self.grant(asked, &verified, standing).map_err(refuse)?;
-        let issuer = asked.issuer.signing_organization();
-        let Some(identity) = self.issuers.at_once(&issuer) else {
-            return Ok(None);
-        };
-        let issued = self.issue(asked.issuer, &verified, &identity, grant);
-        let issued = issued.map_err(refuse)?;
-        // A revocation may have been answered while the signature was made: it wins.
-        if !self.credentials.still_stands(&verified) {
-            return Ok(None);
-        }
-        self.count_issued(asked, &verified, &issued);
-        Ok(Some(issued))
-    }
-
-    async fn exchange_patiently(
-        &self,
-        secret: Option<PresentedSecret>,
-        asked: &Exchange<'_>,
-        standing: &mut Option<Standing>,
-    ) -> Result<Issued, NotIssued> {
-        let secret = secret.ok_or_else(NotIssued::nobody)?;
-        let named = secret.id();
-        let outcome = self.credentials.authenticate(secret, self.clock.now());
-        let outcome = outcome.await;
-        let mut verified = outcome.map_err(|why| NotIssued::not_proven(named, why))?;
-        let issued = self.issue_what_stands(asked, &mut verified, standing).await;
-        let issued = issued.map_err(|why| NotIssued::to(&verified, why))?;
-        self.count_issued(asked, &verified, &issued);
-        Ok(issued)
     }
 
     fn count_issued(&self, asked: &Exchange<'_>, verified: &Verified, issued: &Issued) {
@@ -263,147 +198,6 @@ impl Mint {
             refusal,
             request_id,
             key: key.map(|key| key.id),
-        }
-    }
-
-    /// Signs until what was signed still holds when it is signed.
-    async fn issue_what_stands(
-        &self,
-        asked: &Exchange<'_>,
-        verified: &mut Verified,
-        standing: &mut Option<Standing>,
-    ) -> Result<Issued, Refusal> {
-        for _ in 0..ATTEMPTS {
-            let grant = self.grant(asked, verified, standing)?;
-            let identity = self.identity(asked.issuer).await?;
-            let issued = self.issue(asked.issuer, verified, &identity, grant)?;
-            // A revocation may have been answered while the signature was made: it wins.
-            if self.credentials.still_stands(verified) {
-                return Ok(issued);
-            }
-            // The secret was proven; what changed is the key. A rotated-out secret must not
-            // slip through here, so only a credential with the same hash carries on.
-            let again = self.credentials.again(verified, self.clock.now()).await;
-            *verified = again.map_err(Refusal::Client)?;
-        }
-        Err(Refusal::Unsettled)
-    }
-
-    /// What a key is granted of what is asked for.
-    fn grant(
-        &self,
-        asked: &Exchange<'_>,
-        verified: &Verified,
-        standing: &mut Option<Standing>,
-    ) -> Result<Grant, Refusal> {
-        let (issuer, address) = (asked.issuer, asked.address);
-        let credential = &*verified.credential;
-        let key = &credential.key;
-        if let Issuer::Organization(organization) = issuer
-            && *organization != key.organization
-        {
-            return Err(Refusal::OtherOrganization);
-        }
-        if !address.is_some_and(|ip| key.networks.contains(ip)) {
-            return Err(Refusal::NetworkDenied { ip: address });
-        }
-        self.spend(credential, standing)?;
-        let scope = match &asked.scope {
-            AskedScope::Everything => credential.scope().to_owned(),
-            AskedScope::Malformed(why) => return Err(Refusal::MalformedScope(why.clone())),
-            AskedScope::These(asked) => match key.effective.uncovered(asked) {
-                None => asked.to_parameter(),
-                Some(beyond) => {
-                    return Err(Refusal::ScopeBeyondKey {
-                        scope: beyond.clone(),
-                    });
-                }
-            },
-        };
-        let management_here = *issuer == Issuer::Deployment;
-        let policy = credential.policy.as_deref();
-        let allowed = policy.and_then(Effective::allowed_audiences);
-        let audience = self
-            .audiences
-            .select(&asked.resources, management_here, allowed)
-            .map_err(Refusal::Target)?;
-        if management_here
-            && policy.is_some_and(Effective::own_issuer_only)
-            && !audience.is_exactly(self.audiences.management())
-        {
-            let own = Issuer::Organization(key.organization.clone());
-            return Err(Refusal::OwnIssuerOnly {
-                endpoint: format!("{}/oauth/token", own.name(&self.base)),
-            });
-        }
-        Ok(Grant { audience, scope })
-    }
-
-    fn issue(
-        &self,
-        issuer: &Issuer,
-        verified: &Verified,
-        identity: &Identity,
-        grant: Grant,
-    ) -> Result<Issued, Refusal> {
-        let Grant { audience, scope } = grant;
-        let signed = self.sign(identity, verified, issuer, &audience, &scope)?;
-        Ok(Issued {
-            token: signed.token,
-            expires_in: signed.ends.seconds_since(signed.begins),
-            scope,
-            key: verified.credential.key.id,
-        })
-    }
-
-    /// Spends of the key's rate, unless this request did already.
-    ///
-    /// # Errors
-    /// [`Refusal::RateLimited`].
-    pub fn spend(
-        &self,
-        credential: &Credential,
-        standing: &mut Option<Standing>,
-    ) -> Result<(), Refusal> {
-        let Some(limit) = credential.rate_limit().filter(|_| standing.is_none()) else {
-            return Ok(());
-        };
-        let key = credential.key.id;
-        match self.limits.spend(key, limit, self.clock.monotonic()) {
-            Ok(now) => {
-                *standing = Some(now);
-                Ok(())
-            }
-            Err(now) => {
-                *standing = Some(now);
-                let seconds = now.seconds;
-                Err(Refusal::RateLimited { seconds })
-            }
-        }
-    }
-}
-
-impl NotIssued {
-    /// To whoever presents what cannot be a key.
-    fn nobody() -> Self {
-        Self::not_proven(None, Denied::Forged.into())
-    }
-
-    /// To whoever presents a secret that names this key, and proves nothing.
-    fn not_proven(named: Option<KeyId>, rejected: Rejected) -> Self {
-        Self {
-            refusal: match (rejected.why, named) {
-                (Denied::Unknown, Some(named)) => Refusal::UnknownKey(named),
-                (why, _) => Refusal::Client(why),
-            },
-            credential: rejected.credential,
-        }
-    }
-
-    fn to(verified: &Verified, refusal: Refusal) -> Self {
-        Self {
-            refusal,
-            credential: Some(Arc::clone(&verified.credential)),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Why no token was issued: the cause, how it is counted, and what an administrator can do.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::credentials::Denied;
 use crate::credentials::explain::network_advice;
 use crate::credentials::issuers::IssuerError;
+use crate::credentials::{Credential, Denied, Rejected, Verified};
 use crate::domain::audience::TargetError;
 use crate::domain::claims::MAX_TOKEN;
 use crate::domain::scope::{Scope, ScopeError};
@@ -77,6 +78,38 @@ pub struct Refused {
     pub request_id: String,
     /// Whose exchange it was, where that is known.
     pub key: Option<KeyId>,
+}
+
+/// Why there is no token, and the key that was named by a genuine string.
+pub(super) struct NotIssued {
+    pub(super) refusal: Refusal,
+    pub(super) credential: Option<Arc<Credential>>,
+}
+
+impl NotIssued {
+    /// To whoever presents what cannot be a key.
+    pub(super) fn nobody() -> Self {
+        Self::not_proven(None, Denied::Forged.into())
+    }
+
+    /// To whoever presents a secret that names this key, and proves nothing.
+    pub(super) fn not_proven(named: Option<KeyId>, rejected: Rejected) -> Self {
+        Self {
+            refusal: match (rejected.why, named) {
+                (Denied::Unknown, Some(named)) => Refusal::UnknownKey(named),
+                (why, _) => Refusal::Client(why),
+            },
+            credential: rejected.credential,
+        }
+    }
+
+    /// To whoever proved to hold this key.
+    pub(super) fn to(verified: &Verified, refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            credential: Some(Arc::clone(&verified.credential)),
+        }
+    }
 }
 
 impl Refusal {
