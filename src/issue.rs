@@ -121,7 +121,7 @@ impl Mint {
             tenmint.request_id = Empty,
         );
         // Boxed: every request would carry room for it otherwise.
-        if !span.is_none() {
+        if !span.is_disabled() {
             return Either::Right(Box::pin(async move {
                 let exchange = self.exchange_patiently(secret, &asked, standing);
                 let done = exchange.instrument(span.clone()).await;

@@ -7,6 +7,7 @@ mod tally;
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use foldhash::quality::RandomState;
@@ -37,6 +38,8 @@ const LONGEST_DETAIL: usize = 500;
 pub struct Usage {
     shards: [Mutex<Shard>; SHARDS],
     refusals: Mutex<Refusals>,
+    /// Whether there is no more room for strangers: a flood of them is not to meet at a lock.
+    strangers_left_out: AtomicBool,
     totals: Counts<{ Outcome::COUNT }>,
     hasher: RandomState,
     filling: Notify,
@@ -88,6 +91,7 @@ impl Usage {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             refusals: Mutex::default(),
+            strangers_left_out: AtomicBool::new(false),
             totals: Counts::default(),
             hasher: RandomState::default(),
             filling: Notify::new(),
@@ -133,6 +137,8 @@ impl Usage {
             if !worth_it {
                 return;
             }
+        } else if self.strangers_left_out.load(Ordering::Relaxed) {
+            return;
         }
         let mut refusals = lock(&self.refusals);
         let room = match whose {
@@ -156,6 +162,8 @@ impl Usage {
             Some(_) => refusals.of_keys.push(row),
             None => refusals.of_strangers.push(row),
         }
+        let full = refusals.of_strangers.len() == MOST_OF_STRANGERS;
+        self.strangers_left_out.store(full, Ordering::Relaxed);
     }
 
     /// How often this process has seen an outcome since it started, strangers included.

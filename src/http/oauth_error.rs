@@ -6,7 +6,6 @@ use std::borrow::Cow;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use serde::Serialize;
 
 use super::body::BodyError;
 use super::client_request::{Malformed, Scheme};
@@ -26,13 +25,6 @@ pub struct OAuthError {
     description: Cow<'static, str>,
     challenge: Option<Cow<'static, str>>,
     retry_after: Option<u64>,
-}
-
-/// RFC 6749 §5.2.
-#[derive(Serialize)]
-struct Body {
-    error: &'static str,
-    error_description: Cow<'static, str>,
 }
 
 impl OAuthError {
@@ -173,15 +165,14 @@ impl OAuthError {
     /// The answer, findable by its request id.
     #[must_use]
     pub fn respond(self, request: &str) -> Response {
-        let body = Body {
-            error: self.error,
-            error_description: match self.description {
-                Cow::Borrowed(own) => own.into(),
-                Cow::Owned(text) => sanitize(&text).into(),
-            },
+        let description = match self.description {
+            Cow::Borrowed(own) => Cow::Borrowed(own),
+            Cow::Owned(text) => Cow::Owned(sanitize(&text)),
         };
-        let mut response = json::answer(self.status, &body);
+        let mut response = json::written(self.status, body(self.error, &description));
         let headers = response.headers_mut();
+        let nosniff = HeaderValue::from_static("nosniff");
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
         headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
         headers.insert(request_id::HEADER, request_id::header(request));
         let challenge = self.challenge.and_then(|challenge| match challenge {
@@ -232,6 +223,23 @@ impl From<BodyError> for OAuthError {
         };
         Self::new(status, "invalid_request", text)
     }
+}
+
+/// RFC 6749 §5.2, in JSON. What that permits in a description JSON never escapes.
+fn body(error: &'static str, description: &str) -> String {
+    debug_assert!(description.chars().all(is_permitted), "{description}");
+    let parts = [
+        r#"{"error":""#,
+        error,
+        r#"","error_description":""#,
+        description,
+        r#""}"#,
+    ];
+    parts.concat()
+}
+
+fn is_permitted(c: char) -> bool {
+    matches!(c, ' '..='~') && !matches!(c, '"' | '\\')
 }
 
 /// RFC 6749 §5.2 permits printable ASCII without `"` and `\`; no secret goes out at all.

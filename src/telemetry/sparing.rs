@@ -116,7 +116,10 @@ impl Kinds {
 
 impl Kind {
     fn has_room(&self, second: u64) -> bool {
-        if self.second.swap(second, Ordering::Relaxed) != second {
+        // Not written where it stays the same: processors would take it from each other.
+        if self.second.load(Ordering::Relaxed) != second
+            && self.second.swap(second, Ordering::Relaxed) != second
+        {
             self.written.store(0, Ordering::Relaxed);
         }
         let written = self.written.load(Ordering::Relaxed);
