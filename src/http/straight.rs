@@ -3,7 +3,7 @@
 //! A router tries its patterns, notes what it found, and hands a request on through boxes: a tenth
 //! of what an answer costs that signs nothing. Three endpoints are asked all day, by one method
 //! each, and these are known by their paths alone. They are routes as well, for whatever else is sent
-//! there, and answer the same on both ways.
+//! there, and answer the same either way.
 
 use std::future::Ready;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Extension, Request, State};
-use axum::http::Method;
+use axum::http::{Method, Version};
 use axum::response::Response;
 use futures_util::future::Either;
 
@@ -81,6 +81,12 @@ impl Answers for Surface {
         let app = || State(Arc::clone(&self.app));
         // Boxed: each connection has room for the largest otherwise.
         let answer: Pin<Box<dyn Future<Output = Response> + Send>> = match self.endpoint(&request) {
+            // Over HTTP/2 a connection's task calls this for all its requests, which are to be
+            // answered side by side.
+            Some(Endpoint::Verify) if request.version() == Version::HTTP_2 => {
+                let (app, demands) = (Arc::clone(&self.app), Arc::clone(&self.demands));
+                Box::pin(async move { gateway::answer(&app, &demands, peer, request).await })
+            }
             Some(Endpoint::Verify) => {
                 return gateway::answer(&self.app, &self.demands, peer, request);
             }
