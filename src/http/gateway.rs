@@ -29,6 +29,7 @@ use super::{Peer, address, body, rate_limit};
 use crate::app::App;
 use crate::check::Presented;
 use crate::credentials::limits::Standing;
+use crate::domain::client_address::UnknownAddress;
 use crate::gateway::{Asked, Passed, Refused};
 
 pub use demand::Demands;
@@ -117,7 +118,9 @@ struct Question<'a> {
     demand: Cow<'a, Demand>,
     /// The text of the credential, if it is no API key.
     token: Option<&'a str>,
-    address: Option<IpAddr>,
+    gateway: IpAddr,
+    /// Where the request comes from, as the gateway says.
+    address: Result<IpAddr, UnknownAddress>,
     user_agent: Option<&'a [u8]>,
 }
 
@@ -145,7 +148,10 @@ impl<'a> Question<'a> {
         let question = Self {
             demand,
             token,
-            address: address(app, parts, gateway),
+            gateway,
+            address: app
+                .gateways
+                .client_address(gateway, address::lines(&parts.headers, header)),
             user_agent: user_agent.map(HeaderValue::as_bytes),
         };
         Ok((presented, question))
@@ -153,7 +159,8 @@ impl<'a> Question<'a> {
 
     fn asked(&self) -> Asked<'_> {
         Asked {
-            address: self.address,
+            // Unknown, it is within no network.
+            address: self.address.as_ref().ok().copied(),
             user_agent: self.user_agent,
             required: &self.demand.scopes,
             audience: self.demand.audience.as_ref(),
@@ -162,21 +169,14 @@ impl<'a> Question<'a> {
     }
 
     fn answer(&self, app: &App, outcome: Result<Passed, Refused>) -> Response {
+        let Self { gateway, .. } = self;
+        if let Err(why) = &self.address {
+            tracing::warn!(%gateway, %why, "a gateway did not tell the client's address");
+        }
+        let address = self.asked().address;
         match outcome {
             Ok(passed) => let_through(&passed, self.token.filter(|_| self.demand.exchange)),
-            Err(why) => not_let_through(app, &why, &self.demand, self.address),
-        }
-    }
-}
-
-/// Where the request comes from, as the gateway says; `None`, which is denied, if it does not.
-fn address(app: &App, parts: &Parts, gateway: IpAddr) -> Option<IpAddr> {
-    let lines = address::lines(&parts.headers, app.gateways.header());
-    match app.gateways.client_address(gateway, lines) {
-        Ok(address) => Some(address),
-        Err(why) => {
-            tracing::warn!(%gateway, %why, "a gateway did not tell the client's address");
-            None
+            Err(why) => not_let_through(app, &why, &self.demand, address),
         }
     }
 }

@@ -19,9 +19,10 @@ const REQUIRE_SCOPE: HeaderName = HeaderName::from_static("x-tenmint-require-sco
 const AUDIENCE: HeaderName = HeaderName::from_static("x-tenmint-audience");
 const EXCHANGE: HeaderName = HeaderName::from_static("x-tenmint-exchange");
 
-/// How many query strings are remembered, and how long one of them may be, in bytes: a gateway writes
-/// the same few over and over.
+/// How many query strings are remembered, in how many places one may be, and how long it may be, in
+/// bytes: a gateway writes the same few over and over.
 const REMEMBERED: usize = 1_024;
+const PLACES: usize = 4;
 const LONGEST: usize = 512;
 
 /// Where gateways write what they demand.
@@ -34,8 +35,8 @@ pub enum Demands {
     InHeaders,
 }
 
-/// What query strings were found to demand. None is ever forgotten for another: what is read with
-/// every request is then read without a lock.
+/// What query strings were found to demand: the first that come, and others are read each time. None
+/// is forgotten for another, and so none is locked.
 pub struct Remembered {
     slots: Box<[Slot]>,
     hasher: RandomState,
@@ -78,10 +79,7 @@ pub(super) enum BadDemand {
 impl Demands {
     /// In the query string, of which nothing is remembered yet.
     pub fn in_query() -> Self {
-        Self::InQuery(Remembered {
-            slots: (0..REMEMBERED).map(|_| OnceLock::new()).collect(),
-            hasher: RandomState::default(),
-        })
+        Self::InQuery(Remembered::with_room_for(REMEMBERED))
     }
 
     /// What is demanded of a request. For resources of these `audiences` alone: they are the same
@@ -107,18 +105,32 @@ impl Demands {
 }
 
 impl Remembered {
+    fn with_room_for(strings: usize) -> Self {
+        Self {
+            slots: (0..strings).map(|_| OnceLock::new()).collect(),
+            hasher: RandomState::default(),
+        }
+    }
+
     fn read(&self, query: &str, audiences: &Audiences) -> Result<Cow<'_, Demand>, BadDemand> {
-        let slot = self.hasher.hash_one(query) % self.slots.len() as u64;
-        let slot = &self.slots[usize::try_from(slot).expect("fewer slots than a usize counts")];
-        if let Some((known, demand)) = slot.get()
-            && **known == *query
-        {
+        let places = || {
+            let first = self.hasher.hash_one(query) % self.slots.len() as u64;
+            let first = usize::try_from(first).expect("fewer slots than a usize counts");
+            self.slots.iter().cycle().skip(first).take(PLACES)
+        };
+        let mut known = places().map_while(OnceLock::get);
+        if let Some((_, demand)) = known.find(|(known, _)| **known == *query) {
             return Ok(Cow::Borrowed(demand));
         }
         let demand = Demand::in_query(query, audiences)?;
         if query.len() <= LONGEST {
-            // Another may have come first; then this one is read each time.
-            let _ = slot.set((query.into(), demand.clone()));
+            let mut kept = (query.into(), demand.clone());
+            for place in places() {
+                match place.set(kept) {
+                    Ok(()) => break,
+                    Err(taken) => kept = taken,
+                }
+            }
         }
         Ok(Cow::Owned(demand))
     }

@@ -64,3 +64,19 @@ fn nothing_is_remembered_of_what_is_wrong_or_long() {
         "of a bad header the query is good"
     );
 }
+
+#[test]
+fn what_finds_no_room_is_read_each_time() {
+    let (demands, audiences) = (
+        Demands::InQuery(Remembered::with_room_for(2 * PLACES)),
+        audiences(),
+    );
+    for _ in 0..2 {
+        for n in 0..100 {
+            let scope = format!("read:{n}");
+            let read = demands.read(&parts(&format!("scope={scope}"), &[]), &audiences);
+            assert_eq!(read.unwrap().scopes.to_parameter(), scope);
+        }
+    }
+    assert_eq!(remembered_by(&demands), 2 * PLACES);
+}
