@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::credentials::issuers::Issuers;
-use crate::credentials::{Credential, Credentials, Denied, Rejected, Verified};
+use crate::credentials::{Credential, Credentials, Verified};
 use crate::crypto::jose::trust::TokenError;
 use crate::domain::audience::{Audiences, Resource};
 use crate::domain::issuer::{BaseUrl, Issuer};
 use crate::domain::organization::OrganizationId;
 use crate::domain::policy::Effective;
-use crate::domain::secret::{ApiKeySecret, ForeignSecret, KeyId, PresentedSecret};
+use crate::domain::secret::{ApiKeySecret, ForeignSecret, PresentedSecret};
 use crate::domain::usage::Outcome;
 use crate::usage::{Explanation, Usage, Use};
 
@@ -144,7 +144,7 @@ impl Checker {
     ) -> Result<Holder, Refused> {
         let named = secret.id();
         let outcome = self.credentials.authenticate(secret, self.clock.now());
-        let outcome = outcome.await.map_err(|why| not_proven(named, why));
+        let outcome = outcome.await.map_err(|why| Refused::not_proven(named, why));
         let mut holder = expected.key(outcome?)?;
         for _ in 0..ATTEMPTS {
             // A first use waits for its turn, and a revocation may have been answered meanwhile.
@@ -237,16 +237,5 @@ impl Checker {
             scope: None,
         };
         self.usage.used(outcome, of_key);
-    }
-}
-
-/// Why a secret that names this key proves nothing.
-fn not_proven(named: Option<KeyId>, rejected: Rejected) -> Refused {
-    match rejected.why {
-        Denied::Unknown if let Some(named) = named => Refusal::UnknownKey(named).into(),
-        why => Refused {
-            refusal: Refusal::Key(why),
-            key: rejected.credential,
-        },
     }
 }

@@ -1,14 +1,11 @@
 //! What memory tells at once of a credential that a service was shown: almost always enough.
 
-use std::sync::Arc;
-
-use super::{Checker, Expected, Holder, Presented, Refusal, Refused, Token, not_proven};
-use crate::crypto::jose::trust::TokenError;
+use super::{Checker, Expected, Holder, Presented, Refusal, Refused};
 use crate::domain::timestamp::Timestamp;
 
 impl Checker {
-    /// As [`Self::holder`]; `None` where memory does not tell. Nothing is waited for, so that nothing
-    /// has changed under it that had been answered before it was asked.
+    /// As [`Self::holder`]; `None` where memory does not tell. Nothing is waited for: a revocation that
+    /// was answered before this was asked cannot be missed.
     ///
     /// # Errors
     /// See [`Refusal`].
@@ -21,7 +18,7 @@ impl Checker {
         match presented {
             Presented::Key(secret) => {
                 let known = self.credentials.authenticate_at_once(secret, now);
-                let known = known.map_err(|why| not_proven(Some(secret.id()), why))?;
+                let known = known.map_err(|why| Refused::not_proven(Some(secret.id()), why))?;
                 known.map(|verified| expected.key(verified)).transpose()
             }
             Presented::Foreign(_) => Ok(None),
@@ -52,21 +49,6 @@ impl Checker {
                 verified,
                 token: Some(token),
             })),
-        }
-    }
-
-    /// Requires that a genuine token is for where it was shown.
-    pub(super) fn require_expected(
-        &self,
-        token: &Arc<Token>,
-        expected: Expected<'_>,
-    ) -> Result<(), Refusal> {
-        if !self.audiences.counts(&token.claims.aud, expected.audience) {
-            return Err(Refusal::Token(TokenError::Audience));
-        }
-        match expected.organization {
-            Some(one) if *one.as_str() != *token.claims.org => Err(Refusal::OtherOrganization),
-            _ => Ok(()),
         }
     }
 }

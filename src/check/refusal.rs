@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::credentials::explain::network_advice;
 use crate::credentials::issuers::IssuerError;
-use crate::credentials::{Credential, Denied};
+use crate::credentials::{Credential, Denied, Rejected};
 use crate::crypto::jose::trust::TokenError;
 use crate::domain::scope::Scope;
 use crate::domain::secret::KeyId;
@@ -156,6 +156,17 @@ impl Refusal {
 }
 
 impl Refused {
+    /// Of a secret that names this key, and proves nothing.
+    pub(super) fn not_proven(named: Option<KeyId>, rejected: Rejected) -> Self {
+        match (rejected.why, named) {
+            (Denied::Unknown, Some(named)) => Refusal::UnknownKey(named).into(),
+            (why, _) => Self {
+                refusal: Refusal::Key(why),
+                key: rejected.credential,
+            },
+        }
+    }
+
     /// Which key was presented, where it is known.
     #[must_use]
     pub fn id(&self) -> Option<KeyId> {

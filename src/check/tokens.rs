@@ -10,7 +10,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde::Deserialize;
 
-use super::{Checker, Refusal};
+use super::{Checker, Expected, Refusal};
 use crate::credentials::Verified;
 use crate::credentials::issuers::Identity;
 use crate::crypto::jose::trust::{self, TokenError};
@@ -115,6 +115,21 @@ impl Checker {
         let identity = self.issuers.at_once(&shown.issuer.signing_organization());
         let genuine = identity.map(|identity| self.genuine(shown, &identity, now));
         Ok(genuine.transpose()?)
+    }
+
+    /// Requires that a genuine token is for where it was shown.
+    pub(super) fn require_expected(
+        &self,
+        token: &Token,
+        expected: Expected<'_>,
+    ) -> Result<(), Refusal> {
+        if !self.audiences.counts(&token.claims.aud, expected.audience) {
+            return Err(Refusal::Token(TokenError::Audience));
+        }
+        match expected.organization {
+            Some(one) if *one.as_str() != *token.claims.org => Err(Refusal::OtherOrganization),
+            _ => Ok(()),
+        }
     }
 
     fn read<'a>(&self, text: &'a str, only: Option<&Issuer>) -> Result<Shown<'a>, TokenError> {
