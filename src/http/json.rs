@@ -84,8 +84,12 @@ pub struct List<T, C> {
 
 /// An answer in JSON, never stored by caches.
 pub fn answer(status: StatusCode, body: &impl Serialize) -> Response {
-    let body = serde_json::to_vec(body).expect("answers are JSON");
-    let mut response = written(status, body);
+    answer_written(status, serde_json::to_vec(body).expect("answers are JSON"))
+}
+
+/// The same of JSON that is written already.
+pub fn answer_written(status: StatusCode, json: impl Into<Body>) -> Response {
+    let mut response = written(status, json);
     let nosniff = HeaderValue::from_static("nosniff");
     response
         .headers_mut()
@@ -93,8 +97,8 @@ pub fn answer(status: StatusCode, body: &impl Serialize) -> Response {
     response
 }
 
-/// The same of JSON that is written already, with room for further headers: to make more for each
-/// would cost as much as what is written in it.
+/// JSON for clients of OAuth, which read it as nothing else, with room for further headers: to make
+/// more for each would cost as much as what is written in it.
 pub fn written(status: StatusCode, json: impl Into<Body>) -> Response {
     let mut headers = HeaderMap::with_capacity(HEADERS);
     let json_type = HeaderValue::from_static("application/json");

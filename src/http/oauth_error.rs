@@ -1,5 +1,6 @@
 //! Refusals on the OAuth plane: RFC 6749 §5.2 JSON, from causes, in one match.
 
+mod body;
 mod callers;
 
 use std::borrow::Cow;
@@ -13,7 +14,6 @@ use super::json;
 use super::request_id;
 use crate::credentials::Denied;
 use crate::credentials::issuers::IssuerError;
-use crate::domain::secret::redact;
 use crate::issue::Refusal;
 
 /// An error answer.
@@ -165,14 +165,9 @@ impl OAuthError {
     /// The answer, findable by its request id.
     #[must_use]
     pub fn respond(self, request: &str) -> Response {
-        let description = match self.description {
-            Cow::Borrowed(own) => Cow::Borrowed(own),
-            Cow::Owned(text) => Cow::Owned(sanitize(&text)),
-        };
-        let mut response = json::written(self.status, body(self.error, &description));
+        let body = body::render(self.error, self.description);
+        let mut response = json::answer_written(self.status, body);
         let headers = response.headers_mut();
-        let nosniff = HeaderValue::from_static("nosniff");
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
         headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
         headers.insert(request_id::HEADER, request_id::header(request));
         let challenge = self.challenge.and_then(|challenge| match challenge {
@@ -223,34 +218,4 @@ impl From<BodyError> for OAuthError {
         };
         Self::new(status, "invalid_request", text)
     }
-}
-
-/// RFC 6749 §5.2, in JSON. What that permits in a description JSON never escapes.
-fn body(error: &'static str, description: &str) -> String {
-    debug_assert!(description.chars().all(is_permitted), "{description}");
-    let parts = [
-        r#"{"error":""#,
-        error,
-        r#"","error_description":""#,
-        description,
-        r#""}"#,
-    ];
-    parts.concat()
-}
-
-fn is_permitted(c: char) -> bool {
-    matches!(c, ' '..='~') && !matches!(c, '"' | '\\')
-}
-
-/// RFC 6749 §5.2 permits printable ASCII without `"` and `\`; no secret goes out at all.
-fn sanitize(description: &str) -> String {
-    redact(description)
-        .chars()
-        .map(|c| match c {
-            '"' => '\'',
-            '\\' => '/',
-            ' '..='~' => c,
-            _ => '?',
-        })
-        .collect()
 }
