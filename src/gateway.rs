@@ -105,7 +105,7 @@ impl Gateway {
         Err(Refused::of(&holder, NotIssued::Unsettled.into()))
     }
 
-    /// The same; `None` where memory does not tell, and nothing was counted yet. What was spent by
+    /// The same; `None` where memory does not tell, and no use was counted then. What was spent by
     /// then, `standing` says to [`Self::verify`].
     ///
     /// # Errors

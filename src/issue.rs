@@ -29,7 +29,7 @@ use crate::domain::usage::Outcome;
 use crate::telemetry::spans::span;
 use crate::usage::{Explanation, Usage, Use};
 
-use refusal::NotIssued;
+use refusal::RefusedTo;
 
 pub use refusal::{Refusal, Refused};
 pub use signing::Signed;
@@ -108,6 +108,7 @@ impl Mint {
     ///
     /// # Errors
     /// See [`Refusal`].
+    #[must_use = "it may have to be waited for"]
     pub fn exchange<'a>(
         &'a self,
         mut asked: Exchange<'a>,
@@ -180,8 +181,8 @@ impl Mint {
         ["req_", ulid.array_to_str(&mut [0; ULID_LEN])].concat()
     }
 
-    fn refuse(&self, asked: &Exchange<'_>, why: NotIssued) -> Refused {
-        let NotIssued {
+    fn refuse(&self, asked: &Exchange<'_>, why: RefusedTo) -> Refused {
+        let RefusedTo {
             refusal,
             credential,
         } = why;

@@ -68,9 +68,9 @@ fn basic(credentials: &str) -> Option<BasicPair> {
     };
     let colon = text.find(':')?;
     let pair = BasicPair { text, colon };
-    // All of it, whatever comes first: many bytes at once rather than one by one.
-    let encoded = |any, byte| any | (byte == b'%') | (byte == b'+');
-    if !pair.text.bytes().fold(false, encoded) {
+    // Counted to the end: many bytes at once rather than one by one.
+    let encoded = pair.text.bytes().filter(|b| matches!(b, b'%' | b'+'));
+    if encoded.count() == 0 {
         return Some(pair);
     }
     let (id, secret) = (form_decode(pair.id())?, form_decode(pair.secret())?);

@@ -178,7 +178,8 @@ mod tests {
         size_of::<F>()
     }
 
-    /// Each request's is put on the heap: in a kilobyte the allocator has a place at once.
+    /// Each request's is put on the heap. For a kilobyte, which a token request takes, the allocator
+    /// has a place at once.
     #[test]
     fn what_is_rare_takes_no_room_in_the_futures_of_what_is_not() {
         let size = size_of_future(deployment);

@@ -81,12 +81,12 @@ pub struct Refused {
 }
 
 /// Why there is no token, and the key that was named by a genuine string.
-pub(super) struct NotIssued {
+pub(super) struct RefusedTo {
     pub(super) refusal: Refusal,
     pub(super) credential: Option<Arc<Credential>>,
 }
 
-impl NotIssued {
+impl RefusedTo {
     /// To whoever presents what cannot be a key.
     pub(super) fn nobody() -> Self {
         Self::not_proven(None, Denied::Forged.into())

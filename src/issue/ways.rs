@@ -1,7 +1,7 @@
 //! The two ways of an exchange: at once, where memory tells all that it takes, and patiently.
 
 use super::grant::Grant;
-use super::refusal::NotIssued;
+use super::refusal::RefusedTo;
 use super::{Exchange, Issued, Mint, Refusal};
 use crate::credentials::Verified;
 use crate::credentials::issuers::Identity;
@@ -13,26 +13,26 @@ use crate::domain::secret::PresentedSecret;
 const ATTEMPTS: usize = 3;
 
 impl Mint {
-    /// Exchanges it if memory tells enough; `None` otherwise, and nothing was counted then. What was
+    /// Exchanges it if memory tells enough; `None` otherwise, and no use was counted then. What was
     /// spent, `standing` says to whoever tries again.
     pub(super) fn exchange_at_once(
         &self,
         secret: Option<&PresentedSecret>,
         asked: &Exchange<'_>,
         standing: &mut Option<Standing>,
-    ) -> Result<Option<Issued>, NotIssued> {
+    ) -> Result<Option<Issued>, RefusedTo> {
         let secret = match secret {
             Some(PresentedSecret::Own(own)) => own,
             Some(PresentedSecret::Foreign(_)) => return Ok(None),
-            None => return Err(NotIssued::nobody()),
+            None => return Err(RefusedTo::nobody()),
         };
         let now = self.clock.now();
         let known = self.credentials.authenticate_at_once(secret, now);
-        let known = known.map_err(|why| NotIssued::not_proven(Some(secret.id()), why))?;
+        let known = known.map_err(|why| RefusedTo::not_proven(Some(secret.id()), why))?;
         let Some(verified) = known else {
             return Ok(None);
         };
-        let refuse = |why| NotIssued::to(&verified, why);
+        let refuse = |why| RefusedTo::to(&verified, why);
         let grant = self.grant(asked, &verified, standing).map_err(refuse)?;
         let issuer = asked.issuer.signing_organization();
         let Some(identity) = self.issuers.at_once(&issuer) else {
@@ -54,14 +54,14 @@ impl Mint {
         secret: Option<PresentedSecret>,
         asked: &Exchange<'_>,
         standing: &mut Option<Standing>,
-    ) -> Result<Issued, NotIssued> {
-        let secret = secret.ok_or_else(NotIssued::nobody)?;
+    ) -> Result<Issued, RefusedTo> {
+        let secret = secret.ok_or_else(RefusedTo::nobody)?;
         let named = secret.id();
         let outcome = self.credentials.authenticate(secret, self.clock.now());
         let outcome = outcome.await;
-        let mut verified = outcome.map_err(|why| NotIssued::not_proven(named, why))?;
+        let mut verified = outcome.map_err(|why| RefusedTo::not_proven(named, why))?;
         let issued = self.issue_what_stands(asked, &mut verified, standing).await;
-        let issued = issued.map_err(|why| NotIssued::to(&verified, why))?;
+        let issued = issued.map_err(|why| RefusedTo::to(&verified, why))?;
         self.count_issued(asked, &verified, &issued);
         Ok(issued)
     }

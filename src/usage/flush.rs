@@ -155,9 +155,11 @@ impl Usage {
         keys.sort_unstable_by(|((one, _), a), ((other, _), b)| {
             (&a.organization, one).cmp(&(&b.organization, other))
         });
-        let mut refusals = lock(&self.refusals);
-        self.strangers_left_out.store(false, Ordering::Relaxed);
-        let refusals = std::mem::take(&mut *refusals);
+        let refusals = {
+            let mut held = lock(&self.refusals);
+            self.strangers_left_out.store(false, Ordering::Relaxed);
+            std::mem::take(&mut *held)
+        };
         let mut explained = refusals.of_keys;
         explained.extend(refusals.of_strangers);
         (keys, explained)
