@@ -4,6 +4,7 @@ mod action;
 mod catalogue;
 mod filter;
 mod held;
+mod meet;
 mod pieces;
 mod set;
 #[cfg(test)]

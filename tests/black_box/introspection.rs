@@ -260,6 +260,11 @@ async fn a_narrowed_key_narrows_the_tokens_that_are_out(server: Server) {
     ] {
         is_inactive(&introspect_at(&server, "", &acme, &token, &[(name, value)]).await);
     }
+    edit(json!({ "scopes": ["write:a/1"] })).await;
+    assert_eq!(
+        is_active(&introspect(&server, &acme, &token).await)["scope"],
+        "write:a/1"
+    );
     edit(json!({ "allowed_ip_cidrs": ["10.0.0.0/8"] })).await;
     is_inactive(&introspect(&server, &acme, &token).await);
 }
