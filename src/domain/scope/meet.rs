@@ -1,36 +1,31 @@
 //! What two sets of scopes have in common.
 
-use super::{Scope, ScopeSet, action, filter};
+use std::collections::HashSet;
+
+use super::{Halves, Scope, ScopeSet, action, filter};
 
 impl ScopeSet {
-    /// The scopes that cover what both sets cover, none of which another covers. Beyond
-    /// [`ScopeSet::MAX`] they are left out: that errs towards less.
+    /// Scopes that cover what both sets cover, each once. Beyond [`ScopeSet::MAX`] they are left
+    /// out: that errs towards less. Sets of the greatest size have thousands of pairs, and whoever
+    /// shows a token has them gone through: so nothing is made of a pair but what is kept.
     #[must_use]
     pub fn meet(&self, other: &Self) -> Self {
-        let mut both: Vec<Scope> = Vec::new();
+        let theirs: Vec<_> = other.iter().map(Scope::halves).collect();
         let pairs = self
             .iter()
-            .flat_map(|one| other.iter().map(move |two| (one, two)));
-        for scope in pairs.filter_map(|(one, two)| one.meet(two)) {
-            if both.iter().any(|known| known.covers(&scope)) {
-                continue;
-            }
-            both.retain(|known| !scope.covers(known));
-            if both.len() < Self::MAX {
-                both.push(scope);
-            }
-        }
-        Self::new(both).expect("no more than a set holds")
+            .map(Scope::halves)
+            .flat_map(|one| theirs.iter().map(move |two| (one, *two)));
+        let mut known = HashSet::new();
+        let met = pairs.filter_map(|(one, two)| meet(one, two));
+        let met = met.filter(|halves| known.insert(*halves));
+        let met = met.filter_map(|(action, filter)| Scope::from_halves(action, filter).ok());
+        Self::new(met.take(Self::MAX)).expect("no more than a set holds")
     }
 }
 
-impl Scope {
-    fn meet(&self, other: &Self) -> Option<Self> {
-        let ((action, filter), (other_action, other_filter)) = (self.halves(), other.halves());
-        let action = narrower(action::includes, action, other_action)?;
-        let filter = narrower(filter::includes, filter, other_filter)?;
-        Self::from_halves(action, filter).ok()
-    }
+fn meet<'a>((action, filter): Halves<'a>, (other, other_filter): Halves<'a>) -> Option<Halves<'a>> {
+    let action = narrower(action::includes, action, other)?;
+    Some((action, narrower(filter::includes, filter, other_filter)?))
 }
 
 /// Of two, one of which includes the other, that other.
