@@ -157,10 +157,14 @@ impl<'a> Question<'a> {
         Ok((presented, question))
     }
 
+    /// Unknown, it is within no network.
+    fn address(&self) -> Option<IpAddr> {
+        self.address.as_ref().ok().copied()
+    }
+
     fn asked(&self) -> Asked<'_> {
         Asked {
-            // Unknown, it is within no network.
-            address: self.address.as_ref().ok().copied(),
+            address: self.address(),
             user_agent: self.user_agent,
             required: &self.demand.scopes,
             audience: self.demand.audience.as_ref(),
@@ -173,10 +177,9 @@ impl<'a> Question<'a> {
         if let Err(why) = &self.address {
             tracing::warn!(%gateway, %why, "a gateway did not tell the client's address");
         }
-        let address = self.asked().address;
         match outcome {
             Ok(passed) => let_through(&passed, self.token.filter(|_| self.demand.exchange)),
-            Err(why) => not_let_through(app, &why, &self.demand, address),
+            Err(why) => not_let_through(app, &why, &self.demand, self.address()),
         }
     }
 }
