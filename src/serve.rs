@@ -20,6 +20,7 @@
 mod body;
 mod connection;
 mod limits;
+mod listener;
 mod orders;
 mod pulse;
 mod signals;
@@ -28,6 +29,7 @@ mod tests;
 pub mod tls;
 
 pub use limits::{Limits, allowed_connections};
+pub use listener::bind;
 pub use signals::{Hangup, shutdown_signal};
 
 use std::io::{Error, ErrorKind};

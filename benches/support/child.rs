@@ -5,11 +5,9 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child as Process, ChildStdin, ChildStdout, Command, Stdio};
-
-use tokio::net::TcpListener;
 
 use super::{Failure, bare, tenmint};
 
@@ -149,7 +147,8 @@ pub fn serve(which: &str) -> Result<(), Failure> {
     };
     let runtime = runtime.enable_all().build()?;
     let mut lines = io::stdin().lines();
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+    let listener =
+        runtime.block_on(async { ::tenmint::serve::bind((Ipv4Addr::LOCALHOST, 0).into()) })?;
     say(&listener.local_addr()?.to_string())?;
     match which {
         "bare" => {

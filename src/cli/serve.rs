@@ -50,11 +50,11 @@ pub(super) struct Opened {
 /// nothing half made. From here on signals are heard, also while the database keeps it waiting:
 /// the first process of a container does not die of them by itself.
 pub(super) async fn open(settings: &Settings, metrics: Listen) -> Result<Opened, Failure> {
-    let listener = bind(settings.listen, "another address with --listen").await?;
+    let listener = bind(settings.listen, "another address with --listen")?;
     let metrics = match metrics {
         Listen::At(address) => {
             let other = "another address with --metrics-listen, or off";
-            Some(bind(address, other).await?)
+            Some(bind(address, other)?)
         }
         Listen::Off => None,
     };
@@ -162,7 +162,7 @@ async fn read_anew(tls: Option<Arc<Tls>>, mut hangup: Hangup) {
     tls.keep_up(hangup).await;
 }
 
-async fn bind(address: SocketAddr, other: &str) -> Result<TcpListener, Failure> {
-    let bound = TcpListener::bind(address).await;
-    bound.map_err(|error| format!("cannot listen on {address}: {error}. Choose {other}").into())
+fn bind(address: SocketAddr, other: &str) -> Result<TcpListener, Failure> {
+    serve::bind(address)
+        .map_err(|error| format!("cannot listen on {address}: {error}. Choose {other}").into())
 }
