@@ -19,6 +19,7 @@ mod look_up;
 mod one_each;
 pub mod proofs;
 mod renewals;
+mod together;
 
 use std::sync::Arc;
 
@@ -33,7 +34,6 @@ use crate::store::Store;
 use crate::store::api_keys::StoredHash;
 use crate::telemetry::counts::Counts;
 
-use commons::Commons;
 use denials::Denials;
 use freshness::Trust;
 use gate::{Gate, Overloaded};
@@ -42,6 +42,7 @@ use imports::Imports;
 use look_up::Cached;
 use proofs::Proofs;
 use renewals::Renewals;
+use together::Together;
 
 pub use credential::{Credential, Which};
 pub use denied::{Denied, Rejected};
@@ -51,10 +52,9 @@ pub use look_up::Lookups;
 pub struct Credentials {
     /// Which access tokens no longer count.
     pub denials: Denials,
-    store: Store,
     crypto: Arc<Crypto>,
     cache: Cache<KeyId, Cached>,
-    commons: Commons,
+    together: Together,
     proofs: Arc<Proofs>,
     renewals: Renewals,
     imports: Imports,
@@ -82,21 +82,24 @@ impl Credentials {
         capacity: usize,
     ) -> Self {
         let gate = Arc::new(Gate::new());
-        let proofs = Arc::new(Proofs::new(Arc::clone(&crypto), gate, capacity));
+        let proofs = Arc::new(Proofs::new(
+            Arc::clone(&crypto),
+            Arc::clone(&gate),
+            capacity,
+        ));
         Self {
+            together: Together::new(store.clone(), Arc::clone(&generations), gate),
             denials: Denials::new(store.clone(), Arc::clone(&generations)),
             imports: Imports::new(store.clone(), Arc::clone(&crypto), Arc::clone(&generations)),
             renewals: Renewals::new(
-                store.clone(),
+                store,
                 Arc::clone(&crypto),
                 Arc::clone(&proofs),
                 Arc::clone(&generations),
             ),
-            store,
             proofs,
             crypto,
             cache: Cache::new(capacity),
-            commons: Commons::new(),
             generations,
             lookups: Counts::default(),
         }

@@ -97,6 +97,14 @@ impl Gate {
         self.shared.lock().lines.len()
     }
 
+    /// How long the lines take to drain, by how long runs take lately.
+    #[must_use]
+    pub fn backlog(&self) -> Duration {
+        let run = Duration::from_micros(self.shared.run_micros.load(Ordering::Relaxed));
+        let turns = self.waiting().div_ceil(self.width);
+        run.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX))
+    }
+
     /// How many runs have ended.
     #[must_use]
     pub fn runs(&self) -> u64 {

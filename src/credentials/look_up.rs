@@ -145,17 +145,7 @@ impl Credentials {
             return Err(StoreError::TimedOut);
         }
         self.lookups.add(MISS, 1);
-        // Taken before the query: a change during it makes the result stale.
-        let loaded = self.generations.begin();
-        let ask = || self.store.credential(id);
-        let mut found = self.store.asked_again(ask).await?;
-        if let Some(stored) = &mut found {
-            self.commons.share(stored);
-        }
-        Ok(Cached {
-            loaded,
-            credential: found.map(|stored| Arc::new(Credential::from(stored))),
-        })
+        self.together.find(id).await
     }
 
     fn forget(&self, id: KeyId, stale: &Cached) {

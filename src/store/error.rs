@@ -1,6 +1,7 @@
 //! What can go wrong with the database.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +12,9 @@ pub enum StoreError {
     /// The database took longer than the caller could wait.
     #[error("the database did not answer in time")]
     TimedOut,
+    /// What was asked for by several together failed for all of them.
+    #[error(transparent)]
+    Together(#[from] Arc<StoreError>),
     /// A row does not say what such a row says: somebody or something else wrote it.
     #[error("a row of {table} is corrupt: {what}")]
     Corrupt {
@@ -143,6 +147,7 @@ impl StoreError {
                     | sqlx::Error::RowNotFound
             ),
             Self::TimedOut => true,
+            Self::Together(why) => why.is_passing(),
             _ => false,
         }
     }
@@ -156,6 +161,7 @@ impl StoreError {
             Self::Unavailable(sqlx::Error::Database(error)) => {
                 error.code().is_some_and(|code| code.starts_with("57P"))
             }
+            Self::Together(why) => why.is_lost_connection(),
             _ => false,
         }
     }

@@ -36,6 +36,7 @@ mod cli;
 mod contention;
 mod credential_agreement;
 mod credential_storm;
+mod credentials_together;
 mod deletion;
 mod docs;
 mod doctor;

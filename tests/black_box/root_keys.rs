@@ -253,7 +253,7 @@ async fn what_replaces_or_ends_a_secret_wins_over_its_renewal(server: Server) {
     let key = server.key_with(&acme, &["read"]).await;
     let id: KeyId = key.id.parse().unwrap();
     let store = &server.app.management.store;
-    let before = store.credential(id).await.unwrap().unwrap().hash;
+    let before = store.credentials(&[id]).await.unwrap().remove(0).hash;
     let renewed = tenmint::store::api_keys::StoredHash {
         phc: "renewed".into(),
         root_key: "another".into(),

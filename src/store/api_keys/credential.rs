@@ -50,14 +50,20 @@ struct CredentialRow {
 }
 
 impl Store {
-    /// What is needed to decide about a key, whatever its state; `None` if there is none, or none any
-    /// more because its organization was deleted.
+    /// What is needed to decide about each of these keys, whatever its state. Of keys that are not
+    /// there, or not any more because their organization was deleted, nothing is given back.
     ///
     /// # Errors
-    /// When the database is unavailable or the row corrupt.
-    pub async fn credential(&self, id: KeyId) -> Result<Option<StoredCredential>, StoreError> {
-        let row = sql!(optional CredentialRow, self.reader(), CREDENTIAL, id.to_string())?;
-        row.map(TryInto::try_into).transpose()
+    /// When the database is unavailable or a row corrupt.
+    pub async fn credentials(&self, ids: &[KeyId]) -> Result<Vec<StoredCredential>, StoreError> {
+        let ids = serde_json::to_string(ids).expect("ids are JSON");
+        let reader = self.reader();
+        let text = match reader {
+            Engine::Sqlite(_) => CREDENTIALS_IN,
+            Engine::Postgres(_) => CREDENTIALS_OF_EACH,
+        };
+        let rows = sql!(all CredentialRow, reader, text, &ids)?;
+        rows.into_iter().map(TryInto::try_into).collect()
     }
 }
 
@@ -80,21 +86,35 @@ impl Write {
 }
 
 macro_rules! credential {
-    ($($end:literal)?) => {
+    ($which:literal) => {
         concat!(
-            "SELECT ", columns!(), ", o.suspended_at, o.operator_policy, o.policy,
+            "SELECT ",
+            columns!(),
+            ", o.suspended_at, o.operator_policy, o.policy,
              s.hash, s.root_key AS hash_root_key,
              e.hash AS ending_hash, e.root_key AS ending_root_key
              FROM api_keys k
-             JOIN organizations o ON o.id = k.organization_id ", secrets!(), "
-             WHERE k.id = $1 AND o.deleted_at IS NULL"
-            $(, $end)?
+             JOIN organizations o ON o.id = k.organization_id ",
+            secrets!(),
+            "
+             WHERE o.deleted_at IS NULL AND k.id ",
+            $which
         )
     };
 }
 
-const CREDENTIAL: &str = credential!();
-const CREDENTIAL_KEPT: &str = credential!(" FOR SHARE OF k");
+const CREDENTIAL: &str = credential!("= $1");
+const CREDENTIAL_KEPT: &str = credential!("= $1 FOR SHARE OF k");
+const CREDENTIALS_IN: &str = credential!("IN (SELECT value FROM json_each($1))");
+
+/// One after the other by their index, also where PostgreSQL takes a table to be small: it plans
+/// once, and a table grows.
+const CREDENTIALS_OF_EACH: &str = concat!(
+    "SELECT found.* FROM jsonb_array_elements_text(CAST($1 AS jsonb)) AS asked(id)
+     CROSS JOIN LATERAL (",
+    credential!("= asked.id OFFSET 0"),
+    ") AS found"
+);
 
 impl TryFrom<CredentialRow> for StoredCredential {
     type Error = StoreError;

@@ -1,0 +1,161 @@
+//! Keys that are looked for at the same time are asked for by one query.
+//!
+//! A query for one key is mostly what any query costs: a connection to take, to test and to put back,
+//! a statement to begin and to end. So few are under way at a time, and whoever comes meanwhile goes
+//! with the next. Where first uses wait for Argon2 for long anyway, so does a query for a moment, that
+//! others may come with it.
+
+mod queue;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tracing::{Instrument, Span};
+
+use super::Credential;
+use super::commons::Commons;
+use super::gate::Gate;
+use super::generations::Generations;
+use super::look_up::Cached;
+use crate::domain::secret::KeyId;
+use crate::store::Store;
+use crate::store::api_keys::StoredCredential;
+use crate::store::error::StoreError;
+use queue::Queue;
+
+/// From how long a wait for Argon2 on a query waits for others.
+const LONG: Duration = Duration::from_millis(50);
+
+/// For how long it does.
+const MOMENT: Duration = Duration::from_millis(5);
+
+/// Asks the database for keys.
+pub(super) struct Together(Arc<Shared>);
+
+struct Shared {
+    store: Store,
+    commons: Commons,
+    generations: Arc<Generations>,
+    gate: Arc<Gate>,
+    queue: Mutex<Queue<Asked>>,
+}
+
+/// Somebody who waits for a key.
+struct Asked {
+    id: KeyId,
+    tell: oneshot::Sender<Result<Cached, StoreError>>,
+    /// What they do, of which the query is a part.
+    within: Span,
+}
+
+impl Together {
+    /// Nobody asks yet. Whoever proves a secret waits at `gate`.
+    pub(super) fn new(store: Store, generations: Arc<Generations>, gate: Arc<Gate>) -> Self {
+        Self(Arc::new(Shared {
+            store,
+            commons: Commons::new(),
+            generations,
+            gate,
+            queue: Mutex::default(),
+        }))
+    }
+
+    /// A key as the database has it now, or that there is none.
+    ///
+    /// # Errors
+    /// When the database is unavailable, does not answer in time, or the row is corrupt.
+    pub(super) async fn find(&self, id: KeyId) -> Result<Cached, StoreError> {
+        let (tell, told) = oneshot::channel();
+        let within = Span::current();
+        if self.0.queue().join(Asked { id, tell, within }) {
+            // Not by whoever asks: they may go away, and the others would wait in vain.
+            tokio::spawn(Arc::clone(&self.0).gather());
+        }
+        told.await.unwrap_or(Err(StoreError::TimedOut))
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue<Asked>> {
+        // Nothing that holds it can panic half-way through a change.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for all who wait, and for those who come meanwhile.
+    async fn gather(self: Arc<Self>) {
+        loop {
+            if self.gate.backlog() >= LONG {
+                tokio::time::sleep(MOMENT).await;
+            }
+            let asked = self.queue().depart();
+            let under_way = UnderWay(&self);
+            self.ask_for(asked).await;
+            drop(under_way);
+            if !self.queue().is_due() {
+                return;
+            }
+        }
+    }
+
+    async fn ask_for(&self, mut asked: Vec<Asked>) {
+        asked.retain(|one| !one.tell.is_closed());
+        let within = asked.iter().map(|one| &one.within);
+        let Some(within) = within.min_by_key(|span| span.is_disabled()).cloned() else {
+            return;
+        };
+        let ids: Vec<_> = asked.iter().map(|one| one.id).collect();
+        match self.load(&ids).instrument(within).await {
+            Ok(found) => {
+                for (one, found) in asked.into_iter().zip(found) {
+                    let _ = one.tell.send(Ok(found));
+                }
+            }
+            // One row that is corrupt must not keep others from theirs.
+            Err(error) if !error.is_passing() && asked.len() > 1 => {
+                for one in asked {
+                    let found = self.load(&[one.id]).instrument(one.within).await;
+                    let _ = one.tell.send(found.map(|mut found| found.remove(0)));
+                }
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                for one in asked {
+                    let _ = one.tell.send(Err(Arc::clone(&error).into()));
+                }
+            }
+        }
+    }
+
+    /// What there is of each, in their order.
+    async fn load(&self, ids: &[KeyId]) -> Result<Vec<Cached>, StoreError> {
+        // Taken before the query: a change during it makes the result stale.
+        let loaded = self.generations.begin();
+        let asked = self.store.asked_again(|| self.store.credentials(ids));
+        let found = self.generations.patiently(asked).await?;
+        let each = found
+            .into_iter()
+            .map(|stored| (stored.key.id, self.held(stored)));
+        let found: HashMap<_, _> = each.collect();
+        let each = ids.iter().map(|id| Cached {
+            loaded,
+            credential: found.get(id).cloned(),
+        });
+        Ok(each.collect())
+    }
+
+    fn held(&self, mut stored: StoredCredential) -> Arc<Credential> {
+        self.commons.share(&mut stored);
+        Arc::new(Credential::from(stored))
+    }
+}
+
+/// That a query is under way, until this is dropped.
+struct UnderWay<'a>(&'a Shared);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.queue().arrive();
+    }
+}
