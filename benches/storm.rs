@@ -62,7 +62,7 @@ const WHOLE: Plan = Plan {
     rounds: 9,
     calm: Duration::from_secs(4),
     gentle: 250.0,
-    cold: (3_000, 500),
+    cold: (9_000, 500),
     flood: 1_000.0,
     renewing: (20_000, 4_000),
     half: Duration::from_secs(3),
@@ -251,13 +251,14 @@ async fn storm(
     keys: &[Key],
     connections: usize,
 ) -> Result<(Outcome, Renewed), Failure> {
+    let clients = Renewed::clients(server, keys, connections).await?;
     let over = Arc::new(AtomicBool::new(false));
     let kept = |pace: &Pace| {
         let (pace, stop) = (pace.clone(), Stop::When(Arc::clone(&over)));
         tokio::spawn(async move { pace.keep(stop).await })
     };
     let (warm, flood) = (kept(gentle), flood.map(kept));
-    let cold = Renewed::all(server, keys, connections).await;
+    let cold = Renewed::all(clients, keys).await;
     over.store(true, Ordering::Relaxed);
     if let Some(flood) = flood {
         flood.await??;
@@ -276,14 +277,23 @@ struct Renewed {
 }
 
 impl Renewed {
-    /// All these keys over so many connections at once.
-    async fn all(server: &Child, keys: &[Key], connections: usize) -> Result<Self, Failure> {
-        let requests = requests(keys);
-        let (next, put_off) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    /// The connections over which these keys will renew.
+    async fn clients(
+        server: &Child,
+        keys: &[Key],
+        connections: usize,
+    ) -> Result<Vec<Connection>, Failure> {
         let mut open = Vec::new();
         for _ in 0..connections.min(keys.len()) {
             open.push(Connection::open(server.address).await?);
         }
+        Ok(open)
+    }
+
+    /// All these keys at once, over connections that are open.
+    async fn all(open: Vec<Connection>, keys: &[Key]) -> Result<Self, Failure> {
+        let requests = requests(keys);
+        let (next, put_off) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let began = Instant::now();
         let mut clients = JoinSet::new();
         for mut connection in open {
@@ -324,7 +334,8 @@ async fn renew(
     argon2: f64,
     keys: &[Key],
 ) -> Result<(), Failure> {
-    let Renewed { took, put_off, .. } = Renewed::all(server, keys, plan.renewing.1).await?;
+    let clients = Renewed::clients(server, keys, plan.renewing.1).await?;
+    let Renewed { took, put_off, .. } = Renewed::all(clients, keys).await?;
     let count = f64::from(u32::try_from(keys.len())?);
     let bound = count / argon2 / f64::from(permits());
     println!(
