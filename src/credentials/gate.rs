@@ -97,7 +97,7 @@ impl Gate {
         self.shared.lock().lines.len()
     }
 
-    /// How long the lines take to drain, by how long runs take lately.
+    /// How long all lines together take to drain, by how long runs take lately.
     #[must_use]
     pub fn backlog(&self) -> Duration {
         let run = Duration::from_micros(self.shared.run_micros.load(Ordering::Relaxed));

@@ -8,6 +8,7 @@
 mod queue;
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,8 +29,11 @@ use queue::Queue;
 /// From how long a wait for Argon2 on a query waits for others.
 const LONG: Duration = Duration::from_millis(50);
 
-/// For how long it does.
+/// For how long it does, at most: so long a look-up takes more for everybody then.
 const MOMENT: Duration = Duration::from_millis(5);
+
+/// How long a query may keep others from being begun. One that takes longer may never be answered.
+const SLOW: Duration = Duration::from_millis(250);
 
 /// Asks the database for keys.
 pub(super) struct Together(Arc<Shared>);
@@ -70,8 +74,7 @@ impl Together {
         let (tell, told) = oneshot::channel();
         let within = Span::current();
         if self.0.queue().join(Asked { id, tell, within }) {
-            // Not by whoever asks: they may go away, and the others would wait in vain.
-            tokio::spawn(Arc::clone(&self.0).gather());
+            begin(&self.0);
         }
         told.await.unwrap_or(Err(StoreError::TimedOut))
     }
@@ -86,44 +89,70 @@ impl Shared {
     /// Asks for all who wait, and for those who come meanwhile.
     async fn gather(self: Arc<Self>) {
         loop {
-            if self.gate.backlog() >= LONG {
+            if self.gate.backlog() >= LONG && !self.queue().is_enough() {
                 tokio::time::sleep(MOMENT).await;
             }
-            let asked = self.queue().depart();
+            let asked = self.queue().depart(|one| !one.tell.is_closed());
             let under_way = UnderWay(&self);
-            self.ask_for(asked).await;
+            self.begin_another();
+            let mut answered = pin!(self.ask_for(asked));
+            let in_time = tokio::time::timeout(SLOW, &mut answered).await;
             drop(under_way);
+            if in_time.is_err() {
+                self.begin_another();
+                answered.await;
+            }
             if !self.queue().is_due() {
                 return;
             }
         }
     }
 
+    fn begin_another(self: &Arc<Self>) {
+        if self.queue().is_due() {
+            begin(self);
+        }
+    }
+
+    /// Asks until they are told, or until none of them waits any longer.
     async fn ask_for(&self, mut asked: Vec<Asked>) {
-        asked.retain(|one| !one.tell.is_closed());
         let within = asked.iter().map(|one| &one.within);
         let Some(within) = within.min_by_key(|span| span.is_disabled()).cloned() else {
             return;
         };
         let ids: Vec<_> = asked.iter().map(|one| one.id).collect();
-        match self.load(&ids).instrument(within).await {
+        let found = tokio::select! {
+            found = self.load(&ids).instrument(within) => found,
+            () = all_left(&mut asked) => return,
+        };
+        match found {
             Ok(found) => {
                 for (one, found) in asked.into_iter().zip(found) {
-                    let _ = one.tell.send(Ok(found));
+                    one.learn(Ok(found));
                 }
             }
             // One row that is corrupt must not keep others from theirs.
-            Err(error) if !error.is_passing() && asked.len() > 1 => {
-                for one in asked {
-                    let found = self.load(&[one.id]).instrument(one.within).await;
-                    let _ = one.tell.send(found.map(|mut found| found.remove(0)));
+            Err(error) if !error.is_passing() && asked.len() > 1 => self.ask_for_each(asked).await,
+            Err(error) => all_learn(asked, error),
+        }
+    }
+
+    async fn ask_for_each(&self, asked: Vec<Asked>) {
+        let mut asked = asked.into_iter();
+        while let Some(mut one) = asked.next() {
+            let ids = [one.id];
+            let load = self.load(&ids).instrument(one.within.clone());
+            let found = tokio::select! {
+                found = load => found,
+                () = one.tell.closed() => continue,
+            };
+            match found {
+                Ok(mut found) => one.learn(Ok(found.remove(0))),
+                // It would be the same for the others, one after the other.
+                Err(error) if error.is_passing() => {
+                    return all_learn([one].into_iter().chain(asked).collect(), error);
                 }
-            }
-            Err(error) => {
-                let error = Arc::new(error);
-                for one in asked {
-                    let _ = one.tell.send(Err(Arc::clone(&error).into()));
-                }
+                Err(error) => one.learn(Err(error)),
             }
         }
     }
@@ -148,6 +177,34 @@ impl Shared {
     fn held(&self, mut stored: StoredCredential) -> Arc<Credential> {
         self.commons.share(&mut stored);
         Arc::new(Credential::from(stored))
+    }
+}
+
+/// Not by whoever asks: they may go away, and the others would wait in vain.
+fn begin(shared: &Arc<Shared>) {
+    tokio::spawn(Arc::clone(shared).gather());
+}
+
+/// Waits until nobody waits any longer: what is asked for nobody holds a connection.
+async fn all_left(asked: &mut [Asked]) {
+    for one in asked {
+        one.tell.closed().await;
+    }
+}
+
+fn all_learn(asked: Vec<Asked>, error: StoreError) {
+    let error = Arc::new(error);
+    for one in asked {
+        one.learn(Err(Arc::clone(&error).into()));
+    }
+}
+
+impl Asked {
+    fn learn(self, found: Result<Cached, StoreError>) {
+        // First: what they do may be over once they know.
+        drop(self.within);
+        // They may have gone away.
+        let _ = self.tell.send(found);
     }
 }
 

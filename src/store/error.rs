@@ -161,7 +161,6 @@ impl StoreError {
             Self::Unavailable(sqlx::Error::Database(error)) => {
                 error.code().is_some_and(|code| code.starts_with("57P"))
             }
-            Self::Together(why) => why.is_lost_connection(),
             _ => false,
         }
     }

@@ -43,12 +43,12 @@ async fn crowded(server: &Server, keys: &[&Key]) -> Vec<Reply> {
         }
     };
     let requests = keys.iter().map(|key| exchange(server, key));
-    let asked = tokio::spawn(at_once(requests.collect::<Vec<_>>()));
     let lookups = || server.app.mint.credentials.lookups().misses;
     let before = lookups();
+    let asked = tokio::spawn(at_once(requests.collect::<Vec<_>>()));
     if let Some(held) = held {
         let all = u64::try_from(keys.len()).unwrap();
-        while lookups() < before + all {
+        while lookups() < before + all && !asked.is_finished() {
             tokio::task::yield_now().await;
         }
         Held::release(held).await;

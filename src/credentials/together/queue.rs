@@ -41,10 +41,17 @@ impl<T> Queue<T> {
         is_due
     }
 
-    /// Those whom the next query is for: it is under way now, and another may gather.
-    pub(super) fn depart(&mut self) -> Vec<T> {
+    /// Whether as many wait as one query asks for.
+    pub(super) const fn is_enough(&self) -> bool {
+        self.waiting.len() >= MOST
+    }
+
+    /// Those whom the next query is for, of all who are still there: it is under way now, and another
+    /// may gather.
+    pub(super) fn depart(&mut self, is_there: impl Fn(&T) -> bool) -> Vec<T> {
         self.is_gathering = false;
         self.under_way += 1;
+        self.waiting.retain(is_there);
         let later = self.waiting.split_off(self.waiting.len().min(MOST));
         mem::replace(&mut self.waiting, later)
     }
@@ -64,9 +71,23 @@ mod tests {
         let mut queue = Queue::default();
         assert!(queue.join(1));
         assert!(!queue.join(2), "somebody gathers");
-        assert_eq!(queue.depart(), [1, 2]);
+        assert_eq!(queue.depart(|_| true), [1, 2]);
         assert!(!queue.is_due(), "nobody waits");
         assert!(queue.join(3), "beside the one under way");
+    }
+
+    #[test]
+    fn whoever_does_not_fit_in_is_due_at_once_and_whoever_left_takes_no_room() {
+        let mut queue = Queue::default();
+        for n in 0..MOST + 2 {
+            queue.join(n);
+        }
+        assert!(queue.is_enough());
+        let departed = queue.depart(|n| *n != 1);
+        assert_eq!((departed.len(), departed[1]), (MOST, 2));
+        assert!(!queue.is_enough());
+        assert!(queue.is_due(), "beside it");
+        assert_eq!(queue.depart(|_| true), [MOST + 1]);
     }
 
     #[test]
@@ -74,7 +95,7 @@ mod tests {
         let mut queue = Queue::default();
         for n in 0..SIDE_BY_SIDE {
             assert!(queue.join(n));
-            assert_eq!(queue.depart(), [n]);
+            assert_eq!(queue.depart(|_| true), [n]);
         }
         let late: Vec<_> = (100..=100 + MOST).collect();
         for n in &late {
@@ -83,10 +104,10 @@ mod tests {
         queue.arrive();
         assert!(queue.is_due());
         assert!(!queue.is_due(), "once");
-        assert_eq!(queue.depart(), late[..MOST]);
+        assert_eq!(queue.depart(|_| true), late[..MOST]);
         queue.arrive();
         assert!(queue.is_due(), "one did not fit in");
-        assert_eq!(queue.depart(), late[MOST..]);
+        assert_eq!(queue.depart(|_| true), late[MOST..]);
         for _ in 0..SIDE_BY_SIDE {
             queue.arrive();
             assert!(!queue.is_due());

@@ -107,8 +107,8 @@ const CREDENTIAL: &str = credential!("= $1");
 const CREDENTIAL_KEPT: &str = credential!("= $1 FOR SHARE OF k");
 const CREDENTIALS_IN: &str = credential!("IN (SELECT value FROM json_each($1))");
 
-/// One after the other by their index, also where PostgreSQL takes a table to be small: it plans
-/// once, and a table grows.
+/// One after the other, each by the plan of one: planned together, and while tables are small, they
+/// would be joined by reading these as a whole, and a plan is kept while a table grows.
 const CREDENTIALS_OF_EACH: &str = concat!(
     "SELECT found.* FROM jsonb_array_elements_text(CAST($1 AS jsonb)) AS asked(id)
      CROSS JOIN LATERAL (",
