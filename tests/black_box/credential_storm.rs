@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::on_both_engines;
@@ -22,13 +22,6 @@ const DEAR: [&str; 4] = ["--argon2-memory", "65536", "--argon2-passes", "3"];
 
 /// How often a client comes again before it gives up.
 const TRIES: usize = 20;
-
-fn exchange(server: &Server, key: &Key) -> RequestBuilder {
-    server
-        .request(Method::POST, "/oauth/token")
-        .basic_auth(&key.id, Some(&key.secret))
-        .form(&[("grant_type", "client_credentials")])
-}
 
 /// New keys of an organization, none of which was used yet.
 async fn fresh(server: &Server, manager: &Key, count: usize) -> Vec<Key> {
@@ -72,7 +65,12 @@ async fn whoever_holds_a_key_gets_a_token_through_a_flood_or_is_told_when_to_com
         crowd.insert(at * 7, key.clone());
     }
     let genuine: HashSet<_> = keys.iter().map(|key| key.secret.clone()).collect();
-    let replies = at_once(crowd.iter().map(|key| exchange(&server, key))).await;
+    let replies = at_once(
+        crowd
+            .iter()
+            .map(|key| server.exchange_request("", key, &[])),
+    )
+    .await;
     let mut again = Vec::new();
     for (key, reply) in crowd.iter().zip(&replies) {
         let is_genuine = genuine.contains(&key.secret);
@@ -146,7 +144,14 @@ async fn an_organization_that_floods_the_queue_keeps_no_other_waiting_to_its_end
         .collect();
     let storm = tokio::spawn({
         let server = Arc::clone(&server);
-        async move { at_once(wrong.iter().map(|wrong| exchange(&server, wrong))).await }
+        async move {
+            at_once(
+                wrong
+                    .iter()
+                    .map(|wrong| server.exchange_request("", wrong, &[])),
+            )
+            .await
+        }
     });
     let credentials = &server.app.mint.credentials;
     // On a machine so busy that a run takes half a second, fewer may wait, and are put off.

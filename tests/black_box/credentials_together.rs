@@ -1,6 +1,6 @@
 //! Keys that are looked for at the same time are asked for together: each is told what is its own.
 
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::on_both_engines;
@@ -13,13 +13,6 @@ on_both_engines!(
     each_is_told_its_own_and_strangers_that_there_is_none,
     a_row_that_is_corrupt_fails_its_own_key_alone,
 );
-
-fn exchange(server: &Server, key: &Key) -> RequestBuilder {
-    server
-        .request(Method::POST, "/oauth/token")
-        .basic_auth(&key.id, Some(&key.secret))
-        .form(&[("grant_type", "client_credentials")])
-}
 
 /// New keys of an organization, none of which was used yet, each with a scope of its own.
 async fn fresh(server: &Server, organization: &str, count: usize) -> Vec<(Key, String)> {
@@ -42,7 +35,7 @@ async fn crowded(server: &Server, keys: &[&Key]) -> Vec<Reply> {
             Some(database.begin(lock).await)
         }
     };
-    let requests = keys.iter().map(|key| exchange(server, key));
+    let requests = keys.iter().map(|key| server.exchange_request("", key, &[]));
     let lookups = || server.app.mint.credentials.lookups().misses;
     let before = lookups();
     let asked = tokio::spawn(at_once(requests.collect::<Vec<_>>()));

@@ -277,10 +277,8 @@ fn exchange(key: &Key, scope: &'static str) -> Ask {
 }
 
 fn token_request(server: &Server, issuer: &str, key: &Key, scope: &str) -> RequestBuilder {
-    let mut form = vec![("grant_type", "client_credentials")];
-    form.extend(Some(("scope", scope)).filter(|_| !scope.is_empty()));
-    let request = server.request(Method::POST, &format!("{issuer}/oauth/token"));
-    request.basic_auth(&key.id, Some(&key.secret)).form(&form)
+    let scope = Some(("scope", scope)).filter(|_| !scope.is_empty());
+    server.exchange_request(issuer, key, scope.as_slice())
 }
 
 fn is_ok() -> Granted {

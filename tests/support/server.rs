@@ -430,13 +430,21 @@ impl Server {
 
     /// An exchange at `{base}{issuer}`.
     pub async fn exchange_at(&self, issuer: &str, key: &Key, parameters: &[(&str, &str)]) -> Reply {
+        Reply::of(self.exchange_request(issuer, key, parameters)).await
+    }
+
+    /// The same, to be sent.
+    pub fn exchange_request(
+        &self,
+        issuer: &str,
+        key: &Key,
+        parameters: &[(&str, &str)],
+    ) -> RequestBuilder {
         let mut form = vec![("grant_type", "client_credentials")];
         form.extend(parameters);
-        let request = self
-            .request(Method::POST, &format!("{issuer}/oauth/token"))
+        self.request(Method::POST, &format!("{issuer}/oauth/token"))
             .basic_auth(&key.id, Some(&key.secret))
-            .form(&form);
-        Reply::of(request).await
+            .form(&form)
     }
 
     /// A token that must be issued.
