@@ -165,7 +165,7 @@ macro_rules! with_rows {
             sqlite: concat!($before, " json_each($1) AS e ", $after),
             postgres: concat!(
                 $before,
-                " json_array_elements(CAST($1 AS json)) AS e(value) ",
+                " jsonb_array_elements(CAST($1 AS jsonb)) AS e(value) ",
                 $after
             ),
         }
