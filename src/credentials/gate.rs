@@ -1,6 +1,7 @@
 //! The gate before Argon2 and other long work: few at once, on threads of its own that everything
 //! else goes before, and lines bounded by time.
 
+mod ended;
 mod lines;
 #[cfg(test)]
 mod tests;
@@ -17,11 +18,15 @@ use tracing::Span;
 
 use crate::domain::organization::OrganizationId;
 use crate::telemetry::spans::inner_span;
+use ended::Told;
 use lines::{Line, Lines};
 use threads::job;
 
 /// How long the lines may be together, counted in how long they take to drain.
 const LONGEST_QUEUE: Duration = Duration::from_secs(5);
+
+/// From how long on lines are long: to who waits in them, some milliseconds more are nothing.
+const LONG: Duration = Duration::from_millis(50);
 
 /// Too much work is waiting: come back in a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +36,6 @@ pub struct Overloaded;
 /// Lets as many runs through at once as there are cores, less one for everybody else.
 pub struct Gate {
     shared: Arc<Shared>,
-    width: usize,
     started: Once,
 }
 
@@ -39,6 +43,7 @@ pub struct Gate {
 struct Shared {
     state: Mutex<State>,
     more: Condvar,
+    width: usize,
     /// How long a run takes lately, in microseconds.
     run_micros: AtomicU64,
     /// How many there were.
@@ -52,7 +57,7 @@ struct State {
     is_closed: bool,
 }
 
-type Job = Box<dyn FnOnce(&Shared) + Send>;
+type Job = Box<dyn FnOnce(&Shared) -> Told + Send>;
 
 /// A run that is waited for. Whoever stops waiting, and drops this, leaves the line, unless it has
 /// begun.
@@ -78,18 +83,18 @@ impl Gate {
             shared: Arc::new(Shared {
                 state: Mutex::default(),
                 more: Condvar::new(),
+                width,
                 run_micros: AtomicU64::new(1_000),
                 runs: AtomicU64::new(0),
             }),
-            width,
             started: Once::new(),
         }
     }
 
     /// How many run at once.
     #[must_use]
-    pub const fn width(&self) -> usize {
-        self.width
+    pub fn width(&self) -> usize {
+        self.shared.width
     }
 
     /// How many wait for their turn.
@@ -98,12 +103,11 @@ impl Gate {
         self.shared.lock().lines.len()
     }
 
-    /// How long all lines together take to drain, by how long runs take lately.
+    /// Whether who waits in the lines does so for long, by how long runs take lately: some
+    /// milliseconds more are then nothing to them.
     #[must_use]
-    pub fn backlog(&self) -> Duration {
-        let run = Duration::from_micros(self.shared.run_micros.load(Ordering::Relaxed));
-        let turns = self.waiting().div_ceil(self.width);
-        run.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX))
+    pub fn is_long(&self) -> bool {
+        self.shared.is_long(self.waiting())
     }
 
     /// How many runs have ended.
@@ -180,13 +184,13 @@ impl Gate {
         let run = self.shared.run_micros.load(Ordering::Relaxed).max(1);
         let longest = u64::try_from(LONGEST_QUEUE.as_micros()).unwrap_or(u64::MAX);
         let turns = usize::try_from(longest / run).unwrap_or(usize::MAX);
-        turns.saturating_add(1).saturating_mul(self.width)
+        turns.saturating_add(1).saturating_mul(self.shared.width)
     }
 
     /// Wakes a thread, or makes them all when there is something to do for the first time.
     fn begin_one(&self) {
         self.started.call_once(|| {
-            for number in 0..self.width {
+            for number in 0..self.shared.width {
                 let shared = Arc::clone(&self.shared);
                 thread::Builder::new()
                     .name(format!("hashing-{number}"))
@@ -202,6 +206,12 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that holds it can panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_long(&self, waiting: usize) -> bool {
+        let run = Duration::from_micros(self.run_micros.load(Ordering::Relaxed));
+        let turns = waiting.div_ceil(self.width);
+        run.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX)) >= LONG
     }
 }
 

@@ -26,10 +26,8 @@ use crate::store::api_keys::StoredCredential;
 use crate::store::error::StoreError;
 use queue::Queue;
 
-/// From how long a wait for Argon2 on a query waits for others.
-const LONG: Duration = Duration::from_millis(50);
-
-/// For how long it does, at most: so long a look-up takes more for everybody then.
+/// For how long a query waits for others while those who wait for Argon2 do so for long, at most: so
+/// long a look-up takes more for everybody then.
 const MOMENT: Duration = Duration::from_millis(5);
 
 /// How long a query may keep others from being begun. One that takes longer may never be answered.
@@ -89,7 +87,7 @@ impl Shared {
     /// Asks for all who wait, and for those who come meanwhile.
     async fn gather(self: Arc<Self>) {
         loop {
-            if self.gate.backlog() >= LONG && !self.queue().is_enough() {
+            if self.gate.is_long() && !self.queue().is_enough() {
                 tokio::time::sleep(MOMENT).await;
             }
             let asked = self.queue().depart(|one| !one.tell.is_closed());

@@ -52,6 +52,23 @@ async fn no_more_run_at_once_than_the_gate_is_wide() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_long_line_everybody_is_told_the_last_as_well() {
+    let gate = Arc::new(Gate::of_width(1));
+    gate.shared.takes(LONG);
+    let held = hold(&gate).await;
+    let runs: Vec<_> = (0..5)
+        .map(|number| gate.in_turn(None, move || number))
+        .collect();
+    assert!(gate.is_long());
+    drop(held);
+    for (number, mut run) in runs.into_iter().enumerate() {
+        let done = tokio::time::timeout(Duration::from_secs(10), run.done());
+        assert_eq!(done.await.unwrap(), Ok(number));
+    }
+    assert!(!gate.is_long());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_queue_too_long_turns_newcomers_away_at_once() {
     let gate = Arc::new(Gate::of_width(1));
     gate.shared.takes(Duration::from_secs(2));

@@ -8,25 +8,32 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::ended::{Ended, Told};
 use super::{Job, Shared};
 
 impl Shared {
     /// What each thread of the gate does until that is gone.
     pub(super) fn work(&self) {
         step_back();
-        loop {
-            let Some(job) = self.next() else {
-                return;
-            };
-            job(self);
+        let mut ended = Ended::default();
+        while let Some(job) = self.next(&mut ended) {
+            let told = job(self);
+            ended.add(told, Instant::now());
             // Whoever has something to do on this core has waited for long enough.
             thread::yield_now();
         }
     }
 
-    fn next(&self) -> Option<Job> {
+    /// The next run, when there is one. Who waits for those before is told first, unless the lines
+    /// are long.
+    fn next(&self, ended: &mut Ended) -> Option<Job> {
         let mut state = self.lock();
         loop {
+            if ended.must_be_told(self.is_long(state.lines.len()), Instant::now()) {
+                drop(state);
+                ended.tell();
+                state = self.lock();
+            }
             if let Some(job) = state.lines.next() {
                 state.busy += 1;
                 return Some(job);
@@ -62,10 +69,12 @@ pub(super) fn job<T: Send + 'static>(
         gate.learn(began.elapsed());
         // First: whoever is told may want the gate again at once.
         gate.lock().busy -= 1;
-        // Of work that panicked nothing is told: whoever waits finds that it broke off.
-        if let Ok(done) = done {
-            let _ = tell.send(done);
-        }
+        Box::new(move || {
+            // Of work that panicked nothing is told: whoever waits finds that it broke off.
+            if let Ok(done) = done {
+                let _ = tell.send(done);
+            }
+        }) as Told
     });
     (job, told)
 }
