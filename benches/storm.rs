@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use support::child::{Child, Place};
 use support::contest::millis;
 use support::load::{Connection, Load, Outcome, Until, unexpected};
-use support::pace::{Pace, Stop};
+use support::pace::{Pace, Stop, may_come_first};
 use support::process::{resident, used_by_name};
 use support::requests::{Key, Operator, TOKEN, exchange, forged, samples};
 use support::seed::{Seeder, State};
@@ -46,6 +46,8 @@ struct Plan {
     rounds: usize,
     /// How long each calm lasts.
     calm: Duration,
+    /// How long Argon2 is measured alone, before each storm: machines have their moods.
+    alone: Duration,
     /// How many exchanges of warm keys in a second, all the time.
     gentle: f64,
     /// How many keys each storm uses for the first time, and over how many connections.
@@ -61,6 +63,7 @@ struct Plan {
 const WHOLE: Plan = Plan {
     rounds: 9,
     calm: Duration::from_secs(4),
+    alone: Duration::from_millis(500),
     gentle: 250.0,
     cold: (9_000, 500),
     flood: 1_000.0,
@@ -71,6 +74,7 @@ const WHOLE: Plan = Plan {
 const QUICK: Plan = Plan {
     rounds: 3,
     calm: Duration::from_secs(1),
+    alone: Duration::from_millis(100),
     gentle: 250.0,
     cold: (300, 100),
     flood: 200.0,
@@ -105,7 +109,6 @@ async fn on(engine: &str, url: Option<&str>, plan: &Plan) -> Result<(), Failure>
     Operator::of(&mut server).await?;
     server.stop()?;
     let mut seeder = Seeder::of(&place, HashCost::default())?;
-    let argon2 = seeder.rate(Duration::from_secs(1));
     let active = State::Active;
     let warm = seeder.keys(&place, WARM_KEYS, active).await?;
     let storms = 2 * plan.rounds * plan.cold.0;
@@ -115,10 +118,11 @@ async fn on(engine: &str, url: Option<&str>, plan: &Plan) -> Result<(), Failure>
 
     let server = Child::start(SERVER, &place, &[])?;
     let strangers = strangers(&seeder, &warm, &revoked)?;
-    storms_on(engine, &server, plan, argon2, [&warm, &others], strangers).await?;
+    storms_on(engine, &server, plan, &seeder, [&warm, &others], strangers).await?;
     drop(server);
 
     let server = Child::start(SERVER, &place, &[])?;
+    let argon2 = seeder.rate(plan.alone);
     renew(engine, &server, plan, argon2, &others[..plan.renewing.0]).await
 }
 
@@ -146,7 +150,7 @@ async fn storms_on(
     engine: &str,
     server: &Child,
     plan: &Plan,
-    argon2: f64,
+    seeder: &Seeder,
     [warm, cold]: [&[Key]; 2],
     strangers: Vec<Vec<u8>>,
 ) -> Result<(), Failure> {
@@ -156,11 +160,13 @@ async fn storms_on(
         statuses: &[200],
         per_second: plan.gentle,
         connections: 8,
+        foremost: true,
     };
     let flood = Pace {
         requests: Arc::new(strangers),
         statuses: &[401],
         per_second: plan.flood,
+        foremost: false,
         ..gentle.clone()
     };
     load(server, warm).run(8, Until::Count(warm.len())).await?;
@@ -170,7 +176,7 @@ async fn storms_on(
     // The first round warms up.
     for round in 0..=plan.rounds {
         let calm = gentle.keep(Stop::After(plan.calm)).await?;
-        let calm = Row::of(calm, None, None);
+        let calm = Row::of(calm, None);
         let late = calm.late;
         if round == 0 {
             continue;
@@ -178,14 +184,25 @@ async fn storms_on(
         rows[0].push(calm);
         for (row, flood) in [(1, None), (2, Some(&flood))] {
             let keys = storms.next().ok_or("too few keys were made")?;
+            let alone = seeder.rate(plan.alone);
             let (warm, cold) = storm(server, &gentle, flood, keys, plan.cold.1).await?;
             put_off[row] += cold.put_off;
-            rows[row].push(Row::of(warm, Some(&cold), Some(late)));
+            rows[row].push(Row {
+                cold: Some((cold.rate, alone)),
+                ..Row::of(warm, Some(late))
+            });
         }
     }
-    let (permits, whole) = (permits(), argon2 * f64::from(permits()));
+    let permits = permits();
+    let alone = rows[1..].iter().flatten().filter_map(|row| row.cold);
+    let alone = middle(alone.map(|(_, alone)| alone).collect());
+    if !may_come_first() {
+        println!(
+            "\nthe clients of warm keys share processors with all else: waits are theirs as well"
+        );
+    }
     println!(
-        "\nstorms, {engine}: {permits} first uses at a time, {argon2:.0} Argon2 runs per s on a core"
+        "\nstorms, {engine}: {permits} first uses at a time, {alone:.0} Argon2 runs per s on a core"
     );
     println!(
         "{:34} {:>9} {:>9} {:>22} {:>22} {:>22} {:>8}",
@@ -213,10 +230,11 @@ async fn storms_on(
             middle(|row| row.median),
             middle(|row| row.late),
             spread(rows.iter().filter_map(|row| row.against_calm)),
-            spread(rows.iter().filter_map(|row| row.cold_rate)),
+            spread(rows.iter().filter_map(|row| row.cold).map(|(rate, _)| rate)),
             spread(
                 rows.iter()
-                    .filter_map(|row| row.cold_rate.map(|rate| rate / whole))
+                    .filter_map(|row| row.cold)
+                    .map(|(rate, alone)| rate / alone / f64::from(permits))
             ),
         );
     }
@@ -228,17 +246,18 @@ struct Row {
     median: Duration,
     late: Duration,
     against_calm: Option<f64>,
-    cold_rate: Option<f64>,
+    /// How many first uses in a second, and how many runs Argon2 made alone just before.
+    cold: Option<(f64, f64)>,
 }
 
 impl Row {
-    fn of(mut warm: Outcome, cold: Option<&Renewed>, calm: Option<Duration>) -> Self {
+    fn of(mut warm: Outcome, calm: Option<Duration>) -> Self {
         let late = warm.percentile(99);
         Self {
             median: warm.percentile(50),
             late,
             against_calm: calm.map(|calm| late.as_secs_f64() / calm.as_secs_f64()),
-            cold_rate: cold.map(|cold| cold.rate),
+            cold: None,
         }
     }
 }
@@ -253,11 +272,16 @@ async fn storm(
 ) -> Result<(Outcome, Renewed), Failure> {
     let clients = Renewed::clients(server, keys, connections).await?;
     let over = Arc::new(AtomicBool::new(false));
-    let kept = |pace: &Pace| {
-        let (pace, stop) = (pace.clone(), Stop::When(Arc::clone(&over)));
-        tokio::spawn(async move { pace.keep(stop).await })
+    let kept = async |pace: &Pace| {
+        let stop = Stop::When(Arc::clone(&over));
+        let kept = pace.clients().await?.keep(stop);
+        Ok::<_, Failure>(tokio::spawn(kept))
     };
-    let (warm, flood) = (kept(gentle), flood.map(kept));
+    let warm = kept(gentle).await?;
+    let flood = match flood {
+        Some(flood) => Some(kept(flood).await?),
+        None => None,
+    };
     let cold = Renewed::all(clients, keys).await;
     over.store(true, Ordering::Relaxed);
     if let Some(flood) = flood {
@@ -371,6 +395,7 @@ async fn half_load(plan: &Plan) -> Result<(), Failure> {
         statuses: &[200],
         per_second,
         connections: 32,
+        foremost: false,
     };
     let mut most = Vec::new();
     for server in [&bare, &tenmint] {
@@ -390,7 +415,7 @@ async fn half_load(plan: &Plan) -> Result<(), Failure> {
             let kept = pace(server, per_second)
                 .keep(Stop::After(plan.half))
                 .await?;
-            let row = Row::of(kept, None, calm);
+            let row = Row::of(kept, calm);
             calm = calm.or(Some(row.late));
             if round > 0 {
                 rows.push(row);

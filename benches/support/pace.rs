@@ -8,7 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Builder;
+use thread_priority::ThreadPriority;
+use thread_priority::unix::{
+    RealtimeThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
+};
+use tokio::runtime::{Builder, Runtime};
 
 use super::Failure;
 use super::load::{Connection, Outcome, unexpected};
@@ -27,6 +32,16 @@ pub struct Pace {
     /// Over how many connections. Each waits on a thread of its own: a runtime's timers are no
     /// finer than what is measured.
     pub connections: u32,
+    /// Whether these threads come before all others of this machine: what is measured is then
+    /// what clients elsewhere would wait for, and not how the load generator and the server share
+    /// processors. Needs a system that allows it; see [`may_come_first`].
+    pub foremost: bool,
+}
+
+/// Clients whose connections are open, each in a runtime of its own.
+pub struct Clients {
+    pace: Pace,
+    open: Vec<(Runtime, Connection)>,
 }
 
 /// When a pace ends.
@@ -41,31 +56,35 @@ pub enum Stop {
 impl Pace {
     /// Keeps the pace until it is to stop.
     pub async fn keep(&self, stop: Stop) -> Result<Outcome, Failure> {
+        self.clients().await?.keep(stop).await
+    }
+
+    /// Opens the connections.
+    pub async fn clients(&self) -> Result<Clients, Failure> {
         let pace = self.clone();
-        tokio::task::spawn_blocking(move || pace.on_threads(&stop)).await?
+        let open = move || {
+            let each = |_| {
+                let runtime = Builder::new_current_thread().enable_io().build()?;
+                let connection = runtime.block_on(Connection::open(pace.address))?;
+                Ok((runtime, connection))
+            };
+            let open: Result<Vec<_>, Failure> = (0..pace.connections).map(each).collect();
+            Ok(Clients { open: open?, pace })
+        };
+        tokio::task::spawn_blocking(open).await?
     }
 
-    fn on_threads(&self, stop: &Stop) -> Result<Outcome, Failure> {
-        let began = Instant::now();
-        let waits = thread::scope(|scope| {
-            let each = |number| scope.spawn(move || self.on_one(number, began, stop));
-            let threads: Vec<_> = (0..self.connections).map(each).collect();
-            let mut waits = Vec::new();
-            for thread in threads {
-                let own = thread.join().map_err(|_| "a client panicked")??;
-                waits.extend(own);
-            }
-            Ok::<_, Failure>(waits)
-        })?;
-        Ok(Outcome {
-            took: began.elapsed(),
-            waits,
-        })
-    }
-
-    fn on_one(&self, own: u32, began: Instant, stop: &Stop) -> Result<Vec<Duration>, Failure> {
-        let runtime = Builder::new_current_thread().enable_io().build()?;
-        let mut connection = runtime.block_on(Connection::open(self.address))?;
+    fn on_one(
+        &self,
+        own: u32,
+        (runtime, mut connection): (Runtime, Connection),
+        began: Instant,
+        stop: &Stop,
+    ) -> Result<Vec<Duration>, Failure> {
+        if self.foremost {
+            // Where the system refuses, the bench has said so.
+            let _ = come_first();
+        }
         let mut waits = Vec::new();
         for turn in 0.. {
             let number = turn * self.connections + own;
@@ -88,4 +107,45 @@ impl Pace {
         }
         Ok(waits)
     }
+}
+
+impl Clients {
+    /// Keeps the pace until it is to stop.
+    pub async fn keep(self, stop: Stop) -> Result<Outcome, Failure> {
+        tokio::task::spawn_blocking(move || self.on_threads(&stop)).await?
+    }
+
+    fn on_threads(self, stop: &Stop) -> Result<Outcome, Failure> {
+        let (pace, began) = (&self.pace, Instant::now());
+        let waits = thread::scope(|scope| {
+            let each =
+                |(number, client)| scope.spawn(move || pace.on_one(number, client, began, stop));
+            let threads: Vec<_> = (0..).zip(self.open).map(each).collect();
+            let mut waits = Vec::new();
+            for thread in threads {
+                let own = thread.join().map_err(|_| "a client panicked")??;
+                waits.extend(own);
+            }
+            Ok::<_, Failure>(waits)
+        })?;
+        Ok(Outcome {
+            took: began.elapsed(),
+            waits,
+        })
+    }
+}
+
+/// Whether this system lets threads come before others, as root has it on Linux.
+pub fn may_come_first() -> bool {
+    thread::spawn(come_first)
+        .join()
+        .is_ok_and(|came| came.is_ok())
+}
+
+fn come_first() -> Result<(), thread_priority::Error> {
+    set_thread_priority_and_policy(
+        thread_native_id(),
+        ThreadPriority::Min,
+        ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo),
+    )
 }
