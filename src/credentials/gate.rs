@@ -18,7 +18,7 @@ use tracing::Span;
 
 use crate::domain::organization::OrganizationId;
 use crate::telemetry::spans::inner_span;
-use ended::Told;
+use ended::Tell;
 use lines::{Line, Lines};
 use threads::job;
 
@@ -57,7 +57,7 @@ struct State {
     is_closed: bool,
 }
 
-type Job = Box<dyn FnOnce(&Shared) -> Told + Send>;
+type Job = Box<dyn FnOnce(&Shared) -> Tell + Send>;
 
 /// A run that is waited for. Whoever stops waiting, and drops this, leaves the line, unless it has
 /// begun.
@@ -181,9 +181,8 @@ impl Gate {
 
     /// How many may wait, by how long runs take lately.
     fn most(&self) -> usize {
-        let run = self.shared.run_micros.load(Ordering::Relaxed).max(1);
-        let longest = u64::try_from(LONGEST_QUEUE.as_micros()).unwrap_or(u64::MAX);
-        let turns = usize::try_from(longest / run).unwrap_or(usize::MAX);
+        let run = self.shared.run().as_micros().max(1);
+        let turns = usize::try_from(LONGEST_QUEUE.as_micros() / run).unwrap_or(usize::MAX);
         turns.saturating_add(1).saturating_mul(self.shared.width)
     }
 
@@ -208,10 +207,16 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How long a run takes lately.
+    fn run(&self) -> Duration {
+        Duration::from_micros(self.run_micros.load(Ordering::Relaxed))
+    }
+
     fn is_long(&self, waiting: usize) -> bool {
-        let run = Duration::from_micros(self.run_micros.load(Ordering::Relaxed));
         let turns = waiting.div_ceil(self.width);
-        run.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX)) >= LONG
+        self.run()
+            .saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX))
+            >= LONG
     }
 }
 

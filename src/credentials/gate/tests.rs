@@ -51,21 +51,47 @@ async fn no_more_run_at_once_than_the_gate_is_wide() {
     assert_eq!(most.load(Ordering::SeqCst), 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_a_long_line_everybody_is_told_the_last_as_well() {
-    let gate = Arc::new(Gate::of_width(1));
-    gate.shared.takes(LONG);
-    let held = hold(&gate).await;
-    let runs: Vec<_> = (0..5)
-        .map(|number| gate.in_turn(None, move || number))
-        .collect();
+/// A line of so many runs that are taken to take `run`. The first has ended, the second goes on until
+/// what is given back is dropped.
+async fn line_of(gate: &Gate, count: usize, run: Duration) -> (Vec<Run<()>>, mpsc::Sender<()>) {
+    gate.shared.takes(run);
+    let held = hold(gate).await;
+    let mut runs = vec![gate.in_turn(None, || ())];
+    let (open, closed) = mpsc::channel::<()>();
+    let (begun, begins) = oneshot::channel();
+    runs.push(gate.in_turn(None, move || {
+        begun.send(()).unwrap();
+        let _ = closed.recv();
+    }));
+    runs.extend((2..count).map(|_| gate.in_turn(None, || ())));
     assert!(gate.is_long());
     drop(held);
-    for (number, mut run) in runs.into_iter().enumerate() {
+    begins.await.unwrap();
+    (runs, open)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_in_a_long_line_of_short_runs_is_told_together_with_the_next_the_last_as_well() {
+    let gate = Gate::of_width(1);
+    let (mut runs, open) = line_of(&gate, 1_000, Duration::from_micros(500)).await;
+    let first = tokio::time::timeout(Duration::from_millis(50), runs[0].done());
+    assert!(first.await.is_err());
+    drop(open);
+    for run in &mut runs {
         let done = tokio::time::timeout(Duration::from_secs(10), run.done());
-        assert_eq!(done.await.unwrap(), Ok(number));
+        assert_eq!(done.await.unwrap(), Ok(()));
     }
-    assert!(!gate.is_long());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_long_keeps_nobody_waiting_whose_own_has_ended() {
+    let gate = Gate::of_width(1);
+    let (mut runs, open) = line_of(&gate, 20, Duration::from_millis(100)).await;
+    assert_eq!(runs[0].done().await, Ok(()));
+    drop(open);
+    for run in &mut runs[1..] {
+        assert_eq!(run.done().await, Ok(()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::ended::{Ended, Told};
+use super::ended::{Ended, Tell};
 use super::{Job, Shared};
 
 impl Shared {
@@ -17,26 +17,29 @@ impl Shared {
         step_back();
         let mut ended = Ended::default();
         while let Some(job) = self.next(&mut ended) {
-            let told = job(self);
-            ended.add(told, Instant::now());
+            ended.add(job(self), Instant::now());
+            let waiting = self.lock().lines.len();
+            if ended.are_due(self.is_long(waiting), self.run(), Instant::now()) {
+                ended.tell();
+            }
             // Whoever has something to do on this core has waited for long enough.
             thread::yield_now();
         }
     }
 
-    /// The next run, when there is one. Who waits for those before is told first, unless the lines
-    /// are long.
+    /// The next run, when there is one. If there is none yet, who waits for those before is told.
     fn next(&self, ended: &mut Ended) -> Option<Job> {
         let mut state = self.lock();
         loop {
-            if ended.must_be_told(self.is_long(state.lines.len()), Instant::now()) {
-                drop(state);
-                ended.tell();
-                state = self.lock();
-            }
             if let Some(job) = state.lines.next() {
                 state.busy += 1;
                 return Some(job);
+            }
+            if !ended.is_empty() {
+                drop(state);
+                ended.tell();
+                state = self.lock();
+                continue;
             }
             if state.is_closed {
                 return None;
@@ -74,7 +77,7 @@ pub(super) fn job<T: Send + 'static>(
             if let Ok(done) = done {
                 let _ = tell.send(done);
             }
-        }) as Told
+        }) as Tell
     });
     (job, told)
 }
