@@ -159,6 +159,8 @@ struct Texts {
     postgres: &'static str,
 }
 
+/// One statement takes rows as a JSON array: `e.value` is one of them. On PostgreSQL as `jsonb`, which
+/// is read once, and not once more for every column of every row.
 macro_rules! with_rows {
     ($before:literal, $after:literal) => {
         Texts {
