@@ -44,9 +44,11 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 struct Plan {
     /// Of calm, storm, and storm with flood in turn.
     rounds: usize,
+    /// How long before each calm nothing is asked, until what was counted is written down.
+    rest: Duration,
     /// How long each calm lasts.
     calm: Duration,
-    /// How long Argon2 is measured alone, before each storm: machines have their moods.
+    /// How long Argon2 is measured alone, in each round: machines have their moods.
     alone: Duration,
     /// How many exchanges of warm keys in a second, all the time.
     gentle: f64,
@@ -62,6 +64,7 @@ struct Plan {
 
 const WHOLE: Plan = Plan {
     rounds: 9,
+    rest: Duration::from_secs(11),
     calm: Duration::from_secs(4),
     alone: Duration::from_millis(500),
     gentle: 250.0,
@@ -73,6 +76,7 @@ const WHOLE: Plan = Plan {
 
 const QUICK: Plan = Plan {
     rounds: 3,
+    rest: Duration::from_millis(100),
     calm: Duration::from_secs(1),
     alone: Duration::from_millis(100),
     gentle: 250.0,
@@ -90,6 +94,9 @@ fn main() -> ExitCode {
 }
 
 async fn measure(plan: &Plan) -> Result<(), Failure> {
+    if !may_come_first() {
+        println!("clients of warm keys share processors with all else: waits are theirs as well");
+    }
     on("SQLite", None, plan).await?;
     if let Some(database) = postgres::fresh_database() {
         on("PostgreSQL", Some(database.url()), plan).await?;
@@ -121,8 +128,8 @@ async fn on(engine: &str, url: Option<&str>, plan: &Plan) -> Result<(), Failure>
     storms_on(engine, &server, plan, &seeder, [&warm, &others], strangers).await?;
     drop(server);
 
-    let server = Child::start(SERVER, &place, &[])?;
     let argon2 = seeder.rate(plan.alone);
+    let server = Child::start(SERVER, &place, &[])?;
     renew(engine, &server, plan, argon2, &others[..plan.renewing.0]).await
 }
 
@@ -175,6 +182,8 @@ async fn storms_on(
     let mut put_off = [0; 3];
     // The first round warms up.
     for round in 0..=plan.rounds {
+        tokio::time::sleep(plan.rest).await;
+        let alone = seeder.rate(plan.alone);
         let calm = gentle.keep(Stop::After(plan.calm)).await?;
         let calm = Row::of(calm, None);
         let late = calm.late;
@@ -184,7 +193,6 @@ async fn storms_on(
         rows[0].push(calm);
         for (row, flood) in [(1, None), (2, Some(&flood))] {
             let keys = storms.next().ok_or("too few keys were made")?;
-            let alone = seeder.rate(plan.alone);
             let (warm, cold) = storm(server, &gentle, flood, keys, plan.cold.1).await?;
             put_off[row] += cold.put_off;
             rows[row].push(Row {
@@ -196,11 +204,6 @@ async fn storms_on(
     let permits = permits();
     let alone = rows[1..].iter().flatten().filter_map(|row| row.cold);
     let alone = middle(alone.map(|(_, alone)| alone).collect());
-    if !may_come_first() {
-        println!(
-            "\nthe clients of warm keys share processors with all else: waits are theirs as well"
-        );
-    }
     println!(
         "\nstorms, {engine}: {permits} first uses at a time, {alone:.0} Argon2 runs per s on a core"
     );
@@ -246,7 +249,7 @@ struct Row {
     median: Duration,
     late: Duration,
     against_calm: Option<f64>,
-    /// How many first uses in a second, and how many runs Argon2 made alone just before.
+    /// How many first uses in a second, and how many runs Argon2 made alone before.
     cold: Option<(f64, f64)>,
 }
 
@@ -459,17 +462,14 @@ fn middle(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Median, least and greatest; nothing of nothing.
+/// The median, in parentheses the quartiles; nothing of nothing.
 fn spread(values: impl Iterator<Item = f64>) -> String {
     let mut values: Vec<_> = values.collect();
     values.sort_unstable_by(f64::total_cmp);
-    match &*values {
-        [] => String::new(),
-        [least, .., greatest] => {
-            let digits = if *greatest >= 100.0 { 0 } else { 2 };
-            let middle = values[values.len() / 2];
-            format!("{middle:.digits$} ({least:.digits$} to {greatest:.digits$})")
-        }
-        [one] => format!("{one:.2}"),
-    }
+    let Some(last) = values.len().checked_sub(1) else {
+        return String::new();
+    };
+    let [low, middle, high] = [1, 2, 3].map(|quarter| values[last * quarter / 4]);
+    let digits = if high >= 100.0 { 0 } else { 2 };
+    format!("{middle:.digits$} ({low:.digits$} to {high:.digits$})")
 }

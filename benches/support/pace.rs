@@ -8,11 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use thread_priority::ThreadPriority;
-use thread_priority::unix::{
-    RealtimeThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
-    thread_native_id,
-};
 use tokio::runtime::{Builder, Runtime};
 
 use super::Failure;
@@ -83,7 +78,7 @@ impl Pace {
     ) -> Result<Vec<Duration>, Failure> {
         if self.foremost {
             // Where the system refuses, the bench has said so.
-            let _ = come_first();
+            come_first();
         }
         let mut waits = Vec::new();
         for turn in 0.. {
@@ -135,17 +130,23 @@ impl Clients {
     }
 }
 
-/// Whether this system lets threads come before others, as root has it on Linux.
+/// Whether this system lets threads come before others, as Linux does those of root.
 pub fn may_come_first() -> bool {
-    thread::spawn(come_first)
-        .join()
-        .is_ok_and(|came| came.is_ok())
+    thread::spawn(come_first).join().unwrap_or(false)
 }
 
-fn come_first() -> Result<(), thread_priority::Error> {
-    set_thread_priority_and_policy(
-        thread_native_id(),
-        ThreadPriority::Min,
-        ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo),
-    )
+#[cfg(target_os = "linux")]
+fn come_first() -> bool {
+    use thread_priority::ThreadPriority;
+    use thread_priority::unix::{
+        RealtimeThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
+        thread_native_id,
+    };
+    let fifo = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+    set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, fifo).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn come_first() -> bool {
+    false
 }
