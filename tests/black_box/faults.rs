@@ -71,7 +71,8 @@ async fn a_restart_of_the_database_is_not_noticed_by_those_who_exchange() {
 async fn connections_that_end_all_at_once_are_not_noticed_by_those_who_exchange() {
     const CONNECTIONS: usize = 16;
     const END: &str = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity
-         WHERE datname = current_database() AND pid <> pg_backend_pid()";
+         WHERE datname = current_database() AND backend_type = 'client backend'
+         AND pid <> pg_backend_pid()";
     let Some(place) = Place::postgres().await else {
         return;
     };
