@@ -56,7 +56,9 @@ async fn no_more_run_at_once_than_the_gate_is_wide() {
 async fn line_of(gate: &Gate, count: usize, run: Duration) -> (Vec<Run<()>>, mpsc::Sender<()>) {
     gate.shared.takes(run);
     let held = hold(gate).await;
-    let mut runs = vec![gate.in_turn(None, || ())];
+    // However long the one before was held is learnt as well, and forgotten here.
+    let shared = Arc::clone(&gate.shared);
+    let mut runs = vec![gate.in_turn(None, move || shared.takes(run))];
     let (open, closed) = mpsc::channel::<()>();
     let (begun, begins) = oneshot::channel();
     runs.push(gate.in_turn(None, move || {
@@ -73,7 +75,7 @@ async fn line_of(gate: &Gate, count: usize, run: Duration) -> (Vec<Run<()>>, mps
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_in_a_long_line_of_short_runs_is_told_together_with_the_next_the_last_as_well() {
     let gate = Gate::of_width(1);
-    let (mut runs, open) = line_of(&gate, 1_000, Duration::from_micros(500)).await;
+    let (mut runs, open) = line_of(&gate, 1_000, Duration::from_micros(100)).await;
     let first = tokio::time::timeout(Duration::from_millis(50), runs[0].done());
     assert!(first.await.is_err());
     drop(open);
