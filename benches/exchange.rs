@@ -16,11 +16,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use support::child::{Child, Place};
-use support::contest::{Contender, Effort, contest, millis};
+use support::contest::{Contender, Effort, contest};
 use support::instructions::{self, Count};
 use support::load::{Load, Until};
 use support::process::resident;
 use support::requests::{Key, Operator, TOKEN, exchange, forged, former, samples};
+use support::spread::millis;
 use support::{Failure, bench, postgres};
 
 /// How many keys take turns in the warm exchange.

@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use imports::{Imported, KINDS, file};
 use support::child::{Child, Place};
-use support::contest::millis;
 use support::requests::Operator;
+use support::spread::millis;
 use support::{Failure, bench, postgres};
 
 /// In how many parts a large table is imported, so that it shows whether later ones take longer.

@@ -19,11 +19,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use support::child::{Child, Place};
-use support::contest::millis;
 use support::load::{Connection, Load, Until};
 use support::process::resident;
 use support::requests::{Key, ORGANIZATION, Operator, TOKEN, ask, exchange};
 use support::seed::{Seeder, State, execute};
+use support::spread::millis;
 use support::{Failure, bench, key_rows};
 use tenmint::crypto::secret_hash::HashCost;
 

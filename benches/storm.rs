@@ -1,6 +1,5 @@
 //! Storms: what keys in use notice when very many others are used for the first time, how fast those
-//! are served, and what a restart costs. And the wait at half of what a server can do, against the
-//! least a server can do.
+//! are served, and what a restart costs.
 //!
 //! `cargo bench --bench storm`; with `-- --quick` a try of some seconds. `docs/performance.md`
 //! explains the numbers.
@@ -16,20 +15,20 @@ mod support;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use support::child::{Child, Place};
-use support::contest::millis;
-use support::load::{Connection, Load, Outcome, Until, unexpected};
-use support::pace::{Pace, Stop, may_come_first};
+use support::load::{Load, Until};
+use support::pace::{Clients, Kept, Pace, Stop, may_come_first};
 use support::process::{resident, used_by_name};
-use support::requests::{Key, Operator, TOKEN, exchange, forged, samples};
+use support::renewal::Renewed;
+use support::requests::{Key, Operator, TOKEN, exchange, forged};
 use support::seed::{Seeder, State};
+use support::spread::{Spread, middle, millis};
 use support::{Failure, bench, postgres};
 use tenmint::crypto::secret_hash::HashCost;
-use tokio::task::JoinSet;
 
 /// How many keys are in use all the time.
 const WARM_KEYS: usize = 256;
@@ -37,8 +36,8 @@ const WARM_KEYS: usize = 256;
 /// How many different strings of each kind a flood repeats.
 const STRANGERS: usize = 100;
 
-/// How long a client that was put off waits before it comes again, as it is told.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// With how much of a storm it begins: all its clients ask in the same instant.
+const BEGIN: Duration = Duration::from_millis(100);
 
 /// How much of everything is done.
 struct Plan {
@@ -58,8 +57,6 @@ struct Plan {
     flood: f64,
     /// How many keys renew at once after a restart, and over how many connections.
     renewing: (usize, usize),
-    /// How long each turn lasts at half of what a server can do.
-    half: Duration,
 }
 
 const WHOLE: Plan = Plan {
@@ -68,10 +65,9 @@ const WHOLE: Plan = Plan {
     calm: Duration::from_secs(4),
     alone: Duration::from_millis(500),
     gentle: 250.0,
-    cold: (9_000, 500),
+    cold: (20_000, 500),
     flood: 1_000.0,
     renewing: (20_000, 4_000),
-    half: Duration::from_secs(3),
 };
 
 const QUICK: Plan = Plan {
@@ -83,7 +79,6 @@ const QUICK: Plan = Plan {
     cold: (300, 100),
     flood: 200.0,
     renewing: (1_000, 400),
-    half: Duration::from_millis(500),
 };
 
 fn main() -> ExitCode {
@@ -101,7 +96,7 @@ async fn measure(plan: &Plan) -> Result<(), Failure> {
     if let Some(database) = postgres::fresh_database() {
         on("PostgreSQL", Some(database.url()), plan).await?;
     }
-    half_load(plan).await
+    Ok(())
 }
 
 /// Everything that needs a database, on one engine.
@@ -179,39 +174,76 @@ async fn storms_on(
     load(server, warm).run(8, Until::Count(warm.len())).await?;
     let mut storms = cold.chunks_exact(plan.cold.0);
     let mut rows: [Vec<Row>; 3] = Default::default();
-    let mut put_off = [0; 3];
     // The first round warms up.
     for round in 0..=plan.rounds {
         tokio::time::sleep(plan.rest).await;
         let alone = seeder.rate(plan.alone);
         let calm = gentle.keep(Stop::After(plan.calm)).await?;
-        let calm = Row::of(calm, None);
-        let late = calm.late;
         if round == 0 {
             continue;
         }
-        rows[0].push(calm);
+        let late = calm.percentile(99);
+        rows[0].push(Row::of(&calm, None));
         for (row, flood) in [(1, None), (2, Some(&flood))] {
             let keys = storms.next().ok_or("too few keys were made")?;
             let (warm, cold) = storm(server, &gentle, flood, keys, plan.cold.1).await?;
-            put_off[row] += cold.put_off;
-            rows[row].push(Row {
-                cold: Some((cold.rate, alone)),
-                ..Row::of(warm, Some(late))
-            });
+            let storm = Storm {
+                against_calm: warm.percentile(99).as_secs_f64() / late.as_secs_f64(),
+                rate: cold.rate,
+                alone,
+                put_off: cold.put_off,
+            };
+            rows[row].push(Row::of(&warm, Some(storm)));
         }
     }
+    print(engine, &rows);
+    Ok(())
+}
+
+/// What one turn came to.
+struct Row {
+    median: Duration,
+    late: Duration,
+    /// The longest wait of a storm's begin.
+    first: Duration,
+    storm: Option<Storm>,
+}
+
+/// What a storm came to.
+struct Storm {
+    /// Its slowest hundredth against that of the calm before.
+    against_calm: f64,
+    /// How many first uses in a second.
+    rate: f64,
+    /// How many runs of Argon2 one core made before, alone.
+    alone: f64,
+    put_off: usize,
+}
+
+impl Row {
+    fn of(warm: &Kept, storm: Option<Storm>) -> Self {
+        Self {
+            median: warm.percentile(50),
+            late: warm.percentile(99),
+            first: warm.longest_within(BEGIN),
+            storm,
+        }
+    }
+}
+
+fn print(engine: &str, rows: &[Vec<Row>; 3]) {
     let permits = permits();
-    let alone = rows[1..].iter().flatten().filter_map(|row| row.cold);
-    let alone = middle(alone.map(|(_, alone)| alone).collect());
+    let storms = || rows.iter().flatten().filter_map(|row| row.storm.as_ref());
+    let alone = Spread::of(storms().map(|storm| storm.alone)).middle();
     println!(
         "\nstorms, {engine}: {permits} first uses at a time, {alone:.0} Argon2 runs per s on a core"
     );
     println!(
-        "{:34} {:>9} {:>9} {:>22} {:>22} {:>22} {:>8}",
+        "{:27} {:>8} {:>8} {:>8} {:>21} {:>20} {:>20} {:>7}",
         "",
         "warm p50",
-        "warm p99",
+        "p99",
+        "at first",
         "p99 against calm",
         "cold per s",
         "of permits x Argon2",
@@ -222,46 +254,20 @@ async fn storms_on(
         "first uses all the time",
         "  and a flood of refusals",
     ];
-    for ((name, rows), put_off) in names.into_iter().zip(&rows).zip(put_off) {
-        let middle = |each: fn(&Row) -> Duration| {
-            let mut each: Vec<_> = rows.iter().map(each).collect();
-            each.sort_unstable();
-            millis(each[each.len() / 2])
-        };
+    for (name, rows) in names.into_iter().zip(rows) {
+        let wait = |each: fn(&Row) -> Duration| millis(middle(rows.iter().map(each)));
+        let storms = || rows.iter().filter_map(|row| row.storm.as_ref());
+        let spread = |each: &dyn Fn(&Storm) -> f64| Spread::of(storms().map(each));
+        let put_off: usize = storms().map(|storm| storm.put_off).sum();
         println!(
-            "{name:34} {:>9} {:>9} {:>22} {:>22} {:>22} {put_off:>8}",
-            middle(|row| row.median),
-            middle(|row| row.late),
-            spread(rows.iter().filter_map(|row| row.against_calm)),
-            spread(rows.iter().filter_map(|row| row.cold).map(|(rate, _)| rate)),
-            spread(
-                rows.iter()
-                    .filter_map(|row| row.cold)
-                    .map(|(rate, alone)| rate / alone / f64::from(permits))
-            ),
+            "{name:27} {:>8} {:>8} {:>8} {:>21} {:>20} {:>20} {put_off:>7}",
+            wait(|row| row.median),
+            wait(|row| row.late),
+            wait(|row| row.first),
+            spread(&|storm| storm.against_calm),
+            spread(&|storm| storm.rate),
+            spread(&|storm| storm.rate / storm.alone / f64::from(permits)),
         );
-    }
-    Ok(())
-}
-
-/// What one turn came to.
-struct Row {
-    median: Duration,
-    late: Duration,
-    against_calm: Option<f64>,
-    /// How many first uses in a second, and how many runs Argon2 made alone before.
-    cold: Option<(f64, f64)>,
-}
-
-impl Row {
-    fn of(mut warm: Outcome, calm: Option<Duration>) -> Self {
-        let late = warm.percentile(99);
-        Self {
-            median: warm.percentile(50),
-            late,
-            against_calm: calm.map(|calm| late.as_secs_f64() / calm.as_secs_f64()),
-            cold: None,
-        }
     }
 }
 
@@ -272,85 +278,22 @@ async fn storm(
     flood: Option<&Pace>,
     keys: &[Key],
     connections: usize,
-) -> Result<(Outcome, Renewed), Failure> {
+) -> Result<(Kept, Renewed), Failure> {
     let clients = Renewed::clients(server, keys, connections).await?;
+    let mut paced = Vec::new();
+    for pace in [gentle].into_iter().chain(flood) {
+        paced.push(pace.clients().await?);
+    }
     let over = Arc::new(AtomicBool::new(false));
-    let kept = async |pace: &Pace| {
-        let stop = Stop::When(Arc::clone(&over));
-        let kept = pace.clients().await?.keep(stop);
-        Ok::<_, Failure>(tokio::spawn(kept))
-    };
-    let warm = kept(gentle).await?;
-    let flood = match flood {
-        Some(flood) => Some(kept(flood).await?),
-        None => None,
-    };
+    let begun = |clients: Clients| tokio::spawn(clients.keep(Stop::When(Arc::clone(&over))));
+    let kept: Vec<_> = paced.into_iter().map(begun).collect();
     let cold = Renewed::all(clients, keys).await;
     over.store(true, Ordering::Relaxed);
-    if let Some(flood) = flood {
-        flood.await??;
+    let mut waits = Vec::new();
+    for kept in kept {
+        waits.push(kept.await??);
     }
-    Ok((warm.await??, cold?))
-}
-
-/// First uses of keys, each until it succeeded.
-struct Renewed {
-    /// Seconds until all had.
-    took: f64,
-    /// How many in a second.
-    rate: f64,
-    /// How often a client was told to come again, and did.
-    put_off: usize,
-}
-
-impl Renewed {
-    /// The connections over which these keys will renew.
-    async fn clients(
-        server: &Child,
-        keys: &[Key],
-        connections: usize,
-    ) -> Result<Vec<Connection>, Failure> {
-        let mut open = Vec::new();
-        for _ in 0..connections.min(keys.len()) {
-            open.push(Connection::open(server.address).await?);
-        }
-        Ok(open)
-    }
-
-    /// All these keys at once, over connections that are open.
-    async fn all(open: Vec<Connection>, keys: &[Key]) -> Result<Self, Failure> {
-        let requests = requests(keys);
-        let (next, put_off) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let began = Instant::now();
-        let mut clients = JoinSet::new();
-        for mut connection in open {
-            let (requests, next) = (Arc::clone(&requests), Arc::clone(&next));
-            let put_off = Arc::clone(&put_off);
-            clients.spawn(async move {
-                while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    loop {
-                        let answer = connection.ask(request).await?;
-                        match answer.status {
-                            200 => break,
-                            503 => put_off.fetch_add(1, Ordering::Relaxed),
-                            _ => return Err(unexpected(&answer)),
-                        };
-                        tokio::time::sleep(RETRY_AFTER).await;
-                    }
-                }
-                Ok(())
-            });
-        }
-        while let Some(client) = clients.join_next().await {
-            client??;
-        }
-        let took = began.elapsed().as_secs_f64();
-        Ok(Self {
-            took,
-            rate: f64::from(u32::try_from(keys.len())?) / took,
-            put_off: put_off.load(Ordering::Relaxed),
-        })
-    }
+    Ok((waits.swap_remove(0), cold?))
 }
 
 /// All keys at once, on a server that has just started.
@@ -384,67 +327,6 @@ async fn renew(
     Ok(())
 }
 
-/// The wait at half of what each server can do at most, and of tenmint's half with the bare handler.
-async fn half_load(plan: &Plan) -> Result<(), Failure> {
-    let folder = tempfile::tempdir()?;
-    let place = Place::of(folder.path());
-    let mut tenmint = Child::start(SERVER, &place, &[])?;
-    let keys = Operator::of(&mut tenmint).await?.keys(WARM_KEYS).await?;
-    let mut bare = Child::start("bare-whole", &place, &[])?;
-    bare.tell(&samples(&tenmint, &keys[0]).await?)?;
-    let pace = |server: &Child, per_second: f64| Pace {
-        address: server.address,
-        requests: requests(&keys),
-        statuses: &[200],
-        per_second,
-        connections: 32,
-        foremost: false,
-    };
-    let mut most = Vec::new();
-    for server in [&bare, &tenmint] {
-        let load = load(server, &keys);
-        load.run(32, Until::Time(plan.half)).await?;
-        most.push(load.run(32, Until::Time(plan.half)).await?.rate());
-    }
-    let turns = [
-        ("bare axum and ring, half of its most", &bare, most[0] / 2.0),
-        ("  the same, half of tenmint's most", &bare, most[1] / 2.0),
-        ("tenmint, half of its most", &tenmint, most[1] / 2.0),
-    ];
-    let mut rows: [Vec<Row>; 3] = Default::default();
-    for round in 0..=plan.rounds {
-        let mut calm = None;
-        for (rows, (_, server, per_second)) in rows.iter_mut().zip(turns) {
-            let kept = pace(server, per_second)
-                .keep(Stop::After(plan.half))
-                .await?;
-            let row = Row::of(kept, calm);
-            calm = calm.or(Some(row.late));
-            if round > 0 {
-                rows.push(row);
-            }
-        }
-    }
-    println!("\nthe wait at half of what a server can do, from when a request was to be sent");
-    println!(
-        "{:38} {:>7} {:>9} {:>9} {:>22}",
-        "", "per s", "p50", "p99", "p99 against the first"
-    );
-    for ((name, _, per_second), rows) in turns.into_iter().zip(&rows) {
-        let of = |each: fn(&Row) -> Duration| {
-            let each = rows.iter().map(|row| each(row).as_secs_f64() * 1e3);
-            format!("{:.2} ms", middle(each.collect()))
-        };
-        println!(
-            "{name:38} {per_second:>7.0} {:>9} {:>9} {:>22}",
-            of(|row| row.median),
-            of(|row| row.late),
-            spread(rows.iter().filter_map(|row| row.against_calm)),
-        );
-    }
-    Ok(())
-}
-
 fn requests(keys: &[Key]) -> Arc<Vec<Vec<u8>>> {
     Arc::new(keys.iter().map(|key| exchange(TOKEN, key)).collect())
 }
@@ -455,21 +337,4 @@ fn load(server: &Child, keys: &[Key]) -> Arc<Load> {
         requests: keys.iter().map(|key| exchange(TOKEN, key)).collect(),
         status: 200,
     })
-}
-
-fn middle(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// The median, in parentheses the quartiles; nothing of nothing.
-fn spread(values: impl Iterator<Item = f64>) -> String {
-    let mut values: Vec<_> = values.collect();
-    values.sort_unstable_by(f64::total_cmp);
-    let Some(last) = values.len().checked_sub(1) else {
-        return String::new();
-    };
-    let [low, middle, high] = [1, 2, 3].map(|quarter| values[last * quarter / 4]);
-    let digits = if high >= 100.0 { 0 } else { 2 };
-    format!("{middle:.digits$} ({low:.digits$} to {high:.digits$})")
 }

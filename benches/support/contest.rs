@@ -9,6 +9,7 @@ use super::asked::Asked;
 use super::child::Child;
 use super::load::{Load, Until};
 use super::process::used;
+use super::spread::{Spread, middle, millis};
 
 /// How much is done: a machine's moods last for longer than a turn, and so weigh on all contenders
 /// alike where turns are short and many.
@@ -73,9 +74,6 @@ struct Row {
     by_time: Option<Spread>,
 }
 
-/// Median, and the quartiles about it: between these lies half of all rounds.
-struct Spread([f64; 3]);
-
 struct Turn {
     rate: f64,
     micros: Option<f64>,
@@ -89,8 +87,8 @@ impl Table {
     /// clock and by processor time: medians over all rounds.
     pub fn times_as_long(&self, contender: usize) -> (f64, Option<f64>) {
         let row = &self.rows[contender];
-        let by_time = row.by_time.as_ref().map(|spread| spread.0[0].recip());
-        (row.by_rate.0[0].recip(), by_time)
+        let by_time = row.by_time.as_ref().map(|spread| spread.middle().recip());
+        (row.by_rate.middle().recip(), by_time)
     }
 }
 
@@ -146,14 +144,9 @@ async fn take(contender: &Contender<'_>, effort: Effort) -> Result<Turn, Failure
 impl Row {
     /// Of the turns of one contender and the two turns beside each of which it is held.
     fn of(name: &str, turns: &[Turn], measure: [&[Turn]; 2]) -> Self {
-        let middle = |each: fn(&Turn) -> Option<f64>| {
-            let known: Option<Vec<f64>> = turns.iter().map(each).collect();
-            known.map(|known| Spread::of(known).0[0])
-        };
-        let wait = |each: fn(&Turn) -> Duration| {
-            let mut waits: Vec<_> = turns.iter().map(each).collect();
-            waits.sort_unstable();
-            waits.get(waits.len() / 2).copied().unwrap_or_default()
+        let known = |each: fn(&Turn) -> Option<f64>| {
+            let values: Option<Vec<f64>> = turns.iter().map(each).collect();
+            values.map(|values| Spread::of(values).middle())
         };
         let beside = |each: fn(&Turn) -> Option<f64>| {
             let [first, last] = measure;
@@ -167,30 +160,14 @@ impl Row {
         };
         Self {
             name: name.to_owned(),
-            rate: middle(|turn| Some(turn.rate)).unwrap_or_default(),
-            micros: middle(|turn| turn.micros),
-            busy: middle(|turn| turn.busy),
-            median_wait: wait(|turn| turn.median_wait),
-            late_wait: wait(|turn| turn.late_wait),
-            by_rate: beside(|turn| Some(turn.rate)).unwrap_or(Spread([f64::NAN; 3])),
+            rate: known(|turn| Some(turn.rate)).unwrap_or_default(),
+            micros: known(|turn| turn.micros),
+            busy: known(|turn| turn.busy),
+            median_wait: middle(turns.iter().map(|turn| turn.median_wait)),
+            late_wait: middle(turns.iter().map(|turn| turn.late_wait)),
+            by_rate: beside(|turn| Some(turn.rate)).unwrap_or_else(|| Spread::of([])),
             by_time: beside(|turn| turn.micros.map(f64::recip)),
         }
-    }
-}
-
-impl Spread {
-    fn of(mut values: Vec<f64>) -> Self {
-        values.sort_unstable_by(f64::total_cmp);
-        let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
-        let count = values.len();
-        Self([at(count / 2), at(count / 4), at(count * 3 / 4)])
-    }
-}
-
-impl fmt::Display for Spread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [middle, lower, upper] = self.0;
-        write!(f, "{middle:.2} ({lower:.2} to {upper:.2})")
     }
 }
 
@@ -222,9 +199,4 @@ impl fmt::Display for Table {
 
 fn shown<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
     value.map_or_else(|| "?".to_owned(), show)
-}
-
-/// A duration for people.
-pub fn millis(wait: Duration) -> String {
-    format!("{:.2} ms", wait.as_secs_f64() * 1e3)
 }

@@ -11,6 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use super::spread::percentile;
+
 /// No load takes longer than it should by more than this.
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -109,10 +111,7 @@ impl Outcome {
 
     /// The wait that so many percent did not exceed.
     pub fn percentile(&mut self, percent: usize) -> Duration {
-        self.waits.sort_unstable();
-        let last = self.waits.len().saturating_sub(1);
-        let at = (self.waits.len() * percent).div_ceil(100).saturating_sub(1);
-        self.waits.get(at.min(last)).copied().unwrap_or_default()
+        percentile(&mut self.waits, percent)
     }
 }
 

@@ -21,8 +21,10 @@ pub mod pace;
 )]
 pub mod postgres;
 pub mod process;
+pub mod renewal;
 pub mod requests;
 pub mod seed;
+pub mod spread;
 pub mod tenmint;
 
 use std::process::ExitCode;

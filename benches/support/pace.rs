@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
 use super::Failure;
-use super::load::{Connection, Outcome, unexpected};
+use super::load::{Connection, unexpected};
+use super::spread::percentile;
 
 /// Requests to one server, at a pace.
 #[derive(Clone)]
@@ -39,6 +40,12 @@ pub struct Clients {
     open: Vec<(Runtime, Connection)>,
 }
 
+/// How long each answer took.
+pub struct Kept {
+    /// Beside when its request was to be sent, from the begin on.
+    waits: Vec<(Duration, Duration)>,
+}
+
 /// When a pace ends.
 #[derive(Clone)]
 pub enum Stop {
@@ -50,7 +57,7 @@ pub enum Stop {
 
 impl Pace {
     /// Keeps the pace until it is to stop.
-    pub async fn keep(&self, stop: Stop) -> Result<Outcome, Failure> {
+    pub async fn keep(&self, stop: Stop) -> Result<Kept, Failure> {
         self.clients().await?.keep(stop).await
     }
 
@@ -75,7 +82,7 @@ impl Pace {
         (runtime, mut connection): (Runtime, Connection),
         began: Instant,
         stop: &Stop,
-    ) -> Result<Vec<Duration>, Failure> {
+    ) -> Result<Vec<(Duration, Duration)>, Failure> {
         if self.foremost {
             // Where the system refuses, the bench has said so.
             come_first();
@@ -91,14 +98,14 @@ impl Pace {
             if over {
                 break;
             }
-            let intended = began + intended;
-            thread::sleep(intended.saturating_duration_since(Instant::now()));
+            let due = began + intended;
+            thread::sleep(due.saturating_duration_since(Instant::now()));
             let request = &self.requests[number as usize % self.requests.len()];
             let answer = runtime.block_on(connection.ask(request))?;
             if !self.statuses.contains(&answer.status) {
                 return Err(unexpected(&answer).into());
             }
-            waits.push(intended.elapsed());
+            waits.push((intended, due.elapsed()));
         }
         Ok(waits)
     }
@@ -106,13 +113,13 @@ impl Pace {
 
 impl Clients {
     /// Keeps the pace until it is to stop.
-    pub async fn keep(self, stop: Stop) -> Result<Outcome, Failure> {
+    pub async fn keep(self, stop: Stop) -> Result<Kept, Failure> {
         tokio::task::spawn_blocking(move || self.on_threads(&stop)).await?
     }
 
-    fn on_threads(self, stop: &Stop) -> Result<Outcome, Failure> {
+    fn on_threads(self, stop: &Stop) -> Result<Kept, Failure> {
         let (pace, began) = (&self.pace, Instant::now());
-        let waits = thread::scope(|scope| {
+        thread::scope(|scope| {
             let each =
                 |(number, client)| scope.spawn(move || pace.on_one(number, client, began, stop));
             let threads: Vec<_> = (0..).zip(self.open).map(each).collect();
@@ -121,12 +128,22 @@ impl Clients {
                 let own = thread.join().map_err(|_| "a client panicked")??;
                 waits.extend(own);
             }
-            Ok::<_, Failure>(waits)
-        })?;
-        Ok(Outcome {
-            took: began.elapsed(),
-            waits,
+            Ok(Kept { waits })
         })
+    }
+}
+
+impl Kept {
+    /// The wait that so many percent did not exceed.
+    pub fn percentile(&self, percent: usize) -> Duration {
+        let mut waits: Vec<_> = self.waits.iter().map(|(_, wait)| *wait).collect();
+        percentile(&mut waits, percent)
+    }
+
+    /// The longest wait of those that were to be sent so soon after the begin.
+    pub fn longest_within(&self, span: Duration) -> Duration {
+        let within = self.waits.iter().filter(|(sent, _)| *sent < span);
+        within.map(|(_, wait)| *wait).max().unwrap_or_default()
     }
 }
 
