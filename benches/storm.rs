@@ -45,7 +45,7 @@ struct Plan {
     rounds: usize,
     /// How long before each calm nothing is asked, until what was counted is written down.
     rest: Duration,
-    /// How long each calm lasts.
+    /// How long each calm lasts: about as long as a storm, or its slowest hundredth is too few.
     calm: Duration,
     /// How long Argon2 is measured alone, in each round: machines have their moods.
     alone: Duration,
@@ -62,7 +62,7 @@ struct Plan {
 const WHOLE: Plan = Plan {
     rounds: 9,
     rest: Duration::from_secs(11),
-    calm: Duration::from_secs(4),
+    calm: Duration::from_secs(12),
     alone: Duration::from_millis(500),
     gentle: 250.0,
     cold: (20_000, 500),
