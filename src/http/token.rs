@@ -2,6 +2,7 @@
 
 mod describe;
 
+use std::fmt::Write;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -25,6 +26,10 @@ use crate::issue::{Exchange, Issued, Refusal, Refused};
 
 pub use describe::{client_form, describe};
 
+/// How many bytes of an answer are neither token nor scopes, at most. Where its room grows with it, it
+/// grows beyond the kilobyte for which the allocator has a place at once.
+const AROUND: usize = 96;
+
 /// RFC 6749 §5.1.
 #[derive(ToSchema)]
 #[schema(as = TokenAnswer)]
@@ -46,9 +51,12 @@ impl Answer<'_> {
             scope,
         } = self;
         let scope = serde_json::to_string(scope).expect("a string is JSON");
-        format!(
+        let mut json = String::with_capacity(AROUND + access_token.len() + scope.len());
+        let _ = write!(
+            json,
             r#"{{"access_token":"{access_token}","token_type":"{token_type}","expires_in":{expires_in},"scope":{scope}}}"#
-        )
+        );
+        json
     }
 }
 
@@ -176,6 +184,20 @@ mod tests {
 
     fn size_of_future<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
         size_of::<F>()
+    }
+
+    #[test]
+    fn an_answer_has_room_from_the_start() {
+        let (token, scope) = ("t".repeat(900), "read:projects/42/** inference");
+        let json = Answer {
+            access_token: &token,
+            token_type: "Bearer",
+            expires_in: u64::MAX,
+            scope,
+        }
+        .render();
+        assert_eq!(json.capacity(), AROUND + token.len() + scope.len() + 2);
+        assert!(json.ends_with(r#","scope":"read:projects/42/** inference"}"#));
     }
 
     /// Each request's is put on the heap. For a kilobyte, which a token request takes, the allocator
