@@ -19,7 +19,7 @@ use support::asked::Asked;
 use support::child::{Child, Place};
 use support::load::{Load, Until};
 use support::pace::{Pace, Stop};
-use support::requests::{Key, Operator, TOKEN, exchange, samples};
+use support::requests::{Operator, exchanges, samples};
 use support::spread::{Spread, middle, millis};
 use support::{Failure, bench};
 
@@ -51,7 +51,7 @@ async fn measure(asked: Asked) -> Result<(), Failure> {
     for server in [&bare, &tenmint] {
         let load = Arc::new(Load {
             address: server.address,
-            requests: requests(&keys),
+            requests: exchanges(&keys),
             status: 200,
         });
         let run = || load.run(CONNECTIONS as usize, Until::Time(turn));
@@ -65,11 +65,11 @@ async fn measure(asked: Asked) -> Result<(), Failure> {
     ];
     let mut rows: [Vec<Row>; 3] = Default::default();
     for round in 0..=rounds {
-        let mut measure = None;
+        let mut first: Option<Duration> = None;
         for (rows, (_, server, per_second)) in rows.iter_mut().zip(turns) {
             let pace = Pace {
                 address: server.address,
-                requests: Arc::new(requests(&keys)),
+                requests: Arc::new(exchanges(&keys)),
                 statuses: &[200],
                 per_second,
                 connections: CONNECTIONS,
@@ -77,13 +77,14 @@ async fn measure(asked: Asked) -> Result<(), Failure> {
             };
             let kept = pace.keep(Stop::After(turn)).await?;
             let late = kept.percentile(99);
-            let measure = *measure.get_or_insert(late);
+            let against_first = first.map(|first| late.as_secs_f64() / first.as_secs_f64());
+            first = first.or(Some(late));
             // The first round warms up.
             if round > 0 {
                 rows.push(Row {
                     median: kept.percentile(50),
                     late,
-                    against_first: late.as_secs_f64() / measure.as_secs_f64(),
+                    against_first,
                 });
             }
         }
@@ -98,7 +99,7 @@ async fn measure(asked: Asked) -> Result<(), Failure> {
             "{name:38} {per_second:>7.0} {:>9} {:>9} {:>22}",
             millis(middle(rows.iter().map(|row| row.median))),
             millis(middle(rows.iter().map(|row| row.late))),
-            Spread::of(rows.iter().map(|row| row.against_first)),
+            Spread::of(rows.iter().filter_map(|row| row.against_first)),
         );
     }
     Ok(())
@@ -108,9 +109,5 @@ async fn measure(asked: Asked) -> Result<(), Failure> {
 struct Row {
     median: Duration,
     late: Duration,
-    against_first: f64,
-}
-
-fn requests(keys: &[Key]) -> Vec<Vec<u8>> {
-    keys.iter().map(|key| exchange(TOKEN, key)).collect()
+    against_first: Option<f64>,
 }

@@ -12,21 +12,19 @@
 
 mod support;
 
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use support::child::{Child, Place};
 use support::load::{Load, Until};
-use support::pace::{Clients, Kept, Pace, Stop, may_come_first};
+use support::pace::{Clients, Kept, Pace, Stop, may_come_first, soon};
 use support::process::{resident, used_by_name};
-use support::renewal::Renewed;
-use support::requests::{Key, Operator, TOKEN, exchange, forged};
+use support::renewal::{Renewal, Renewed};
+use support::requests::{Key, Operator, TOKEN, exchange, exchanges, forged};
 use support::seed::{Seeder, State};
-use support::spread::{Spread, middle, millis};
+use support::storms::{Row, Storm, permits, print};
 use support::{Failure, bench, postgres};
 use tenmint::crypto::secret_hash::HashCost;
 
@@ -35,9 +33,6 @@ const WARM_KEYS: usize = 256;
 
 /// How many different strings of each kind a flood repeats.
 const STRANGERS: usize = 100;
-
-/// With how much of a storm it begins: all its clients ask in the same instant.
-const BEGIN: Duration = Duration::from_millis(100);
 
 /// How much of everything is done.
 struct Plan {
@@ -61,7 +56,7 @@ struct Plan {
 
 const WHOLE: Plan = Plan {
     rounds: 9,
-    rest: Duration::from_secs(11),
+    rest: Duration::from_secs(15),
     calm: Duration::from_secs(12),
     alone: Duration::from_millis(500),
     gentle: 250.0,
@@ -131,12 +126,6 @@ async fn on(engine: &str, url: Option<&str>, plan: &Plan) -> Result<(), Failure>
 /// As `tenmint serve` runs.
 const SERVER: &str = "tenmint-whole";
 
-/// As many first uses as run at once.
-fn permits() -> u32 {
-    let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-    u32::try_from(cores.saturating_sub(1).max(1)).unwrap_or(u32::MAX)
-}
-
 /// Secrets that open nothing: rotated out, revoked, made up.
 fn strangers(seeder: &Seeder, warm: &[Key], revoked: &[Key]) -> Result<Vec<Vec<u8>>, Failure> {
     let mut requests = Vec::new();
@@ -158,7 +147,7 @@ async fn storms_on(
 ) -> Result<(), Failure> {
     let gentle = Pace {
         address: server.address,
-        requests: requests(warm),
+        requests: Arc::new(exchanges(warm)),
         statuses: &[200],
         per_second: plan.gentle,
         connections: 8,
@@ -200,77 +189,6 @@ async fn storms_on(
     Ok(())
 }
 
-/// What one turn came to.
-struct Row {
-    median: Duration,
-    late: Duration,
-    /// The longest wait of a storm's begin.
-    first: Duration,
-    storm: Option<Storm>,
-}
-
-/// What a storm came to.
-struct Storm {
-    /// Its slowest hundredth against that of the calm before.
-    against_calm: f64,
-    /// How many first uses in a second.
-    rate: f64,
-    /// How many runs of Argon2 one core made before, alone.
-    alone: f64,
-    put_off: usize,
-}
-
-impl Row {
-    fn of(warm: &Kept, storm: Option<Storm>) -> Self {
-        Self {
-            median: warm.percentile(50),
-            late: warm.percentile(99),
-            first: warm.longest_within(BEGIN),
-            storm,
-        }
-    }
-}
-
-fn print(engine: &str, rows: &[Vec<Row>; 3]) {
-    let permits = permits();
-    let storms = || rows.iter().flatten().filter_map(|row| row.storm.as_ref());
-    let alone = Spread::of(storms().map(|storm| storm.alone)).middle();
-    println!(
-        "\nstorms, {engine}: {permits} first uses at a time, {alone:.0} Argon2 runs per s on a core"
-    );
-    println!(
-        "{:27} {:>8} {:>8} {:>8} {:>21} {:>20} {:>20} {:>7}",
-        "",
-        "warm p50",
-        "p99",
-        "at first",
-        "p99 against calm",
-        "cold per s",
-        "of permits x Argon2",
-        "put off"
-    );
-    let names = [
-        "calm",
-        "first uses all the time",
-        "  and a flood of refusals",
-    ];
-    for (name, rows) in names.into_iter().zip(rows) {
-        let wait = |each: fn(&Row) -> Duration| millis(middle(rows.iter().map(each)));
-        let storms = || rows.iter().filter_map(|row| row.storm.as_ref());
-        let spread = |each: &dyn Fn(&Storm) -> f64| Spread::of(storms().map(each));
-        let put_off: usize = storms().map(|storm| storm.put_off).sum();
-        println!(
-            "{name:27} {:>8} {:>8} {:>8} {:>21} {:>20} {:>20} {put_off:>7}",
-            wait(|row| row.median),
-            wait(|row| row.late),
-            wait(|row| row.first),
-            spread(&|storm| storm.against_calm),
-            spread(&|storm| storm.rate),
-            spread(&|storm| storm.rate / storm.alone / f64::from(permits)),
-        );
-    }
-}
-
 /// First uses of all these keys, while others are used gently, and a flood goes on if there is one.
 async fn storm(
     server: &Child,
@@ -279,15 +197,18 @@ async fn storm(
     keys: &[Key],
     connections: usize,
 ) -> Result<(Kept, Renewed), Failure> {
-    let clients = Renewed::clients(server, keys, connections).await?;
+    let renewal = Renewal::of(server, keys, connections).await?;
     let mut paced = Vec::new();
     for pace in [gentle].into_iter().chain(flood) {
         paced.push(pace.clients().await?);
     }
-    let over = Arc::new(AtomicBool::new(false));
-    let begun = |clients: Clients| tokio::spawn(clients.keep(Stop::When(Arc::clone(&over))));
+    let (begin, over) = (soon(), Arc::new(AtomicBool::new(false)));
+    let begun = |clients: Clients| {
+        let stop = Stop::When(Arc::clone(&over));
+        tokio::spawn(clients.keep(begin, stop))
+    };
     let kept: Vec<_> = paced.into_iter().map(begun).collect();
-    let cold = Renewed::all(clients, keys).await;
+    let cold = renewal.run(begin).await;
     over.store(true, Ordering::Relaxed);
     let mut waits = Vec::new();
     for kept in kept {
@@ -304,8 +225,8 @@ async fn renew(
     argon2: f64,
     keys: &[Key],
 ) -> Result<(), Failure> {
-    let clients = Renewed::clients(server, keys, plan.renewing.1).await?;
-    let Renewed { took, put_off, .. } = Renewed::all(clients, keys).await?;
+    let renewal = Renewal::of(server, keys, plan.renewing.1).await?;
+    let Renewed { took, put_off, .. } = renewal.run(soon()).await?;
     let count = f64::from(u32::try_from(keys.len())?);
     let bound = count / argon2 / f64::from(permits());
     println!(
@@ -327,14 +248,10 @@ async fn renew(
     Ok(())
 }
 
-fn requests(keys: &[Key]) -> Arc<Vec<Vec<u8>>> {
-    Arc::new(keys.iter().map(|key| exchange(TOKEN, key)).collect())
-}
-
 fn load(server: &Child, keys: &[Key]) -> Arc<Load> {
     Arc::new(Load {
         address: server.address,
-        requests: keys.iter().map(|key| exchange(TOKEN, key)).collect(),
+        requests: exchanges(keys),
         status: 200,
     })
 }

@@ -25,6 +25,7 @@ pub mod renewal;
 pub mod requests;
 pub mod seed;
 pub mod spread;
+pub mod storms;
 pub mod tenmint;
 
 use std::process::ExitCode;

@@ -46,6 +46,9 @@ pub struct Kept {
     waits: Vec<(Duration, Duration)>,
 }
 
+/// How much later than now something begins, that all its threads are there by then.
+const LEAD: Duration = Duration::from_millis(50);
+
 /// When a pace ends.
 #[derive(Clone)]
 pub enum Stop {
@@ -58,7 +61,7 @@ pub enum Stop {
 impl Pace {
     /// Keeps the pace until it is to stop.
     pub async fn keep(&self, stop: Stop) -> Result<Kept, Failure> {
-        self.clients().await?.keep(stop).await
+        self.clients().await?.keep(soon(), stop).await
     }
 
     /// Opens the connections.
@@ -80,7 +83,7 @@ impl Pace {
         &self,
         own: u32,
         (runtime, mut connection): (Runtime, Connection),
-        began: Instant,
+        begin: Instant,
         stop: &Stop,
     ) -> Result<Vec<(Duration, Duration)>, Failure> {
         if self.foremost {
@@ -98,7 +101,7 @@ impl Pace {
             if over {
                 break;
             }
-            let due = began + intended;
+            let due = begin + intended;
             thread::sleep(due.saturating_duration_since(Instant::now()));
             let request = &self.requests[number as usize % self.requests.len()];
             let answer = runtime.block_on(connection.ask(request))?;
@@ -112,16 +115,16 @@ impl Pace {
 }
 
 impl Clients {
-    /// Keeps the pace until it is to stop.
-    pub async fn keep(self, stop: Stop) -> Result<Kept, Failure> {
-        tokio::task::spawn_blocking(move || self.on_threads(&stop)).await?
+    /// Keeps the pace from then on until it is to stop.
+    pub async fn keep(self, begin: Instant, stop: Stop) -> Result<Kept, Failure> {
+        tokio::task::spawn_blocking(move || self.on_threads(begin, &stop)).await?
     }
 
-    fn on_threads(self, stop: &Stop) -> Result<Kept, Failure> {
-        let (pace, began) = (&self.pace, Instant::now());
+    fn on_threads(self, begin: Instant, stop: &Stop) -> Result<Kept, Failure> {
+        let pace = &self.pace;
         thread::scope(|scope| {
             let each =
-                |(number, client)| scope.spawn(move || pace.on_one(number, client, began, stop));
+                |(number, client)| scope.spawn(move || pace.on_one(number, client, begin, stop));
             let threads: Vec<_> = (0..).zip(self.open).map(each).collect();
             let mut waits = Vec::new();
             for thread in threads {
@@ -145,6 +148,11 @@ impl Kept {
         let within = self.waits.iter().filter(|(sent, _)| *sent < span);
         within.map(|(_, wait)| *wait).max().unwrap_or_default()
     }
+}
+
+/// When something begins for which everything is ready but its threads.
+pub fn soon() -> Instant {
+    Instant::now() + LEAD
 }
 
 /// Whether this system lets threads come before others, as Linux does those of root.

@@ -9,10 +9,16 @@ use tokio::task::JoinSet;
 use super::Failure;
 use super::child::Child;
 use super::load::{Connection, unexpected};
-use super::requests::{Key, TOKEN, exchange};
+use super::requests::{Key, exchanges};
 
 /// How long a client that was put off waits before it comes again, as it is told.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Keys that are to be used for the first time, and connections that are open for it.
+pub struct Renewal {
+    requests: Arc<Vec<Vec<u8>>>,
+    connections: Vec<Connection>,
+}
 
 /// First uses of keys, each until it succeeded.
 pub struct Renewed {
@@ -24,29 +30,27 @@ pub struct Renewed {
     pub put_off: usize,
 }
 
-impl Renewed {
-    /// The connections over which these keys will renew.
-    pub async fn clients(
-        server: &Child,
-        keys: &[Key],
-        connections: usize,
-    ) -> Result<Vec<Connection>, Failure> {
+impl Renewal {
+    /// Of these keys, over so many connections.
+    pub async fn of(server: &Child, keys: &[Key], connections: usize) -> Result<Self, Failure> {
         let mut open = Vec::new();
         for _ in 0..connections.min(keys.len()) {
             open.push(Connection::open(server.address).await?);
         }
-        Ok(open)
+        Ok(Self {
+            requests: Arc::new(exchanges(keys)),
+            connections: open,
+        })
     }
 
-    /// All these keys at once, over connections that are open.
-    pub async fn all(open: Vec<Connection>, keys: &[Key]) -> Result<Self, Failure> {
-        let requests: Vec<_> = keys.iter().map(|key| exchange(TOKEN, key)).collect();
-        let requests = Arc::new(requests);
+    /// Uses all the keys, the first of each connection in the same instant.
+    pub async fn run(self, begin: Instant) -> Result<Renewed, Failure> {
+        tokio::time::sleep_until(begin.into()).await;
         let (next, put_off) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let began = Instant::now();
         let mut clients = JoinSet::new();
-        for mut connection in open {
-            let (requests, next) = (Arc::clone(&requests), Arc::clone(&next));
+        for mut connection in self.connections {
+            let (requests, next) = (Arc::clone(&self.requests), Arc::clone(&next));
             let put_off = Arc::clone(&put_off);
             clients.spawn(async move {
                 while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -67,9 +71,9 @@ impl Renewed {
             client??;
         }
         let took = began.elapsed().as_secs_f64();
-        Ok(Self {
+        Ok(Renewed {
             took,
-            rate: f64::from(u32::try_from(keys.len())?) / took,
+            rate: f64::from(u32::try_from(self.requests.len())?) / took,
             put_off: put_off.load(Ordering::Relaxed),
         })
     }

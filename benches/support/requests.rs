@@ -192,6 +192,11 @@ pub fn exchange(path: &str, key: &Key) -> Vec<u8> {
     post(path, form, &basic, "grant_type=client_credentials")
 }
 
+/// One such request with each key.
+pub fn exchanges(keys: &[Key]) -> Vec<Vec<u8>> {
+    keys.iter().map(|key| exchange(TOKEN, key)).collect()
+}
+
 /// A request that a gateway holds, as it asks about it.
 pub fn verify(path: &str, bearer: &str) -> Vec<u8> {
     format!(
