@@ -18,8 +18,8 @@ use crate::domain::secret::contains_api_key;
 /// Longest body of a management request, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
-/// How many headers an answer has at most, as a rule. There is room for six, or for twelve: more than the
-/// allocator has a place for at once.
+/// How many headers an answer has at most, as a rule: a refusal's, past the router. A seventh makes
+/// the map grow to twelve, which is more than the allocator has a place for at once.
 const HEADERS: usize = 6;
 
 /// Reads a JSON object.
