@@ -20,7 +20,7 @@ use support::contest::{Contender, Effort, contest};
 use support::instructions::{self, Count};
 use support::load::{Load, Until};
 use support::process::resident;
-use support::requests::{Key, Operator, TOKEN, exchange, forged, former, samples};
+use support::requests::{Key, Operator, TOKEN, exchange, exchange_load, forged, former, samples};
 use support::spread::millis;
 use support::{Failure, bench, postgres};
 
@@ -66,7 +66,7 @@ async fn measure(plan: Plan) -> Result<(), Failure> {
     let keys = operator.keys(WARM_KEYS + plan.fresh_keys).await?;
     let (keys, fresh) = keys.split_at(WARM_KEYS);
 
-    let exchanges = exchanges(&tenmint, keys);
+    let exchanges = exchange_load(&tenmint, keys);
     first_uses(&tenmint, fresh, plan.effort.connections).await?;
     let before = resident(tenmint.id());
     let until = Until::Count(plan.exchanges);
@@ -95,7 +95,7 @@ async fn measure(plan: Plan) -> Result<(), Failure> {
     if database.is_some() {
         let mut server = Child::start("tenmint", &postgres, &[])?;
         let keys = Operator::of(&mut server).await?.keys(WARM_KEYS).await?;
-        let load = self::exchanges(&server, &keys);
+        let load = exchange_load(&server, &keys);
         on_postgres = Some((server, load));
     }
     let mut contenders = vec![
@@ -130,7 +130,7 @@ async fn first_uses(server: &Child, fresh: &[Key], together: usize) -> Result<()
     );
     let (alone, at_once) = fresh.split_at(fresh.len() / 2);
     for (keys, connections) in [(alone, 1), (at_once, together)] {
-        let load = exchanges(server, keys);
+        let load = exchange_load(server, keys);
         let mut outcome = load.run(connections, Until::Count(keys.len())).await?;
         let [half, most, late, longest] =
             [50, 90, 99, 100].map(|percent| millis(outcome.percentile(percent)));
@@ -160,7 +160,7 @@ async fn count_instructions(named: &[&str]) -> Result<(), Failure> {
     if wanted("tenmint") {
         let count = instructions::each("tenmint", ("tenmint", &[]), async |server| {
             let keys = Operator::of(server).await?.keys(8).await?;
-            Ok(exchanges(server, &keys))
+            Ok(exchange_load(server, &keys))
         });
         say("tenmint", count.await?);
     }
@@ -192,11 +192,6 @@ fn likes(bare: &Child, path: &str, status: u16) -> Arc<Load> {
         secret: format!("tmsk_{}_{}", "0".repeat(26), "0".repeat(60)),
     };
     load(bare, vec![exchange(path, &key)], status)
-}
-
-fn exchanges(server: &Child, keys: &[Key]) -> Arc<Load> {
-    let requests = keys.iter().map(|key| exchange(TOKEN, key)).collect();
-    load(server, requests, 200)
 }
 
 /// Those who hold no key in force: with a forged tag, a wrong secret, the id of no key.

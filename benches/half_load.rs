@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use support::asked::Asked;
 use support::child::{Child, Place};
-use support::load::{Load, Until};
+use support::load::Until;
 use support::pace::{Pace, Stop};
-use support::requests::{Operator, exchanges, samples};
+use support::requests::{Operator, exchange_load, exchanges, samples};
 use support::spread::{Spread, middle, millis};
 use support::{Failure, bench};
 
@@ -49,11 +49,7 @@ async fn measure(asked: Asked) -> Result<(), Failure> {
     bare.tell(&samples(&tenmint, &keys[0]).await?)?;
     let mut most = Vec::new();
     for server in [&bare, &tenmint] {
-        let load = Arc::new(Load {
-            address: server.address,
-            requests: exchanges(&keys),
-            status: 200,
-        });
+        let load = exchange_load(server, &keys);
         let run = || load.run(CONNECTIONS as usize, Until::Time(turn));
         run().await?;
         most.push(run().await?.rate());
@@ -77,7 +73,7 @@ async fn measure(asked: Asked) -> Result<(), Failure> {
             };
             let kept = pace.keep(Stop::After(turn)).await?;
             let late = kept.percentile(99);
-            let against_first = first.map(|first| late.as_secs_f64() / first.as_secs_f64());
+            let against_first = first.map(|first| late.div_duration_f64(first));
             first = first.or(Some(late));
             // The first round warms up.
             if round > 0 {

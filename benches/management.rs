@@ -21,7 +21,7 @@ use support::child::{Child, Place};
 use support::contest::{Contender, Effort, contest};
 use support::instructions;
 use support::load::{Load, Until};
-use support::requests::{Key, Operator, TOKEN, exchange};
+use support::requests::{Operator, exchanges};
 use support::{Failure, bench, key_rows, postgres, seed};
 
 /// Keys of the organization that the other is held against.
@@ -231,10 +231,6 @@ async fn count_instructions() -> Result<(), Failure> {
         println!("{name:34} {}", count.await?);
     }
     Ok(())
-}
-
-fn exchanges(keys: &[Key]) -> Vec<Vec<u8>> {
-    keys.iter().map(|key| exchange(TOKEN, key)).collect()
 }
 
 /// Of the first of the two, and of the second: so much that none is refused.

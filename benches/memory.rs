@@ -15,15 +15,14 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use support::child::{Child, Place};
-use support::load::{Connection, Load, Until};
+use support::load::{Connection, Until};
 use support::process::resident;
-use support::requests::{Key, ORGANIZATION, Operator, TOKEN, ask, exchange};
+use support::requests::{Key, ORGANIZATION, Operator, TOKEN, ask, exchange, exchange_load};
 use support::seed::{Seeder, State, execute};
-use support::spread::millis;
+use support::spread::{middle, millis};
 use support::{Failure, bench, key_rows};
 use tenmint::crypto::secret_hash::HashCost;
 
@@ -157,7 +156,7 @@ async fn deployment(place: &Place<'_>, plan: &Plan, draws: &[u32]) -> Result<Key
 async fn filled(place: &Place<'_>, plan: &Plan, keys: &Keys) -> Result<(), Failure> {
     let mut started = started(place, keys).await?;
     let all = &keys.cheap[..plan.held as usize];
-    load(&started.server, all.iter())
+    exchange_load(&started.server, all.iter())
         .run(32, Until::Count(all.len()))
         .await?;
     started.tell("each held key exchanged once").await
@@ -168,7 +167,7 @@ async fn skewed(place: &Place<'_>, plan: &Plan, keys: &Keys, draws: &[u32]) -> R
     let mut started = started(place, keys).await?;
     for some in draws.chunks(50_000) {
         let drawn = some.iter().map(|rank| &keys.cheap[keys.ranks[rank]]);
-        load(&started.server, drawn)
+        exchange_load(&started.server, drawn)
             .run(32, Until::Count(some.len()))
             .await?;
     }
@@ -193,7 +192,7 @@ struct Lookups {
 /// A fresh server on which Argon2 has run as it does for real.
 async fn started(place: &Place<'_>, keys: &Keys) -> Result<Started, Failure> {
     let mut server = Child::start(SERVER, place, &[])?;
-    let dear = load(&server, keys.dear.iter());
+    let dear = exchange_load(&server, keys.dear.iter());
     dear.run(32, Until::Count(20 * keys.dear.len())).await?;
     Ok(Started {
         resident: settled(&server).await,
@@ -316,10 +315,9 @@ async fn starts(plan: &Plan) -> Result<(), Failure> {
         }
     }
     println!("\nfrom the start of the process to the first token");
-    for (times, count) in times.iter_mut().zip(plan.starts) {
-        times.sort_unstable();
-        let middle = times.get(times.len() / 2).copied().unwrap_or_default();
-        println!("{:34} {:>10}", format!("{count} keys"), millis(middle));
+    for (times, count) in times.into_iter().zip(plan.starts) {
+        let middle = millis(middle(times));
+        println!("{:34} {middle:>10}", format!("{count} keys"));
     }
     ratios.sort_unstable_by(f64::total_cmp);
     if let [least, .., greatest] = ratios[..] {
@@ -359,14 +357,6 @@ fn draws(plan: &Plan) -> Vec<u32> {
 )]
 fn rank(drawn: f64) -> u32 {
     drawn as u32
-}
-
-fn load<'a>(server: &Child, keys: impl Iterator<Item = &'a Key>) -> Arc<Load> {
-    Arc::new(Load {
-        address: server.address,
-        requests: keys.map(|key| exchange(TOKEN, key)).collect(),
-        status: 200,
-    })
 }
 
 fn mebibytes(kibibytes: Option<u64>) -> String {

@@ -18,11 +18,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use support::child::{Child, Place};
-use support::load::{Load, Until};
+use support::load::Until;
 use support::pace::{Clients, Kept, Pace, Stop, may_come_first, soon};
 use support::process::{resident, used_by_name};
 use support::renewal::{Renewal, Renewed};
-use support::requests::{Key, Operator, TOKEN, exchange, exchanges, forged};
+use support::requests::{Key, Operator, TOKEN, exchange, exchange_load, exchanges, forged};
 use support::seed::{Seeder, State};
 use support::storms::{Row, Storm, permits, print};
 use support::{Failure, bench, postgres};
@@ -160,7 +160,9 @@ async fn storms_on(
         foremost: false,
         ..gentle.clone()
     };
-    load(server, warm).run(8, Until::Count(warm.len())).await?;
+    exchange_load(server, warm)
+        .run(8, Until::Count(warm.len()))
+        .await?;
     let mut storms = cold.chunks_exact(plan.cold.0);
     let mut rows: [Vec<Row>; 3] = Default::default();
     // The first round warms up.
@@ -171,13 +173,14 @@ async fn storms_on(
         if round == 0 {
             continue;
         }
-        let late = calm.percentile(99);
-        rows[0].push(Row::of(&calm, None));
+        let calm = Row::of(&calm, None);
+        let calm_late = calm.late;
+        rows[0].push(calm);
         for (row, flood) in [(1, None), (2, Some(&flood))] {
             let keys = storms.next().ok_or("too few keys were made")?;
             let (warm, cold) = storm(server, &gentle, flood, keys, plan.cold.1).await?;
             let storm = Storm {
-                against_calm: warm.percentile(99).as_secs_f64() / late.as_secs_f64(),
+                calm_late,
                 rate: cold.rate,
                 alone,
                 put_off: cold.put_off,
@@ -246,12 +249,4 @@ async fn renew(
         }
     }
     Ok(())
-}
-
-fn load(server: &Child, keys: &[Key]) -> Arc<Load> {
-    Arc::new(Load {
-        address: server.address,
-        requests: exchanges(keys),
-        status: 200,
-    })
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use support::child::{Child, Place};
 use support::contest::{Contender, Effort, contest};
 use support::load::Load;
-use support::requests::{JWKS, Key, Operator, TOKEN, exchange, plain, samples};
+use support::requests::{JWKS, Operator, exchange_load, plain, samples};
 use support::{Failure, bench};
 
 /// How many keys take turns.
@@ -51,8 +51,8 @@ async fn measure(effort: Effort) -> Result<(), Failure> {
         let mut bare = Child::start("bare", &place, &[])?;
         bare.tell(&samples(server, &keys[0]).await?)?;
         let contenders = [
-            contender("bare axum and ring", &bare, exchanges(&bare, keys)),
-            contender(name, server, exchanges(server, keys)),
+            contender("bare axum and ring", &bare, exchange_load(&bare, keys)),
+            contender(name, server, exchange_load(server, keys)),
         ];
         let title = "warm exchange, against the bare handler that signs as much";
         print!("{}", contest(title, &contenders, effort).await?);
@@ -69,11 +69,6 @@ async fn measure(effort: Effort) -> Result<(), Failure> {
     let title = "JWKS, against a body that never changes";
     print!("{}", contest(title, &contenders, effort).await?);
     Ok(())
-}
-
-fn exchanges(server: &Child, keys: &[Key]) -> Arc<Load> {
-    let requests = keys.iter().map(|key| exchange(TOKEN, key));
-    load(server, requests.collect())
 }
 
 fn load(server: &Child, requests: Vec<Vec<u8>>) -> Arc<Load> {

@@ -1,6 +1,7 @@
 //! Requests to tenmint, whole, and what is needed to send them: API keys.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +10,7 @@ use tenmint::domain::secret::{ApiKeySecret, KeyPrefix};
 
 use super::Failure;
 use super::child::Child;
-use super::load::{Connection, unexpected};
+use super::load::{Connection, Load, unexpected};
 
 /// The organization whose keys are used.
 pub const ORGANIZATION: &str = "bench";
@@ -193,8 +194,18 @@ pub fn exchange(path: &str, key: &Key) -> Vec<u8> {
 }
 
 /// One such request with each key.
-pub fn exchanges(keys: &[Key]) -> Vec<Vec<u8>> {
-    keys.iter().map(|key| exchange(TOKEN, key)).collect()
+pub fn exchanges<'a>(keys: impl IntoIterator<Item = &'a Key>) -> Vec<Vec<u8>> {
+    let keys = keys.into_iter();
+    keys.map(|key| exchange(TOKEN, key)).collect()
+}
+
+/// These requests to a server, in turn.
+pub fn exchange_load<'a>(server: &Child, keys: impl IntoIterator<Item = &'a Key>) -> Arc<Load> {
+    Arc::new(Load {
+        address: server.address,
+        requests: exchanges(keys),
+        status: 200,
+    })
 }
 
 /// A request that a gateway holds, as it asks about it.

@@ -14,7 +14,8 @@ const BEGIN: Duration = Duration::from_millis(100);
 /// What one turn came to.
 pub struct Row {
     median: Duration,
-    late: Duration,
+    /// How long the slowest hundredth waited.
+    pub late: Duration,
     /// The longest wait of those that were to be sent in the first [`BEGIN`].
     first: Duration,
     storm: Option<Storm>,
@@ -22,8 +23,8 @@ pub struct Row {
 
 /// What a storm came to.
 pub struct Storm {
-    /// Its slowest hundredth against that of the calm before.
-    pub against_calm: f64,
+    /// How long the slowest hundredth had waited in the calm before.
+    pub calm_late: Duration,
     /// How many first uses in a second.
     pub rate: f64,
     /// How many runs of Argon2 one core made before, alone.
@@ -70,15 +71,21 @@ pub fn print(engine: &str, rows: &[Vec<Row>; 3]) {
     ];
     for (name, rows) in names.into_iter().zip(rows) {
         let wait = |each: fn(&Row) -> Duration| millis(middle(rows.iter().map(each)));
-        let storms = || rows.iter().filter_map(|row| row.storm.as_ref());
-        let spread = |each: &dyn Fn(&Storm) -> f64| Spread::of(storms().map(each));
-        let put_off: usize = storms().map(|storm| storm.put_off).sum();
+        let storms = || {
+            rows.iter()
+                .filter_map(|row| Some((row.late, row.storm.as_ref()?)))
+        };
+        let against_calm =
+            |(late, storm): (Duration, &Storm)| late.div_duration_f64(storm.calm_late);
+        let spread =
+            |each: &dyn Fn(&Storm) -> f64| Spread::of(storms().map(|(_, storm)| each(storm)));
+        let put_off: usize = storms().map(|(_, storm)| storm.put_off).sum();
         println!(
             "{name:27} {:>8} {:>9} {:>9} {:>21} {:>20} {:>20} {put_off:>7}",
             wait(|row| row.median),
             wait(|row| row.late),
             wait(|row| row.first),
-            spread(&|storm| storm.against_calm),
+            Spread::of(storms().map(against_calm)),
             spread(&|storm| storm.rate),
             spread(&|storm| storm.rate / storm.alone / f64::from(permits)),
         );
