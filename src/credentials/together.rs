@@ -30,6 +30,9 @@ use queue::Queue;
 /// long a look-up takes more for everybody then.
 const MOMENT: Duration = Duration::from_millis(5);
 
+/// How many are told before others have their turn: each has something to do then.
+const AT_ONE_GO: usize = 8;
+
 /// How long a query may keep others from being begun. One that takes longer may never be answered.
 const SLOW: Duration = Duration::from_millis(250);
 
@@ -125,8 +128,11 @@ impl Shared {
         };
         match found {
             Ok(found) => {
-                for (one, found) in asked.into_iter().zip(found) {
+                for (number, (one, found)) in (1..).zip(asked.into_iter().zip(found)) {
                     one.learn(Ok(found));
+                    if number % AT_ONE_GO == 0 {
+                        tokio::task::yield_now().await;
+                    }
                 }
             }
             // One row that is corrupt must not keep others from theirs.
@@ -161,6 +167,7 @@ impl Shared {
         let loaded = self.generations.begin();
         let asked = self.store.asked_again(|| self.store.credentials(ids));
         let found = self.generations.patiently(asked).await?;
+        tokio::task::yield_now().await;
         let each = found
             .into_iter()
             .map(|stored| (stored.key.id, self.held(stored)));

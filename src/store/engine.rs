@@ -1,6 +1,7 @@
 //! The two engines: how each is reached, and how one SQL text runs on either.
 
 mod postgres;
+pub(super) mod rows;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -59,7 +60,18 @@ macro_rules! sql {
         }
     };
     (all $row:ty, $on:expr, $text:expr $(, $bind:expr)* $(,)?) => {
-        $crate::store::engine::sql!(@fetch fetch_all, $row, $on, $text $(, $bind)*)
+        match $on {
+            $crate::store::engine::Engine::Sqlite(on) => {
+                let rows = sqlx::query_as::<_, $row>($text)$(.bind($bind))*.fetch(on);
+                let work = $crate::store::engine::rows::all(rows);
+                $crate::telemetry::spans::query("sqlite", $text, work).await
+            }
+            $crate::store::engine::Engine::Postgres(on) => {
+                let rows = sqlx::query_as::<_, $row>($text)$(.bind($bind))*.fetch(on);
+                let work = $crate::store::engine::answered($crate::store::engine::rows::all(rows));
+                $crate::telemetry::spans::query("postgresql", $text, work).await
+            }
+        }
     };
     (optional $row:ty, $on:expr, $text:expr $(, $bind:expr)* $(,)?) => {
         $crate::store::engine::sql!(@fetch fetch_optional, $row, $on, $text $(, $bind)*)
