@@ -74,15 +74,22 @@ async fn line_of(gate: &Gate, count: usize, run: Duration) -> (Vec<Run<()>>, mps
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_in_a_long_line_of_short_runs_is_told_together_with_the_next_the_last_as_well() {
-    let gate = Gate::of_width(1);
-    let (mut runs, open) = line_of(&gate, 1_000, Duration::from_micros(100)).await;
-    let first = tokio::time::timeout(Duration::from_millis(50), runs[0].done());
-    assert!(first.await.is_err());
-    drop(open);
-    for run in &mut runs {
-        let done = tokio::time::timeout(Duration::from_secs(10), run.done());
-        assert_eq!(done.await.unwrap(), Ok(()));
+    // The gate's thread may be interrupted for so long that whoever waits has to be told: not each time.
+    for _ in 0..10 {
+        let gate = Gate::of_width(1);
+        let (mut runs, open) = line_of(&gate, 1_000, Duration::from_micros(100)).await;
+        let first = tokio::time::timeout(Duration::from_millis(50), runs[0].done()).await;
+        drop(open);
+        let told_at_once = usize::from(first.is_ok());
+        for run in &mut runs[told_at_once..] {
+            let done = tokio::time::timeout(Duration::from_secs(10), run.done());
+            assert_eq!(done.await.unwrap(), Ok(()));
+        }
+        if told_at_once == 0 {
+            return;
+        }
     }
+    panic!("the first is always told at once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
