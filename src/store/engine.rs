@@ -60,34 +60,29 @@ macro_rules! sql {
         }
     };
     (all $row:ty, $on:expr, $text:expr $(, $bind:expr)* $(,)?) => {
-        match $on {
-            $crate::store::engine::Engine::Sqlite(on) => {
-                let rows = sqlx::query_as::<_, $row>($text)$(.bind($bind))*.fetch(on);
-                let work = $crate::store::engine::rows::all(rows);
-                $crate::telemetry::spans::query("sqlite", $text, work).await
-            }
-            $crate::store::engine::Engine::Postgres(on) => {
-                let rows = sqlx::query_as::<_, $row>($text)$(.bind($bind))*.fetch(on);
-                let work = $crate::store::engine::answered($crate::store::engine::rows::all(rows));
-                $crate::telemetry::spans::query("postgresql", $text, work).await
-            }
-        }
+        $crate::store::engine::sql!(
+            @fetch fetch, $crate::store::engine::rows::all, $row, $on, $text $(, $bind)*
+        )
     };
     (optional $row:ty, $on:expr, $text:expr $(, $bind:expr)* $(,)?) => {
-        $crate::store::engine::sql!(@fetch fetch_optional, $row, $on, $text $(, $bind)*)
+        $crate::store::engine::sql!(
+            @fetch fetch_optional, std::convert::identity, $row, $on, $text $(, $bind)*
+        )
     };
     (one $row:ty, $on:expr, $text:expr $(, $bind:expr)* $(,)?) => {
-        $crate::store::engine::sql!(@fetch fetch_one, $row, $on, $text $(, $bind)*)
+        $crate::store::engine::sql!(
+            @fetch fetch_one, std::convert::identity, $row, $on, $text $(, $bind)*
+        )
     };
-    (@fetch $how:ident, $row:ty, $on:expr, $text:expr $(, $bind:expr)*) => {
+    (@fetch $how:ident, $taken_in:expr, $row:ty, $on:expr, $text:expr $(, $bind:expr)*) => {
         match $on {
             $crate::store::engine::Engine::Sqlite(on) => {
                 let work = sqlx::query_as::<_, $row>($text)$(.bind($bind))*.$how(on);
-                $crate::telemetry::spans::query("sqlite", $text, work).await
+                $crate::telemetry::spans::query("sqlite", $text, $taken_in(work)).await
             }
             $crate::store::engine::Engine::Postgres(on) => {
                 let work = sqlx::query_as::<_, $row>($text)$(.bind($bind))*.$how(on);
-                let work = $crate::store::engine::answered(work);
+                let work = $crate::store::engine::answered($taken_in(work));
                 $crate::telemetry::spans::query("postgresql", $text, work).await
             }
         }
