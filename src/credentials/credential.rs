@@ -116,7 +116,7 @@ impl From<StoredCredential> for Credential {
     fn from(stored: StoredCredential) -> Self {
         Self {
             networks_claim: networks_claim(&stored.key.networks),
-            key: stored.key.into(),
+            key: stored.key,
             organization_suspended: stored.organization_suspended,
             policy: stored.policy,
             hash: stored.hash.into(),

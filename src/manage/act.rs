@@ -263,7 +263,7 @@ async fn present_authority(
     let key = &stored.key;
     let token = caller.token.clone();
     Ok(Authority::of(
-        &key.effective,
+        &key.effective.to_set(),
         &key.networks,
         key.expires_at,
         token,

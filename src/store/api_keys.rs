@@ -3,6 +3,7 @@
 mod bulk;
 mod credential;
 pub mod due;
+mod in_use;
 mod list;
 mod row;
 mod secrets;
@@ -15,9 +16,9 @@ use crate::domain::api_key::ApiKey;
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::KeyId;
 
-use row::{ApiKeyRow, columns, secrets};
+use row::{ApiKeyRow, columns, secrets_and_uses};
 
-pub(super) use row::with_roles;
+pub(super) use in_use::with_roles;
 
 pub use credential::{StoredCredential, StoredHash};
 pub use list::{KeyPage, LISTS};
@@ -26,7 +27,7 @@ const ONE_OF_ORGANIZATION: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM api_keys k ",
-    secrets!(),
+    secrets_and_uses!(),
     "
      WHERE k.organization_id = $1 AND k.id = $2"
 );

@@ -1,7 +1,7 @@
 //! What is held in memory of keys in use.
 
 use super::status::status;
-use super::{ApiKey, Overlap, Revocation, Status};
+use super::{Overlap, Revocation, Status};
 use crate::domain::network::NetworkSet;
 use crate::domain::organization::OrganizationId;
 use crate::domain::rate_limit::RateLimit;
@@ -11,7 +11,7 @@ use crate::domain::text::{ExternalId, Metadata};
 use crate::domain::timestamp::Timestamp;
 
 /// What of an API key decides about its uses, or is told to whoever asks about it: no more, because
-/// it is held of very many keys. Each as in [`ApiKey`].
+/// it is held of very many keys. Each as in [`ApiKey`](super::ApiKey).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyInUse {
     /// Its public id.
@@ -58,33 +58,5 @@ impl KeyInUse {
     pub fn overlap(&self, now: Timestamp) -> Option<&Overlap> {
         let overlap = self.overlap.as_deref();
         overlap.filter(|overlap| overlap.is_in_force(now))
-    }
-}
-
-impl From<ApiKey> for KeyInUse {
-    fn from(key: ApiKey) -> Self {
-        let overlap = key.overlap.map(|overlap| {
-            Box::new(Overlap {
-                last_use: None,
-                ..overlap
-            })
-        });
-        Self {
-            id: key.id,
-            organization: key.organization,
-            effective: (&key.effective).into(),
-            networks: key.networks,
-            rate_limit: key.rate_limit,
-            exchange_only: key.exchange_only,
-            external_id: key.external_id,
-            metadata: key.metadata,
-            fingerprint: key.fingerprint.into(),
-            secret_created_at: key.secret_created_at,
-            overlap,
-            expires_at: key.expires_at,
-            disabled_at: key.disabled_at,
-            narrowed_at: key.narrowed_at,
-            revoked: key.revoked,
-        }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::row::{ApiKeyRow, columns, secrets};
-use crate::domain::api_key::ApiKey;
+use super::in_use::{KeyInUseRow, columns_in_use, secrets};
+use crate::domain::api_key::KeyInUse;
 use crate::domain::policy::Effective;
 use crate::domain::secret::KeyId;
 use crate::store::Store;
@@ -16,7 +16,7 @@ use crate::store::write::Write;
 #[derive(Clone, Debug)]
 pub struct StoredCredential {
     /// The key.
-    pub key: ApiKey,
+    pub key: KeyInUse,
     /// Whether its organization is suspended.
     pub organization_suspended: bool,
     /// The policy of its organization, if that has one.
@@ -39,7 +39,7 @@ pub struct StoredHash {
 #[derive(sqlx::FromRow)]
 struct CredentialRow {
     #[sqlx(flatten)]
-    key: ApiKeyRow,
+    key: KeyInUseRow,
     suspended_at: Option<i64>,
     operator_policy: String,
     policy: String,
@@ -89,7 +89,7 @@ macro_rules! credential {
     ($which:literal) => {
         concat!(
             "SELECT ",
-            columns!(),
+            columns_in_use!(),
             ", o.suspended_at, o.operator_policy, o.policy,
              s.hash, s.root_key AS hash_root_key,
              e.hash AS ending_hash, e.root_key AS ending_root_key

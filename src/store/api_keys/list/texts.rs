@@ -1,7 +1,7 @@
 //! The texts by which keys are listed. Each is read along an index of its own order: what it is
 //! found by, in which state, and how it is sorted are in the text, not among its parameters.
 
-use super::super::row::{columns, secrets};
+use super::super::row::{columns, secrets_and_uses};
 
 /// One order. Keys are chosen before their secrets and roles are looked up.
 macro_rules! list {
@@ -30,7 +30,7 @@ macro_rules! list {
             $inner,
             " LIMIT $8
              ) k ",
-            secrets!(),
+            secrets_and_uses!(),
             "
              ORDER BY ",
             $outer
